@@ -1,0 +1,54 @@
+"""One structured line per event to stderr, for people (text) or machines (json)."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from twisted.logger import FilteringLogObserver, ILogObserver, LogLevel, LogLevelFilterPredicate, formatEvent
+from zope.interface import provider
+
+FORMATS = ("text", "json")
+_LEVELS = {"warning": "warn"}
+
+
+def observer(out: TextIO, form: str, level: str) -> Callable[[dict[str, Any]], None]:
+    """A log observer for the command line's --log-format and --log-level."""
+    write = _json if form == "json" else _text
+
+    @provider(ILogObserver)
+    def emit(event: dict[str, Any]) -> None:
+        out.write(write(event) + "\n")
+        out.flush()
+
+    lowest = LogLevel.lookupByName(_LEVELS.get(level, level))
+    return FilteringLogObserver(emit, [LogLevelFilterPredicate(defaultLogLevel=lowest)])
+
+
+def _fields(event: dict[str, Any]) -> dict[str, object]:
+    fields = {key: value for key, value in event.items()
+              if not key.startswith("log_") and key not in ("fields", "event", "isError", "time", "system")}
+    fields.update(event.get("fields", {}))
+    return fields
+
+
+def _message(event: dict[str, Any]) -> str:
+    text = formatEvent(event)
+    if "log_failure" in event:
+        text = f"{text}\n{event['log_failure'].getTraceback()}".strip()
+    return text
+
+
+def _when(event: dict[str, Any]) -> str:
+    return datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
+
+
+def _text(event: dict[str, Any]) -> str:
+    fields = " ".join(f"{key}={value}" for key, value in _fields(event).items())
+    return f"{_when(event)} {event['log_level'].name:<8} {_message(event)}" + (f"  {fields}" if fields else "")
+
+
+def _json(event: dict[str, Any]) -> str:
+    line = {"time": _when(event), "level": event["log_level"].name, "event": _message(event), **_fields(event)}
+    return json.dumps(line, default=str)

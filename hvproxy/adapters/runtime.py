@@ -1,0 +1,207 @@
+"""The shell around the core: bytes and time go in, commands come out and are carried out here.
+
+Decides nothing. Every event goes through `Runtime.event`, which lets the core speak and then sets the one timer.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.logger import Logger, LogLevel
+
+from hvproxy.hypervisor.commands import (
+    Close, Dial, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
+)
+from hvproxy.hypervisor.hypervisor import Hypervisor
+
+LONGEST_SLEEP = 60.0
+FULL = 4 * 1024 * 1024
+"""Unsent bytes after which a peer that does not read is not read either."""
+
+
+class Sockets(Protocol):
+    """Who opens connections and listeners for the core (sockets.Sockets)."""
+
+    def dial(self, key: str, address: str) -> None: ...
+    def stop_dialing(self, key: str) -> None: ...
+    def listen(self, key: str, address: str) -> None: ...
+    def stop_listening(self, key: str) -> None: ...
+
+
+class Runtime:
+    """One core, its connections and its timer."""
+
+    log = Logger()
+
+    def __init__(self, hv: Hypervisor, clock: IReactorTime) -> None:
+        self.hv = hv
+        self.sockets: Sockets | None = None
+        self.observe: Callable[[str, float], None] | None = None
+        """Told how long the core worked on what came in: (direction, seconds)."""
+        self._clock = clock
+        self._connections: dict[int, Connection] = {}
+        self._next_conn = 1
+        self._timer: IDelayedCall | None = None
+
+    def now(self) -> float:
+        """Seconds of a clock that does not go back."""
+        now: float = self._clock.seconds()
+        return now
+
+    def add(self, connection: Connection) -> int:
+        """A connection is made; its number from now on."""
+        conn = self._next_conn
+        self._next_conn += 1
+        self._connections[conn] = connection
+        return conn
+
+    def remove(self, conn: int) -> None:
+        if self._connections.pop(conn, None) is not None:
+            self.hv.connection_lost(conn, self.now())
+            self.flush()
+
+    def received(self, conn: int, data: bytes, direction: str) -> None:
+        """Bytes from a peer."""
+        start = self.now()
+        self.hv.received(conn, data, start)
+        self.flush()
+        if self.observe is not None:
+            self.observe(direction, self.now() - start)
+
+    def flush(self) -> None:
+        """Carry out what the core has to have done, and be back when it wants to be."""
+        while self.hv.out:
+            writes: dict[int, list[bytes]] = {}
+            for command in self.hv.commands():
+                if isinstance(command, Send):
+                    writes.setdefault(command.conn, []).append(command.data)
+                    continue
+                if isinstance(command, Close):
+                    self._write(writes, command.conn)
+                self._perform(command)
+            for conn in list(writes):
+                self._write(writes, conn)
+        self._wake_at(self.hv.deadline)
+
+    def _write(self, writes: dict[int, list[bytes]], conn: int) -> None:
+        data = writes.pop(conn, None)
+        connection = self._connections.get(conn)
+        if data and connection is not None:
+            connection.transport.write(b"".join(data))
+
+    def _perform(self, command: object) -> None:
+        sockets = self.sockets
+        assert sockets is not None
+        match command:
+            case Log(level, event, fields):
+                self.log.emit(LogLevel.lookupByName(_LEVELS.get(level, level)), "{event}", event=event, fields=fields)
+            case Close(conn, reason):
+                if conn in self._connections:
+                    self._connections[conn].close(reason)
+            case Pause(conn):
+                if conn in self._connections:
+                    self._connections[conn].pause("core")
+            case Resume(conn):
+                if conn in self._connections:
+                    self._connections[conn].resume("core")
+            case Dial(key, address):
+                sockets.dial(key, address)
+            case StopDialing(key):
+                sockets.stop_dialing(key)
+            case Listen(key, address):
+                sockets.listen(key, address)
+            case StopListening(key):
+                sockets.stop_listening(key)
+            case _:
+                raise TypeError(f"unknown command {command!r}")
+
+    def _wake_at(self, deadline: float) -> None:
+        delay = min(max(0.0, deadline - self.now()), LONGEST_SLEEP)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._clock.callLater(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.hv.tick(self.now())
+        self.flush()
+
+    def stop(self) -> None:
+        """No more timers; connections are the sockets' business."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+_LEVELS = {"warning": "warn"}
+
+
+class Connection(TwistedProtocol):
+    """One TCP, TLS or UNIX connection to a switch or a controller.
+
+    A peer that does not take what we send is not read either, until it does; the core drops nothing for it but
+    packet-ins, as a switch does.
+    """
+
+    transport: ITransport
+
+    def __init__(self, runtime: Runtime, direction: str, made: Callable[[int, str], None]) -> None:
+        self._runtime = runtime
+        self._direction = direction
+        self._made = made
+        self._conn = 0
+        self._pauses: set[str] = set()
+
+    def connectionMade(self) -> None:
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self._conn = self._runtime.add(self)
+        self._made(self._conn, peer_name(self.transport))
+        self._runtime.flush()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._runtime.received(self._conn, data, self._direction)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self._runtime.remove(self._conn)
+
+    def close(self, reason: str) -> None:
+        """End the connection once what was written before is sent."""
+        self.transport.unregisterProducer()  # type: ignore[attr-defined]
+        self.transport.loseConnection()
+
+    # IPushProducer: Twisted tells whether the peer takes what we write
+
+    def pauseProducing(self) -> None:
+        self._runtime.hv.congested(self._conn, True)
+        self.pause("peer")
+
+    def resumeProducing(self) -> None:
+        self._runtime.hv.congested(self._conn, False)
+        self.resume("peer")
+
+    def stopProducing(self) -> None:
+        self.transport.loseConnection()
+
+    def pause(self, why: str) -> None:
+        """Stop reading for one more reason."""
+        if not self._pauses:
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+        self._pauses.add(why)
+
+    def resume(self, why: str) -> None:
+        """Read again once no reason against it is left."""
+        if why in self._pauses:
+            self._pauses.discard(why)
+            if not self._pauses:
+                self.transport.resumeProducing()  # type: ignore[attr-defined]
+
+
+def peer_name(transport: ITransport) -> str:
+    """The other end as Open vSwitch writes addresses."""
+    peer = transport.getPeer()
+    host = getattr(peer, "host", None)
+    return "unix" if host is None else f"tcp:{host}:{peer.port}"  # type: ignore[attr-defined]

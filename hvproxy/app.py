@@ -1,0 +1,108 @@
+"""Assembles the program from a configuration and runs it: the one place that knows core and adapters both."""
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.internet import asyncioreactor, defer
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger, globalLogBeginner
+
+from hvproxy.config import Config
+from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.switches import NamedLink
+
+log = Logger()
+
+
+def settings_of(config: Config, secret: bytes) -> Settings:
+    """What the core must know of the configuration."""
+    fabric = config.fabric
+    chosen = secret if fabric.secret is None else fabric.secret.text.encode()
+    return Settings(
+        grace=config.switches.grace,
+        first_vid=fabric.vlan_range.first,
+        last_vid=fabric.vlan_range.last,
+        secret=chosen if fabric.discovery else None,
+        links=tuple(NamedLink((link.a.datapath, link.a.port), (link.b.datapath, link.b.port))
+                    for link in fabric.links),
+    )
+
+
+def serve(config: Config, *, log_format: str = "text", log_level: str = "info") -> int:
+    """Run until SIGINT or SIGTERM; the exit status (0 good, 1 failed)."""
+    install_reactor()
+    from twisted.internet import reactor
+
+    from hvproxy.adapters.logging import observer
+
+    globalLogBeginner.beginLoggingTo([observer(sys.stderr, log_format, log_level)], redirectStandardIO=False)
+    failed: list[str] = []
+
+    async def begin() -> None:
+        try:
+            await start(reactor, config)
+        except CannotListenError as error:
+            failed.append(f"cannot listen on {error.interface}:{error.port}: {error.socketError}")
+        except OSError as error:
+            failed.append(f"cannot start: {error}")
+        if failed:
+            log.error("{reason}; is another hvproxy running, or the address not this machine's?", reason=failed[0])
+            reactor.stop()  # type: ignore[attr-defined]
+
+    def begin_now() -> None:
+        defer.ensureDeferred(begin()).addErrback(_bug, reactor, failed)
+
+    reactor.callWhenRunning(begin_now)  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+    return 1 if failed else 0
+
+
+async def start(reactor: Any, config: Config) -> None:
+    """Build core and adapters and open the configured listeners. Raises CannotListenError or OSError."""
+    from hvproxy.adapters.http import make_site
+    from hvproxy.adapters.metrics import Metrics
+    from hvproxy.adapters.runtime import Runtime
+    from hvproxy.adapters.sockets import Sockets, server_endpoint
+
+    hv = Hypervisor(settings_of(config, os.urandom(32)), reactor.seconds())
+    runtime = Runtime(hv, reactor)
+    sockets = Sockets(reactor, runtime)
+    runtime.sockets = sockets
+    metrics = Metrics(runtime)
+    runtime.observe = metrics.observe_translation
+    for tenant in config.tenants:
+        hv.tenants.add(tenant.name)
+        for spec in tenant.logical_switches:
+            intent.create_logical_switch(hv, spec, runtime.now())
+    for address in config.switches.listen:
+        await sockets.listen_for_switches(address, config.switches.tls)
+    api = config.api.listen
+    await server_endpoint(reactor, api, config.api.tls).listen(make_site(runtime, metrics))
+    runtime.flush()
+    log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
+             logical_switches=len(hv.logical_switches))
+    reactor.addSystemEventTrigger("before", "shutdown", runtime.stop)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: defer.ensureDeferred(sockets.stop()))
+
+
+def install_reactor() -> None:
+    """Twisted on asyncio, on uvloop where that is installed (design 8)."""
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)
+
+
+def _bug(failure: Any, reactor: Any, failed: list[str]) -> None:
+    failed.append(failure.getErrorMessage())
+    log.failure("a fault in hvproxy itself; please report it", failure)
+    reactor.stop()

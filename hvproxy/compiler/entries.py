@@ -1,0 +1,105 @@
+"""A tenant's entry as the rules of one edge. The hot function of the compiler: a flow-mod costs its own entry only.
+
+Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout.
+"""
+from __future__ import annotations
+
+from typing import Protocol
+
+from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower
+from hvproxy.model.layout import GROUP_FLAG, SHARED_FLAG, Table, cookie
+from hvproxy.model.rules import Rule
+from hvproxy.model.view import Lport
+from hvproxy.openflow import actions
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.oxm import Match, metadata_tlv
+
+
+class EntryLike(Protocol):
+    """What the compiler reads of an entry."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def table_id(self) -> int: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def match(self) -> Match: ...
+    @property
+    def instructions(self) -> Instructions: ...
+
+
+def rules_for(entry: EntryLike, edge: Edge) -> tuple[Rule, ...]:
+    """The rules that carry out `entry` on `edge`; none where no packet it matches can enter.
+
+    Their matches are disjoint, so the entry's counters are the sum of theirs.
+    """
+    layout, ls_id = edge.layout, edge.logical_switch.ls_id
+    value, mask = layout.context(ls_id), layout.logical_switch_mask
+    if entry.match.metadata is not None:
+        value |= entry.match.metadata[0]
+        mask |= entry.match.metadata[1]
+    rules = []
+    for ingress, more_value, more_mask in _ingresses(entry, edge):
+        for group_value, group_mask, instructions in _action_set_cases(entry, edge, ingress):
+            rules.append(Rule(
+                Table.LOGICAL + entry.table_id,
+                entry.priority,
+                metadata_tlv(value | more_value | group_value, mask | more_mask | group_mask) + entry.match.body,
+                build(instructions),
+                cookie(ls_id, entry.number),
+            ))
+    return tuple(rules)
+
+
+def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, int]]:
+    """(ingress lport whose rule is its own, metadata value, metadata mask): disjoint cases of where packets enter."""
+    layout, ls_id = edge.layout, edge.logical_switch.ls_id
+    in_port = entry.match.in_port
+    if in_port is not None:
+        if in_port == of13.OFPP_CONTROLLER:
+            return [(None, 0, layout.lport_mask)]
+        lport = edge.lports.get(in_port)
+        if lport is None or lport.vif is None or lport.vif.dpid != edge.dpid:
+            return []
+        return [(lport if lport.shared else None, layout.context(ls_id, lport.index), layout.lport_mask)]
+    cases: list[tuple[Lport | None, int, int]] = [(None, 0, SHARED_FLAG)]
+    if edge.shared:
+        instructions = entry.instructions
+        if depends_on_ingress(instructions.apply) or depends_on_ingress(instructions.write):
+            cases += [(s, layout.context(ls_id, s.index) | SHARED_FLAG, layout.lport_mask | SHARED_FLAG)
+                      for s in edge.shared]
+        else:
+            cases.append((None, SHARED_FLAG, SHARED_FLAG))
+    return cases
+
+
+def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> list[tuple[int, int, Instructions]]:
+    """(flag value, flag mask, instructions): two cases where an output is written and the set may hold a group.
+
+    Written as a group, the output would displace a tenant's group written before, which must beat it (design 1.3).
+    """
+    tenant = entry.instructions
+    writes_group = bool(actions.groups(tenant.write))
+    metadata = tenant.metadata
+    if tenant.goto is not None and (writes_group or tenant.clear):
+        value, mask = metadata or (0, 0)
+        metadata = (value | GROUP_FLAG if writes_group else value, mask | GROUP_FLAG)
+    lowered = Instructions(
+        goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
+        metadata=metadata,
+        apply=lower(tenant.apply, edge, ingress, in_set=False),
+        write=lower(tenant.write, edge, ingress, in_set=True),
+        clear=tenant.clear,
+        meter=tenant.meter,
+    )
+    if entry.table_id == 0 or writes_group or tenant.clear or not actions.outputs(tenant.write):
+        return [(0, 0, lowered)]
+    without_output = actions.rewrite(tenant.write, lambda port, max_len: b"", actions.group)
+    held = Instructions(
+        goto=lowered.goto, metadata=metadata, apply=lowered.apply, write=without_output, clear=False,
+        meter=tenant.meter,
+    )
+    return [(0, GROUP_FLAG, lowered), (GROUP_FLAG, GROUP_FLAG, held)]

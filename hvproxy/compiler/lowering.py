@@ -1,0 +1,107 @@
+"""A tenant's outputs and groups, lowered to what an edge can execute.
+
+Every logical output becomes a group of the logical port, so that where a port is can change without touching the
+entries that name it (design 1.3). Pure; knows one logical switch on one edge, and nothing of paths or labels.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from hvproxy.model.layout import ContextLayout, GroupKind
+from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
+from hvproxy.openflow import actions
+from hvproxy.openflow.constants import of13
+
+
+@dataclass(frozen=True)
+class TenantGroup:
+    """A group a tenant installed."""
+
+    group_id: int
+    type: int
+    """OFPGT_ALL or OFPGT_INDIRECT."""
+    buckets: bytes
+    """The tenant's own bytes."""
+    indexes: Mapping[int, int]
+    """Shared ingress lport's index (0: every other lport) -> the place of that variant in physical group ids:
+    1 .. 2**lport_bits - 1, unique in the logical switch."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One logical switch on one edge: all that the compilation of an entry depends on, and nothing else."""
+
+    layout: ContextLayout
+    logical_switch: LogicalSwitchView
+    dpid: Dpid
+    tenant_groups: Mapping[int, TenantGroup]
+    """By the tenant's group id."""
+
+    @cached_property
+    def lports(self) -> dict[int, Lport]:
+        """By the tenant's port number."""
+        return {lport.number: lport for lport in self.logical_switch.lports}
+
+    @cached_property
+    def shared(self) -> tuple[Lport, ...]:
+        """The local lports whose packets need rules of their own."""
+        return tuple(lport for lport in self.logical_switch.at(self.dpid) if lport.shared)
+
+    def group_id(self, kind: GroupKind, index: int = 0) -> int:
+        return self.layout.group_id(kind, self.logical_switch.ls_id, index)
+
+    def tenant_group_id(self, group: TenantGroup, ingress: Lport | None) -> int:
+        """The physical id of a tenant's group, of which each shared ingress lport has a variant of its own."""
+        return self.group_id(GroupKind.TENANT, group.indexes[0 if ingress is None else ingress.index])
+
+
+def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool) -> bytes:
+    """The action list `data` as this edge executes it for packets of `ingress` (None: any lport not shared).
+
+    In an action set (`in_set`: write-actions and buckets) every output becomes a group, for there the last one
+    written must win, and a group beats an output (OF 1.3.5 section 5.10); an output beside a tenant's group goes.
+    """
+    grouped = in_set and bool(actions.groups(data))
+
+    def output(port: int, max_len: int) -> bytes:
+        return b"" if grouped else _output(port, edge, ingress, in_set)
+
+    def group(group_id: int) -> bytes:
+        return actions.group(edge.tenant_group_id(edge.tenant_groups[group_id], ingress))
+
+    return actions.rewrite(data, output, group)
+
+
+def _output(port: int, edge: Edge, ingress: Lport | None, in_set: bool) -> bytes:
+    if port == of13.OFPP_CONTROLLER:
+        # The whole packet is asked for; max_len is honoured upward, where virtual buffers are (trap 12).
+        return (actions.group(edge.group_id(GroupKind.CONTROLLER)) if in_set
+                else actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER))
+    if port == of13.OFPP_IN_PORT:
+        if ingress is not None:
+            return actions.group(edge.group_id(GroupKind.HAIRPIN, ingress.index))
+        return actions.group(edge.group_id(GroupKind.HAIRPIN)) if in_set else actions.output(of13.OFPP_IN_PORT)
+    if port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
+        if ingress is not None:
+            return actions.group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index))
+        return actions.group(edge.group_id(GroupKind.FLOOD))
+    lport = edge.lports.get(port)
+    if lport is None:
+        return b""
+    if ingress is not None and on_one_port(ingress, lport):
+        if lport == ingress:
+            return b""  # OF 1.3.5 section 5.10: never back to the ingress port without IN_PORT
+        return actions.group(edge.group_id(GroupKind.HAIRPIN, lport.index))
+    return actions.group(edge.group_id(GroupKind.LPORT, lport.index))
+
+
+def on_one_port(a: Lport, b: Lport) -> bool:
+    """Whether both sit on the same physical port, where the switch itself would suppress output (dataplane 3.9)."""
+    return a.vif is not None and b.vif is not None and (a.vif.dpid, a.vif.port_no) == (b.vif.dpid, b.vif.port_no)
+
+
+def depends_on_ingress(data: bytes) -> bool:
+    """Whether an action list lowers differently for different shared ingress lports."""
+    return bool(actions.groups(data)) or any(port != of13.OFPP_CONTROLLER for port in actions.outputs(data))

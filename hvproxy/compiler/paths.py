@@ -1,0 +1,226 @@
+"""How frames reach each edge: a shortest-path tree per destination, and detours that survive a failure locally.
+
+Pure graph work on datapaths, ports and links. Knows nothing of rules, labels or tenants; transit.py turns a Tree
+into rules.
+
+Theory of operation. T is a tree of shortest paths to the destination d; depth is the hop count. A link that is not
+in T *reaches* to depth(LCA of its ends): it leaves the subtree of x exactly when that is less than depth(x). So when
+the link x - parent(x) fails and anything is left of the graph between x and d, some link with an end in subtree(x)
+reaches above x, and a frame at x can go
+
+    down    from x by tree children to the end w of such a link,
+    across  it to y, which is outside subtree(x),
+    up      from y by tree parents, which are all outside subtree(x), hence never over the failed link.
+
+Down, every datapath sees the frame arrive from its parent, which it does in no other phase. It cannot know which
+ancestor failed, so it follows the link of least reach in its subtree: if any link leaves subtree(x), the one of
+least reach does, whichever ancestor x is. Only x itself knows what failed, and may choose the shortest detour among
+all that reach above it; it prefers those that reach above its parent too, and so survive the loss of the parent as a
+whole.
+
+A frame that is detoured at most once goes up, down, across and up, each strictly: at most three times the greatest
+depth and one hop, whatever has failed. Arrival ports alone cannot enforce "once": on a ring, surviving either link
+of d obliges every datapath to hand a frame on in the direction it came, so the loss of both would keep it going round
+for ever. transit.py therefore marks a detoured frame.
+"""
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from hvproxy.model.view import Dpid, Link, PortNo
+
+End: TypeAlias = tuple[Dpid, PortNo]
+"""One end of a link."""
+
+_HASH = 0x9E3779B97F4A7C15
+_HASH_MASK = (1 << 64) - 1
+
+
+def _scatter(value: int) -> int:
+    """A 64-bit number that depends on every bit of `value` and is the same in every run."""
+    value = (value ^ value >> 32) * _HASH & _HASH_MASK
+    value = (value ^ value >> 29) * _HASH & _HASH_MASK
+    return value ^ value >> 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """A link as seen from one of its ends; datapaths are places in Topology.dpids."""
+
+    to: int
+    port: PortNo
+    far_port: PortNo
+    link: int
+    salt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The links of the fabric, indexed; equal and hashed by its links alone. Made by `Topology.of`."""
+
+    links: tuple[Link, ...]
+    """Sorted."""
+    ambiguous: tuple[Link, ...] = field(compare=False)
+    """Links left out, because a port of theirs is in another link too: frames sent there would reach both."""
+    peers: Mapping[End, End] = field(compare=False, repr=False)
+    """Both directions of every link."""
+    dpids: tuple[Dpid, ...] = field(compare=False, repr=False)
+    """Every datapath with a link, sorted."""
+    _hops: tuple[tuple[_Hop, ...], ...] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, links: Iterable[Link]) -> Topology:
+        """The topology of these links; a link from a datapath to itself leads nowhere and is not used."""
+        listed = sorted({link for link in links if link.a_dpid != link.b_dpid})
+        uses: dict[End, int] = {}
+        for link in listed:
+            for end in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port)):
+                uses[end] = uses.get(end, 0) + 1
+        usable: list[Link] = []
+        ambiguous: list[Link] = []
+        for link in listed:
+            alone = uses[link.a_dpid, link.a_port] == uses[link.b_dpid, link.b_port] == 1
+            (usable if alone else ambiguous).append(link)
+        dpids = sorted({dpid for link in usable for dpid in (link.a_dpid, link.b_dpid)})
+        place = {dpid: number for number, dpid in enumerate(dpids)}
+        hops: list[list[_Hop]] = [[] for _ in dpids]
+        peers: dict[End, End] = {}
+        for number, link in enumerate(usable):
+            a, b = (link.a_dpid, link.a_port), (link.b_dpid, link.b_port)
+            for near, far in ((a, b), (b, a)):
+                peers[near] = far
+                salt = _scatter(_scatter(near[0]) ^ near[1])
+                hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt))
+        return cls(tuple(usable), tuple(ambiguous), peers, tuple(dpids),
+                   tuple(tuple(sorted(own, key=lambda hop: hop.port)) for own in hops))
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How every datapath that can reach `destination` forwards towards it. Each mapping is by datapath."""
+
+    destination: Dpid
+    parent: Mapping[Dpid, PortNo]
+    """The port on a shortest path; every datapath that reaches the destination has one, except itself."""
+    backup: Mapping[Dpid, PortNo]
+    """The port to use while the parent port is dead; none where the link to the parent is a bridge."""
+    descend: Mapping[Dpid, PortNo]
+    """Where a detoured frame that arrives from the parent goes; none where it had better be dropped."""
+    turn: frozenset[Dpid]
+    """Where the backup port leads to a tree child, whose frames must be turned round when the parent port is dead."""
+    hops: Mapping[Dpid, int]
+    """Length of the path without failures; the destination has 0."""
+    peers: Mapping[End, End]
+    """Both directions of every link of the topology: where a frame sent out of a port arrives."""
+
+
+def tree(topology: Topology, destination: Dpid) -> Tree:
+    """The tree and detours to `destination`; equal topologies give equal trees, and ties fall differently for
+    different destinations, so that load spreads."""
+    count = len(topology.dpids)
+    dpids, all_hops = topology.dpids, topology._hops
+    try:
+        root = dpids.index(destination)
+    except ValueError:
+        return Tree(destination, {}, {}, {}, frozenset(), {destination: 0}, topology.peers)
+    seed = _scatter(destination)
+
+    depth = [-1] * count
+    depth[root] = 0
+    order = [root]
+    for here in order:
+        for hop in all_hops[here]:
+            if depth[hop.to] < 0:
+                depth[hop.to] = depth[here] + 1
+                order.append(hop.to)
+
+    up: list[_Hop | None] = [None] * count
+    above = [root] * count
+    for here in order[1:]:
+        shortest = [hop for hop in all_hops[here] if depth[hop.to] < depth[here]]
+        chosen = shortest[0] if len(shortest) == 1 else min(
+            shortest, key=lambda hop: ((hop.salt ^ seed) * _HASH & _HASH_MASK, hop.port))
+        up[here] = chosen
+        above[here] = chosen.to
+    in_tree = {hop.link for hop in up if hop is not None}
+
+    reach: dict[int, int] = {}
+    for here in order:
+        for hop in all_hops[here]:
+            if hop.link not in in_tree and hop.link not in reach:
+                a, b = here, hop.to
+                while a != b:
+                    if depth[a] >= depth[b]:
+                        a = above[a]
+                    else:
+                        b = above[b]
+                reach[hop.link] = depth[a]
+
+    parent: dict[Dpid, PortNo] = {}
+    backup: dict[Dpid, PortNo] = {}
+    descend: dict[Dpid, PortNo] = {}
+    turn: set[Dpid] = set()
+    # (reach, length of the detour, 1 if it starts at a child, spread, port) of every way out of a subtree that
+    # starts at this datapath; children, being deeper, have added theirs before their parent is looked at.
+    ways: list[list[tuple[int, int, int, int, PortNo]]] = [[] for _ in range(count)]
+    for here in reversed(order):
+        uplink = up[here]
+        if uplink is None:
+            continue
+        dpid, level = dpids[here], depth[here]
+        parent[dpid] = uplink.port
+        own = ways[here]
+        for hop in all_hops[here]:
+            if reach.get(hop.link, level) < level:
+                spread = (hop.salt ^ seed) * _HASH & _HASH_MASK
+                own.append((reach[hop.link], 1 + depth[hop.to], 0, spread, hop.port))
+        if not own:
+            continue
+        least = min(own)
+        best = min((way[0] >= level - 1, *way[1:]) for way in own)
+        backup[dpid] = best[4]
+        if best[2]:
+            turn.add(dpid)
+        if least[0] < level - 1:
+            # Useful to the parent or to one further up; otherwise the frame would come back to who sent it down.
+            descend[dpid] = least[4]
+            ways[uplink.to].append((least[0], 1 + least[1], 1, uplink.salt, uplink.far_port))
+    return Tree(
+        destination, _sorted(parent), _sorted(backup), _sorted(descend), frozenset(turn),
+        {dpids[here]: depth[here] for here in sorted(order)}, topology.peers,
+    )
+
+
+def _sorted(ports: dict[Dpid, PortNo]) -> dict[Dpid, PortNo]:
+    return dict(sorted(ports.items()))
+
+
+def visited(tree: Tree, source: Dpid) -> frozenset[Dpid]:
+    """Every datapath a frame from `source` can visit, whatever fails, both ends included; just `source` when it
+    cannot reach the destination. The same for one failure as for many, since a frame is detoured only once."""
+    climbed = dict.fromkeys(_climb(tree, source, frozenset()))
+    seen = set(climbed)
+    for failed in list(climbed):
+        here, port = failed, tree.backup.get(failed)
+        while port is not None:
+            here, arrival = tree.peers[here, port]
+            seen.add(here)
+            # From its parent: still going down. From anywhere else: across, and now up.
+            port = tree.descend[here] if tree.parent.get(here) == arrival else None
+        climbed.update(dict.fromkeys(_climb(tree, here, climbed.keys())))
+    return frozenset(seen | climbed.keys())
+
+
+def _climb(tree: Tree, source: Dpid, known: Container[Dpid]) -> list[Dpid]:
+    """The datapaths from `source` up to the destination, or up to the first that is `known`."""
+    way: list[Dpid] = []
+    here = source
+    while here not in known:
+        way.append(here)
+        port = tree.parent.get(here)
+        if port is None:
+            break
+        here, _ = tree.peers[here, port]
+    return way

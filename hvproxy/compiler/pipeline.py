@@ -1,0 +1,195 @@
+"""What a logical switch needs on every datapath besides its entries: classification, its ports' groups, its labels.
+
+Pure: (logical switch view, transport, tenant groups) -> content per datapath. Knows nothing of sessions.
+"""
+from __future__ import annotations
+
+from hvproxy.compiler.lowering import Edge, TenantGroup, lower, on_one_port
+from hvproxy.compiler.transit import label_rule_on_the_way
+from hvproxy.model.layout import (
+    PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie, destination_group_id,
+)
+from hvproxy.model.rules import Content, Group, Rule
+from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Transport, Vif
+from hvproxy.openflow import actions
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket, walk_buckets
+from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.oxm import tlv
+
+DISCOVERY_PRIORITY = 400
+SUBPORT_PRIORITY = 300
+ACCESS_PRIORITY = 200
+FABRIC_PRIORITY = 100
+DROP_PRIORITY = 1
+"""Above a switch's own priority 0 rule, such as Open vSwitch's NORMAL: unknown frames must never be switched."""
+ALL_BITS = 0xFFFFFFFFFFFFFFFF
+
+
+def instructions(*, apply: bytes = b"", goto: int | None = None, metadata: tuple[int, int] | None = None) -> bytes:
+    """Wire bytes of the instructions of an infrastructure rule."""
+    return build(Instructions(goto=goto, metadata=metadata, apply=apply, write=b"", clear=False, meter=None))
+
+
+def base(fabric_ports: frozenset[int], discovery_mac: int | None) -> Content:
+    """What every datapath holds whatever the tenants do: the frame of table 0 and the end of table 1."""
+    content = Content()
+    if discovery_mac is not None:
+        # Of every port: a discovery frame at a bound port is an alarm, and never tenant traffic.
+        content.add_rule(Rule(
+            Table.CLASSIFY, DISCOVERY_PRIORITY,
+            tlv(of13.OFPXMT_OFB_ETH_DST, discovery_mac) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x88CC),
+            instructions(apply=actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)),
+            cookie(0, RuleKind.DISCOVERY)))
+    for port_no in sorted(fabric_ports):
+        content.add_rule(Rule(Table.CLASSIFY, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_IN_PORT, port_no),
+                              instructions(goto=Table.LABEL), cookie(0, RuleKind.FABRIC_PORT)))
+    # A packet-out of ours that runs the pipeline has its context in the metadata already.
+    content.add_rule(Rule(Table.CLASSIFY, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_IN_PORT, of13.OFPP_CONTROLLER),
+                          instructions(goto=Table.LOGICAL), cookie(0, RuleKind.INJECT)))
+    for table in (Table.CLASSIFY, Table.LABEL):
+        content.add_rule(Rule(table, DROP_PRIORITY, b"", b"", cookie(0, RuleKind.FOREIGN)))
+    return content
+
+
+def placement(
+    layout: ContextLayout,
+    logical_switch: LogicalSwitchView,
+    transport: Transport,
+) -> dict[Dpid, Content]:
+    """What places one logical switch on the fabric: on its edges, and on the datapaths between them."""
+    edges = logical_switch.edges
+    contents = {dpid: Content() for dpid in edges}
+    for dpid in edges:
+        edge = Edge(layout, logical_switch, dpid, {})
+        _classify(contents[dpid], edge)
+        _groups(contents[dpid], edge, transport)
+        _arriving_labels(contents[dpid], edge, transport)
+    if len(edges) > 1:
+        _labels_on_the_way(contents, logical_switch, transport)
+    return contents
+
+
+def _classify(content: Content, edge: Edge) -> None:
+    layout, ls_id = edge.layout, edge.logical_switch.ls_id
+    for lport in edge.logical_switch.at(edge.dpid):
+        assert lport.vif is not None
+        context = layout.context(ls_id, lport.index) | (SHARED_FLAG if lport.shared else 0)
+        match = tlv(of13.OFPXMT_OFB_IN_PORT, lport.vif.port_no)
+        priority, pop = ACCESS_PRIORITY, b""
+        if lport.vif.vlan is not None:
+            match += tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
+            priority, pop = SUBPORT_PRIORITY, actions.pop_vlan()
+        content.add_rule(Rule(Table.CLASSIFY, priority, match,
+                              instructions(apply=pop, metadata=(context, ALL_BITS), goto=Table.LOGICAL),
+                              cookie(ls_id, PLACE | lport.index)))
+
+
+def _groups(content: Content, edge: Edge, transport: Transport) -> None:
+    lports = edge.logical_switch.lports
+    local = edge.logical_switch.at(edge.dpid)
+    content.add_group(_indirect(edge.group_id(GroupKind.CONTROLLER),
+                                actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)))
+    content.add_group(_indirect(edge.group_id(GroupKind.HAIRPIN), actions.output(of13.OFPP_IN_PORT)))
+    for lport in lports:
+        content.add_group(_lport_group(lport, edge, transport))
+    for lport in edge.shared:
+        assert lport.vif is not None
+        content.add_group(_indirect(edge.group_id(GroupKind.HAIRPIN, lport.index),
+                                    tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)))
+    remote = [
+        bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], transport.destinations[dpid]))
+        for dpid in edge.logical_switch.edges
+        if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]
+    ]
+    arrived = [bucket(_to_lport(edge, lport, None)) for lport in local]
+    content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL, b"".join(arrived + remote)))
+    content.add_group(Group(edge.group_id(GroupKind.FLOOD_ARRIVED), of13.OFPGT_ALL, b"".join(arrived)))
+    for ingress in edge.shared:
+        others = [bucket(_to_lport(edge, lport, ingress)) for lport in local if lport != ingress]
+        content.add_group(Group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index), of13.OFPGT_ALL,
+                                b"".join(others + remote)))
+
+
+def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
+    group_id = edge.group_id(GroupKind.LPORT, lport.index)
+    if lport.vif is None:
+        return _nowhere(group_id)
+    if lport.vif.dpid == edge.dpid:
+        return _indirect(group_id, tag(lport.vif) + actions.output(lport.vif.port_no))
+    if lport.vif.dpid not in transport.reachable[edge.dpid]:
+        return _nowhere(group_id)
+    label = transport.deliver[edge.logical_switch.ls_id, lport.index]
+    return _indirect(group_id, _labelled(label, transport.destinations[lport.vif.dpid]))
+
+
+def tenant_groups(group: TenantGroup, edge: Edge) -> list[Group]:
+    """A tenant's group on one edge: itself, and a variant for each shared ingress lport there."""
+    buckets = walk_buckets(group.buckets)
+    return [
+        Group(edge.tenant_group_id(group, ingress), group.type,
+              b"".join(bucket(lower(b.actions, edge, ingress, in_set=True)) for b in buckets))
+        for ingress in (None, *edge.shared)
+    ]
+
+
+def _arriving_labels(content: Content, edge: Edge, transport: Transport) -> None:
+    ls_id = edge.logical_switch.ls_id
+    flood = transport.flood.get((ls_id, edge.dpid))
+    if flood is not None:
+        content.add_rule(_arriving(flood, edge.group_id(GroupKind.FLOOD_ARRIVED), cookie(ls_id, PLACE)))
+    for lport in edge.logical_switch.at(edge.dpid):
+        label = transport.deliver.get((ls_id, lport.index))
+        if label is not None:
+            content.add_rule(_arriving(label, edge.group_id(GroupKind.LPORT, lport.index),
+                                       cookie(ls_id, PLACE | lport.index)))
+
+
+def _arriving(label: int, group_id: int, rule_cookie: int) -> Rule:
+    return Rule(Table.LABEL, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | label),
+                instructions(apply=actions.pop_vlan() + actions.group(group_id)), rule_cookie)
+
+
+def _labels_on_the_way(
+    contents: dict[Dpid, Content], logical_switch: LogicalSwitchView, transport: Transport
+) -> None:
+    ls_id, edges = logical_switch.ls_id, logical_switch.edges
+    for destination in edges:
+        crossed: set[Dpid] = set()
+        for source in edges:
+            if source != destination and destination in transport.reachable[source]:
+                crossed |= transport.visited(source, destination)
+        crossed.discard(destination)
+        labels = [transport.flood[ls_id, destination]]
+        labels += [transport.deliver[ls_id, lport.index] for lport in logical_switch.at(destination)]
+        rules = [label_rule_on_the_way(label, transport.destinations[destination]) for label in labels]
+        for dpid in crossed:
+            content = contents.setdefault(dpid, Content())
+            for rule in rules:
+                content.add_rule(rule)
+
+
+def tag(vif: Vif) -> bytes:
+    """The actions that put on the VLAN tag of a sub-port, none for a whole port."""
+    if vif.vlan is None:
+        return b""
+    return actions.push_vlan() + actions.set_vlan_vid(vif.vlan)
+
+
+def _labelled(label: int, destination: int) -> bytes:
+    return (actions.push_vlan() + actions.set_vlan_vid(label)
+            + actions.group(destination_group_id(GroupKind.UPLINK, destination)))
+
+
+def _to_lport(edge: Edge, lport: Lport, ingress: Lport | None) -> bytes:
+    kind = GroupKind.HAIRPIN if ingress is not None and on_one_port(ingress, lport) else GroupKind.LPORT
+    return actions.group(edge.group_id(kind, lport.index))
+
+
+def _indirect(group_id: int, bucket_actions: bytes) -> Group:
+    return Group(group_id, of13.OFPGT_INDIRECT, bucket(bucket_actions))
+
+
+def _nowhere(group_id: int) -> Group:
+    """A group that drops: Open vSwitch wants a bucket in INDIRECT, none in ALL."""
+    return Group(group_id, of13.OFPGT_ALL, b"")

@@ -1,0 +1,219 @@
+"""The configuration file: its keys, their defaults, and everything that can be wrong with them.
+
+`load` reads a file, `parse` a text; both raise ConfigError with every mistake. Opens no other file and no connection:
+whether a certificate exists or a switch answers shows when hvproxy starts.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+
+from hvproxy.document import decode
+from hvproxy.errors import ConfigError
+from hvproxy.model.address import Address
+from hvproxy.model.intent import (
+    LAST_PORT, SUPPORTED_PROTOCOLS, AttachSpec, Once, PortRef, Protocol, TenantSpec, TlsSpec, attach_text, check, owned
+)
+from hvproxy.model.schema import NOT_YET, Path, Reading, format_dpid, format_path, parse_dpid, read
+
+_LINK = re.compile(r"\s*([^\s:]+):(\S+)\s+-\s+([^\s:]+):(\S+)\s*")
+_VLAN_RANGE = re.compile(r"\s*([0-9]{1,4})\s*-\s*([0-9]{1,4})\s*")
+_PORT_NAME = re.compile(r"[!-~]{1,15}")
+MAX_FILE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """A fabric port, by number or by name."""
+
+    datapath: int
+    port: PortRef
+
+    @classmethod
+    def parse(cls, dpid: str, port: str) -> LinkEnd:
+        """Raises ValueError with what is wrong."""
+        if port.isascii() and port.isdigit():
+            if not 1 <= int(port[:11]) <= LAST_PORT:
+                raise ValueError(f"{port!r} is not a port number from 1 to {LAST_PORT}")
+            return cls(parse_dpid(dpid), int(port))
+        if not _PORT_NAME.fullmatch(port):
+            raise ValueError(f"{port!r} is not a port name of up to 15 printable ASCII characters")
+        return cls(parse_dpid(dpid), port)
+
+    def __str__(self) -> str:
+        return f"0x{self.datapath:x}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A link that the operator vouches for."""
+
+    a: LinkEnd
+    b: LinkEnd
+
+    @classmethod
+    def parse(cls, text: str) -> LinkSpec:
+        """Raises ValueError with what is wrong."""
+        parts = _LINK.fullmatch(text)
+        if parts is None:
+            raise ValueError(f"{text!r} is not a link; write it as \"0x1:5 - 0x2:5\" (DPID:PORT - DPID:PORT)")
+        link = cls(LinkEnd.parse(parts[1], parts[2]), LinkEnd.parse(parts[3], parts[4]))
+        if link.a.datapath == link.b.datapath:
+            raise ValueError(f"{text!r}: both ends are on datapath {format_dpid(link.a.datapath)}")
+        return link
+
+    def __str__(self) -> str:
+        return f"{self.a} - {self.b}"
+
+
+@dataclass(frozen=True, slots=True)
+class VlanRange:
+    """The VIDs that may serve as labels in the fabric."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> VlanRange:
+        """Raises ValueError with what is wrong."""
+        parts = _VLAN_RANGE.fullmatch(text)
+        if parts is None or not 1 <= int(parts[1]) <= int(parts[2]) <= 4094:
+            raise ValueError(f"{text!r} is not a range of VLAN ids; write FIRST-LAST within 1-4094")
+        return cls(int(parts[1]), int(parts[2]))
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """Where state is kept."""
+
+    kind: str
+
+    @classmethod
+    def parse(cls, text: str) -> StoreUrl:
+        """Raises ValueError with what is wrong."""
+        if text == "memory:":
+            return cls("memory")
+        if text.startswith(("sqlite:", "etcd:")):
+            raise ValueError(f"{text.partition(':')[0]}: {NOT_YET}; supported: memory:")
+        raise ValueError(f"{text!r} is not a store; write memory:")
+
+    def __str__(self) -> str:
+        return f"{self.kind}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is not to be shown: neither logs nor dumps get it by accident."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Secret:
+        """Raises ValueError with what is wrong."""
+        if len(text) < 16:
+            raise ValueError("is too short; write at least 16 characters")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return "(hidden)"
+
+    def __repr__(self) -> str:
+        return "Secret((hidden))"
+
+
+class SwitchesConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where physical switches connect."""
+
+    listen: tuple[Address, ...] = (Address("ptcp", "0.0.0.0", 6633),)
+    protocols: tuple[Protocol, ...] = SUPPORTED_PROTOCOLS
+    grace: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
+    """Seconds for which a lost control connection changes nothing upward."""
+    tls: TlsSpec | None = None
+
+
+class FabricConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How frames get from edge to edge."""
+
+    encapsulation: Literal["auto", "vlan", "gre", "vxlan", "geneve"] = "auto"
+    discovery: bool = True
+    """Find links by authenticated LLDP."""
+    links: tuple[LinkSpec, ...] = ()
+    """Links that need no finding, instead or as well."""
+    vlan_range: VlanRange = VlanRange(2, 4094)
+    secret: Secret | None = None
+    """What discovery frames are authenticated with; None: a fresh one at each start."""
+
+
+class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The HTTP API."""
+
+    listen: Address = Address("ptcp", "127.0.0.1", 8080)
+    tls: TlsSpec | None = None
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the configuration file says."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"durability", "workers"})
+
+    switches: SwitchesConfig = SwitchesConfig()
+    fabric: FabricConfig = FabricConfig()
+    api: ApiConfig = ApiConfig()
+    store: StoreUrl = StoreUrl("memory")
+    tenants: tuple[TenantSpec, ...] = ()
+
+
+_DEFAULT_LISTENERS: dict[Path, object] = {
+    ("switches", "listen"): SwitchesConfig().listen[0],
+    ("api", "listen"): ApiConfig().listen,
+}
+"""What is listened on unless the file says otherwise; it must not be in a tenant's way either."""
+
+
+def load(path: str | FilePath) -> Config:
+    """Read a configuration file."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([("", f"cannot be read: {error.strerror}")]) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError([("", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")])
+    return parse(data)
+
+
+def parse(data: bytes | str) -> Config:
+    """Read a configuration from the text of its file."""
+    document = decode(data)
+    reading = read(Config, {} if document.value is None else document.value)
+    for path, what in document.faults:
+        reading.fault(path, what)
+    reading.found.update({path: value for path, value in _DEFAULT_LISTENERS.items() if path not in reading.places})
+    check(reading)
+    _check_fabric(reading)
+    if reading.value is None or reading.faults:
+        raise ConfigError(reading.mistakes())
+    return msgspec.structs.replace(reading.value, tenants=tuple(owned(each) for each in reading.value.tenants))
+
+
+def _check_fabric(reading: Reading[Config]) -> None:
+    """Note what is wrong between links, and between links and VIFs."""
+    if (encapsulation := reading.found.get(("fabric", "encapsulation"))) in ("gre", "vxlan", "geneve"):
+        reading.fault(("fabric", "encapsulation"), f"{encapsulation}: {NOT_YET}; supported: auto, vlan")
+    once = Once(reading.fault)
+    ends: dict[LinkEnd, Path] = {}
+    for path, value in list(reading.found.items()):
+        if isinstance(value, LinkSpec):
+            for end in (value.a, value.b):
+                ends.setdefault(end, path)
+                once.say(path, ("link end",), end, f"link end {end}")
+    for path, value in list(reading.found.items()):
+        if isinstance(value, AttachSpec) and (link := ends.get(LinkEnd(value.datapath, value.port))) is not None:
+            reading.fault(path, f"VIF ({attach_text(value)}) is an end of the link {format_path(link)}")

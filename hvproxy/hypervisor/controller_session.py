@@ -1,0 +1,118 @@
+"""One connection to a tenant's controller: its OpenFlow session, role, configuration and the order of its messages.
+
+What follows a barrier waits until the barrier is answered, so that it cannot overtake on another switch what came
+before (trap 2); echoes are answered all the same (trap 44). Knows nothing of tables or switches.
+"""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+from hvproxy.hypervisor.commands import Outbox
+from hvproxy.openflow import build
+from hvproxy.openflow.channel import Channel
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import xid_of
+
+HELD_MOST = 1000
+"""So many messages behind a barrier, and the connection is not read any more (trap 41)."""
+HELD_LEAST = 100
+BARRIER_DEADLINE = 30.0
+"""Seconds after which a barrier that cannot be confirmed is answered with an error (design 6)."""
+
+
+class ControllerSession:
+    """The state that OpenFlow keeps per controller connection (OF 1.3.5 section 6.3)."""
+
+    def __init__(self, conn: int, now: float, out: Outbox, *, peer: str, passive: bool,
+                 tally: list[int]) -> None:
+        self.conn = conn
+        self.peer = peer
+        self.passive = passive
+        """It came to our listener: Open vSwitch sends such a "service" connection no packet-in until it sets
+        miss_send_len."""
+        self.channel = Channel(frozenset({4}), now, from_switch=False)
+        self.role: int = of13.OFPCR_ROLE_EQUAL
+        self.frag_flags: int = of13.OFPC_FRAG_NORMAL
+        self.miss_send_len = 0 if passive else 128
+        self.congested = False
+        """It does not take what is sent: packet-ins are dropped until it does."""
+        self.dropped_packets = 0
+        self.touched: set[int] = set()
+        """Datapaths that messages since the last barrier have changed."""
+        self._tally = tally
+        """Messages sent, by type."""
+        self._out = out
+        self._held: deque[bytes] = deque()
+        self._barrier: tuple[bytes, float] | None = None
+        self._paused = False
+        self.flush()
+
+    @property
+    def open(self) -> bool:
+        return self.channel.open
+
+    @property
+    def is_slave(self) -> bool:
+        return bool(self.role == of13.OFPCR_ROLE_SLAVE)
+
+    @property
+    def wants_packets(self) -> bool:
+        """Whether packet-ins go to it (OF 1.3.5 section 6.3.4: a slave gets none by default)."""
+        return self.open and not self.is_slave and not (self.passive and not self.miss_send_len)
+
+    @property
+    def wants_port_status(self) -> bool:
+        return self.open and not (self.passive and not self.miss_send_len)
+
+    def send(self, message: bytes) -> None:
+        """Queue one message to the controller."""
+        self._tally[message[1]] += 1
+        self._out.send(self.conn, message)
+
+    def refuse(self, request: bytes, error_type: int, code: int) -> None:
+        """Answer `request` with an error that carries its xid and bytes (OF 1.3.5 section 7.4.4)."""
+        self.send(build.error(xid_of(request), error_type, code, request[:128]))
+
+    def flush(self) -> None:
+        """Hand over what the channel itself has to say."""
+        for data in self.channel.send:
+            self.send(data)
+        self.channel.send.clear()
+        if self.channel.closed is not None:
+            self._out.close(self.conn, self.channel.closed)
+
+    def receive(self, data: bytes, now: float, take: Callable[[bytes, float], None]) -> None:
+        """Bytes from the controller; every message whose turn it is goes to `take`."""
+        for message in self.channel.receive(data, now):
+            if self._barrier is None and not self._held:
+                take(message, now)
+            else:
+                self._held.append(message)
+        if len(self._held) > HELD_MOST and not self._paused:
+            self._paused = True
+            self._out.pause(self.conn)
+        self.flush()
+
+    def block(self, request: bytes, now: float) -> None:
+        """A barrier has been asked for and cannot be answered yet."""
+        self._barrier = (request, now + BARRIER_DEADLINE)
+
+    def unblock(self, now: float, take: Callable[[bytes, float], None]) -> None:
+        """The barrier is answered: what waited behind it goes on, up to the next barrier."""
+        self._barrier = None
+        while self._held and self._barrier is None:
+            take(self._held.popleft(), now)
+        if self._paused and len(self._held) < HELD_LEAST:
+            self._paused = False
+            self._out.resume(self.conn)
+
+    @property
+    def overdue(self) -> bytes | None:
+        """The barrier that waits, if any."""
+        return None if self._barrier is None else self._barrier[0]
+
+    @property
+    def barrier_deadline(self) -> float:
+        return inf if self._barrier is None else self._barrier[1]

@@ -1,0 +1,397 @@
+"""One physical switch: its session, its ports, what it should hold and what it is believed to hold.
+
+Theory of operation: `change` alters what is desired, at any time. While the switch is connected and read, the
+difference to what is believed installed is sent at once; else it waits. A switch that connects is read first (ports,
+rules, groups), then only what differs is sent, and a barrier makes it READY: nothing right is touched (design 1.5).
+A lost session changes nothing upward until the grace is over.
+
+Knows no logical switch: an origin is handed back as it was given, packets are passed on as they came. Whether another
+datapath claims the same id is its owner's business.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from hvproxy.hypervisor.datapath_state import TRANSITIONS, Input, State
+from hvproxy.hypervisor.installed import Confirmed, Installed
+from hvproxy.hypervisor.reading import REQUIRED, Reading, is_physical
+from hvproxy.hypervisor.reconcile import Found, HeldKey, canonical_match, difference
+from hvproxy.hypervisor.requests import Requests
+from hvproxy.model.rules import Change, Group, Rule, RuleKey
+from hvproxy.openflow import build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import (
+    ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
+)
+from hvproxy.openflow.multipart import (
+    Desc, GroupFeatures, Kind, decode_desc, decode_group_features, decode_multipart, multipart_request,
+)
+from hvproxy.openflow.ports import PortDesc
+
+CONFIRM_WITHIN: Final = 0.2
+"""Seconds after which what was sent is followed by a barrier although nobody asked, so that it can be forgotten."""
+READ_WITHIN: Final = 30.0
+"""Seconds a connected switch has to be read in; barriers wait for it meanwhile."""
+READ_AGAIN_AFTER: Final = 1.0
+"""Seconds between the loss of a rule by another's hand and the reading that mends it."""
+
+
+class DatapathOwner(Protocol):
+    """Whom a datapath tells what happens to it."""
+
+    def ports_changed(self, dp: Datapath, now: float) -> None:
+        """`dp.ports` differs from before."""
+
+    def datapath_ready(self, dp: Datapath, now: float) -> None:
+        """It holds everything desired; also after it had to be read again."""
+
+    def datapath_lost(self, dp: Datapath, now: float) -> None:
+        """Its session ended; within the grace nothing else changes."""
+
+    def datapath_absent(self, dp: Datapath, now: float) -> None:
+        """It stayed away too long."""
+
+    def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
+        """A PACKET_IN."""
+
+    def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None:
+        """A FLOW_REMOVED."""
+
+    def rule_refused(
+        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float,
+    ) -> None:
+        """The switch refused what `origin` caused: putting or dropping a rule or a group, or a packet-out (None)."""
+
+    def close_datapath(self, dp: Datapath, reason: str) -> None:
+        """Its session cannot go on: close the connection, then call `detached`."""
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Tell the operator."""
+
+
+class Datapath:
+    """A physical switch, connected or not."""
+
+    def __init__(self, dpid: int, owner: DatapathOwner, grace: float, now: float) -> None:
+        self.dpid = dpid
+        self.state = State.LOST
+        self.features: FeaturesReply | None = None
+        """Of the last session, as the two that follow; None where the switch did not say."""
+        self.desc: Desc | None = None
+        self.group_features: GroupFeatures | None = None
+        self.ports: dict[int, PortDesc] = {}
+        """Physical ports by number, as last heard of; without LOCAL."""
+        self.desired_rules: dict[RuleKey, Rule] = {}
+        self.desired_groups: dict[int, Group] = {}
+        self._owner = owner
+        self._grace = grace
+        self._grace_ends = now + grace
+        """Infinite while it is connected and was READY: a switch that never gets so far does not renew its grace."""
+        self._send: Callable[[bytes], None] | None = None
+        self._installed = Installed()
+        self._requests = Requests()
+        self._settles = 0
+        """The xid of the barrier that makes it READY."""
+        self._waiting: list[Confirmed] = []
+        """Who waits until the switch is back and settled."""
+        self._origins: dict[HeldKey, object] = {}
+        """Who caused what could not be sent yet, or may not have arrived."""
+        self._barrier_due = math.inf
+        self._read_due = math.inf
+        """When reading must be done, or must begin again."""
+
+    # Questions
+
+    @property
+    def connected(self) -> bool:
+        return self._send is not None
+
+    @property
+    def ready(self) -> bool:
+        return self.state is State.READY
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Something desired is not confirmed by the switch; an absent one is not waited for."""
+        if self.state in (State.SETTLING, State.READY):
+            return self._installed.unconfirmed
+        return self.state is not State.ABSENT
+
+    def port_up(self, port_no: int) -> bool:
+        """The port exists and can carry frames (OF 1.3.5 section 7.2.1)."""
+        port = self.ports.get(port_no)
+        return port is not None and not port.config & of13.OFPPC_PORT_DOWN and not port.state & of13.OFPPS_LINK_DOWN
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` must be called next if nothing else happens."""
+        if self._installed.oversize:
+            return -math.inf
+        if self.connected:
+            return min(self._barrier_due, self._read_due, self._requests.deadline)
+        return self._grace_ends if self.state is State.LOST else math.inf
+
+    # What its owner wants
+
+    def change(self, change: Change, now: float, origin: object | None = None) -> None:
+        """Alter what is desired. A drop concerns the rule it names: one that took over its key since then stays."""
+        for group_id in change.drop_groups:
+            self.desired_groups.pop(group_id, None)
+        for rule in change.drop_rules:
+            desired = self.desired_rules.get(rule.key)
+            if desired is not None and desired.cookie == rule.cookie:
+                del self.desired_rules[rule.key]
+        for group in change.put_groups:
+            self.desired_groups[group.group_id] = group
+        for rule in change.put_rules:
+            self.desired_rules[rule.key] = rule
+        if self.state in (State.SETTLING, State.READY):
+            self._apply(change, lambda key: origin, now)
+        elif self.state is not State.ABSENT and origin is not None:
+            self._origins.update((rule.key, origin) for rule in change.put_rules)
+            self._origins.update((group.group_id, origin) for group in change.put_groups)
+
+    def confirm(self, callback: Confirmed, now: float) -> None:
+        """Call back once the switch has confirmed all that was changed before, or no longer counts."""
+        if not self.unconfirmed:
+            callback(now)
+        elif self.state in (State.LOST, State.READING):
+            self._waiting.append(callback)
+        elif not self._installed.join(callback):
+            self._barrier([callback])
+
+    def request(
+        self, kind: int, body: bytes, callback: Callable[[list[bytes] | None, float], None], now: float,
+    ) -> None:
+        """Ask for statistics: the bodies of all parts, or None when the switch cannot or did not answer."""
+        parts: list[bytes] = []
+        if self.connected:
+            self._ask(kind, body, parts.append, lambda complete, at: callback(parts if complete else None, at), now)
+        else:
+            callback(None, now)
+
+    def send_packet_out(self, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
+        """Send a frame into the pipeline; it is lost when the switch is not connected."""
+        if self.connected:
+            self._write(self._installed.packet_out(in_port, actions, data, origin), now)
+
+    # What happens to it
+
+    def attached(self, send: Callable[[bytes], None], features: FeaturesReply, now: float) -> None:
+        """A session is open and has told its features."""
+        self._step(Input.ATTACHED)
+        self._send = send
+        self.features, self.desc, self.group_features = features, None, None
+        self._installed = Installed()
+        # Packets sent up by our rules are cut to what a tenant wants by us, not by the switch.
+        send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
+        self._ask(Kind.DESC, b"", self._take_desc, self._take_optional, now)
+        self._ask(Kind.GROUP_FEATURES, b"", self._take_group_features, self._take_optional, now)
+        self._read(now)
+
+    def detached(self, now: float) -> None:
+        """The session is over. Nothing to do when there was none."""
+        if not self.connected:
+            return
+        if math.isinf(self._grace_ends):
+            self._grace_ends = now + self._grace
+        self._step(Input.DETACHED)
+        self._send = None
+        self._barrier_due = self._read_due = math.inf
+        waiting, origins = self._installed.lost()
+        self._installed = Installed()
+        self._waiting = waiting + self._waiting
+        self._origins = {**origins, **self._origins}
+        self._requests.lost(now)
+        self._owner.datapath_lost(self, now)
+        self.tick(now)
+
+    def receive(self, message: bytes, now: float) -> None:
+        """A message of the open session, its lengths proven."""
+        self._refuse_oversize(now)
+        kind = type_of(message)
+        if not self.connected:
+            return  # it was on its way when we gave the session up
+        if kind == of13.OFPT_PACKET_IN:
+            self._owner.packet_arrived(self, message, now)
+        elif kind == of13.OFPT_FLOW_REMOVED:
+            self._check_removed(message, now)
+            self._owner.rule_removed(self, message, now)
+        elif kind == of13.OFPT_BARRIER_REPLY:
+            self._confirmed(xid_of(message), now)
+        elif kind == of13.OFPT_MULTIPART_REPLY:
+            reply = decode_multipart(message)
+            if not self._requests.answered(reply, now):
+                self._owner.log("debug", "unexpected statistics", dpid=self.dpid, kind=reply.kind, xid=reply.xid)
+        elif kind == of13.OFPT_ERROR:
+            self._refused(decode_error(message), now)
+        elif kind == of13.OFPT_PORT_STATUS:
+            self._take_port_status(message, now)
+        else:
+            self._owner.log("debug", "unexpected message", dpid=self.dpid, type=kind)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._refuse_oversize(now)
+        if self.state is State.LOST and now >= self._grace_ends:
+            self._step(Input.GRACE_OVER)
+            self._origins.clear()
+            waiting, self._waiting = self._waiting, []
+            for callback in waiting:
+                callback(now)
+            self._owner.datapath_absent(self, now)
+        if not self.connected:
+            return
+        self._requests.tick(now)
+        if now >= self._barrier_due:
+            self._barrier_due = math.inf
+            if self._installed.needs_barrier:
+                self._barrier([])
+        if now >= self._read_due:
+            self._read_is_due(now)
+
+    # Reading
+
+    def _read(self, now: float) -> None:
+        """Ask for everything that must be known before anything is sent."""
+        self._read_due = now + READ_WITHIN
+        reading = Reading(self.desired_rules, self.desired_groups)
+        for kind, body in REQUIRED:
+            self._ask(kind, body, partial(reading.take, kind), partial(self._was_read, reading, kind), now)
+
+    def _was_read(self, reading: Reading, kind: Kind, complete: bool, now: float) -> None:
+        if not complete:
+            if self.connected:
+                self._owner.close_datapath(self, f"it did not answer when asked for {kind.name}")
+            return
+        if kind is Kind.PORT_DESC and reading.ports != self.ports:
+            self.ports = reading.ports
+            self._owner.ports_changed(self, now)
+        if reading.complete(kind) and self.state is State.READING:
+            self._reconcile(reading.found, now)
+
+    def _read_is_due(self, now: float) -> None:
+        if self.state is State.READING:
+            self._owner.close_datapath(self, "it could not be read in time")
+        elif self.state is State.READY:
+            self._step(Input.DISTURBED)
+            if self._installed.needs_barrier:
+                self._barrier([])  # what was sent before shows in what is read
+            self._read(now)
+        else:
+            self._read_due = now + READ_AGAIN_AFTER
+
+    def _take_desc(self, body: bytes) -> None:
+        self.desc = decode_desc(body)
+
+    def _take_group_features(self, body: bytes) -> None:
+        self.group_features = decode_group_features(body)
+
+    def _take_optional(self, complete: bool, now: float) -> None:
+        if not complete and self.connected:
+            self._owner.log("info", "the switch does not describe itself fully", dpid=self.dpid)
+
+    def _reconcile(self, found: Found, now: float) -> None:
+        """All is read: send what differs, and a barrier even if nothing does."""
+        self._step(Input.READ)
+        self._read_due = math.inf
+        needed = difference(self.desired_rules, self.desired_groups, found)
+        if found.foreign_rules or found.foreign_groups:
+            self._owner.log("warning", "the switch holds rules or groups that are not ours", dpid=self.dpid,
+                            rules=found.foreign_rules, groups=found.foreign_groups)
+        self._owner.log(
+            "info", "reconciled", dpid=self.dpid, kept=needed.kept, rules_put=len(needed.change.put_rules),
+            groups_put=len(needed.change.put_groups), rules_dropped=len(needed.change.drop_rules),
+            groups_dropped=len(needed.change.drop_groups))
+        self._installed.held = needed.held
+        origins, self._origins = self._origins, {}
+        self._apply(needed.change, origins.get, now)
+        waiting, self._waiting = self._waiting, []
+        self._settles = self._barrier(waiting)
+
+    # Writing
+
+    def _apply(self, change: Change, origin_of: Callable[[HeldKey], object | None], now: float) -> None:
+        messages = self._installed.apply(change, origin_of)
+        if messages:
+            self._write(b"".join(messages), now)
+
+    def _write(self, data: bytes, now: float) -> None:
+        assert self._send is not None
+        self._barrier_due = min(self._barrier_due, now + CONFIRM_WITHIN)
+        self._send(data)
+
+    def _barrier(self, callbacks: list[Confirmed]) -> int:
+        assert self._send is not None
+        request = self._installed.barrier(callbacks)
+        self._barrier_due = math.inf
+        self._send(request)
+        return xid_of(request)
+
+    def _ask(
+        self, kind: int, body: bytes, each: Callable[[bytes], None], done: Callable[[bool, float], None], now: float,
+    ) -> None:
+        assert self._send is not None
+        xid = self._installed.next_xid
+        self._requests.begin(xid, kind, each, done, now)
+        self._send(multipart_request(xid, kind, body))
+
+    # Answers
+
+    def _confirmed(self, xid: int, now: float) -> None:
+        callbacks = self._installed.confirmed(xid)
+        if callbacks is None:
+            self._owner.log("debug", "unexpected barrier reply", dpid=self.dpid, xid=xid)
+            return
+        settled = self.state is State.SETTLING and not self._installed.awaits(self._settles)
+        if settled:
+            self._grace_ends = math.inf
+            self._step(Input.CONFIRMED)
+        for callback in callbacks:
+            callback(now)
+        if settled and self.ready:
+            self._owner.datapath_ready(self, now)
+
+    def _refused(self, error: ErrorMsg, now: float) -> None:
+        sent = self._installed.refused(error.xid)
+        if sent is not None:
+            self._owner.rule_refused(self, sent.origin, sent.content, error, now)
+        elif self._installed.awaits(error.xid):
+            self._owner.close_datapath(self, "it refuses barriers")
+        elif not self._requests.failed(error.xid, now):
+            self._owner.log("warning", "the switch refused something unknown", dpid=self.dpid, xid=error.xid,
+                            type=error.type, code=error.code)
+
+    def _refuse_oversize(self, now: float) -> None:
+        while self._installed.oversize:
+            self._refused(self._installed.oversize.pop(0), now)
+
+    def _check_removed(self, message: bytes, now: float) -> None:
+        """Notice a rule that goes although we did not remove it: read everything again soon."""
+        removed = decode_flow_removed(message)
+        key = (removed.table_id, removed.priority, canonical_match(removed.match))
+        held = self._installed.held.get(key)
+        if isinstance(held, Rule) and held.cookie == removed.cookie and self._installed.is_sure(key):
+            del self._installed.held[key]
+            if math.isinf(self._read_due) and self.state is not State.READING:
+                self._owner.log("warning", "another hand removed rules of ours", dpid=self.dpid)
+                self._read_due = now + READ_AGAIN_AFTER
+
+    def _take_port_status(self, message: bytes, now: float) -> None:
+        status = decode_port_status(message)
+        number = status.port.number
+        if not is_physical(number):
+            return
+        if status.reason == of13.OFPPR_DELETE:
+            changed = self.ports.pop(number, None) is not None
+        else:
+            changed = self.ports.get(number) != status.port
+            self.ports[number] = status.port
+        if changed:
+            self._owner.ports_changed(self, now)
+
+    def _step(self, event: Input) -> None:
+        self.state = TRANSITIONS[self.state, event]

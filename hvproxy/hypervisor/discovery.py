@@ -1,0 +1,203 @@
+"""Finding the fabric's links with LLDP frames that only this hypervisor can have made.
+
+A round sends one frame out of every fabric port. A frame that comes in elsewhere proves half a link; a link exists
+while both halves are fresh. Frames carry an HMAC over all of their content, including the round, so a workload that
+forges, alters or stores them proves nothing. Relaying a fresh frame unaltered cannot be told from a longer cable;
+what it can do is limited by letting only fabric ports take part, which is the caller's business.
+Knows no switches and no rules: ports and times in, frames and links out.
+"""
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+from dataclasses import dataclass
+from typing import Iterable, TypeAlias
+
+from construct import Bytes, Const, Int16ub, Int64ub, Struct
+
+from hvproxy.model.view import Dpid, Link, PortNo
+
+End: TypeAlias = tuple[Dpid, PortNo]
+
+ETHERTYPE = 0x88CC
+_LOCALLY_ASSIGNED = b"\x07"
+_ORGANISATION = bytes.fromhex("0a6876")
+"""A locally administered identifier, so it can be nobody's registered one."""
+_PROBE_SUBTYPE = b"\x01"
+
+
+def _tlv_header(kind: int, length: int) -> Const[bytes, bytes]:
+    """Seven bits of type and nine of length (IEEE 802.1AB clause 8.4)."""
+    return Const((kind << 9 | length).to_bytes(2, "big"))
+
+
+FRAME = Struct(
+    "destination" / Bytes(6),
+    "source" / Bytes(6),
+    Const(ETHERTYPE.to_bytes(2, "big")),
+    _tlv_header(1, 1 + 21),
+    Const(_LOCALLY_ASSIGNED),
+    "chassis" / Bytes(21),
+    _tlv_header(2, 1 + 8),
+    Const(_LOCALLY_ASSIGNED),
+    "port" / Bytes(8),
+    _tlv_header(3, 2),
+    "ttl" / Int16ub,
+    _tlv_header(127, 3 + 1 + 8 + 16 + 32),
+    Const(_ORGANISATION),
+    Const(_PROBE_SUBTYPE),
+    "round" / Int64ub,
+    "nonce" / Bytes(16),
+    "digest" / Bytes(32),
+    _tlv_header(0, 0),
+).compile()
+"""The mandatory TLVs in the mandatory order, then ours, then the end: other LLDP speakers can read it."""
+FRAME_SIZE = FRAME.sizeof()
+_SIGNED_SIZE = FRAME_SIZE - 2 - 32
+
+_SUPERSEDED_AFTER = 2
+"""Rounds by which a sender must lead all others at a port. Behind a hub every sender is at most one round old, so no
+one leads; after a cable was moved without the port going down the new sender leads in its second round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a frame that arrived."""
+
+    accepted: bool
+    reason: str
+    """"accepted", or why not: "foreign" (not a discovery frame of ours), "forged" (the HMAC is wrong), "expired" (its
+    round is over), "self" (it left from the same datapath)."""
+    sender: End | None = None
+    """Known once the HMAC was right."""
+
+
+class Discovery:
+    """Sends rounds of frames, judges those that come back, keeps the links they prove.
+
+    `secret` must be fresh random bytes at every start: rounds count from zero again, and the secret is what makes
+    frames of an earlier start, or of another hypervisor, forged ones. Rounds, not seconds, are the measure of age:
+    when this process stalls nothing is sent, and links must not die of that.
+    """
+
+    def __init__(self, secret: bytes, interval: float = 1.0, lifetime: int = 3) -> None:
+        self._secret = secret
+        self._interval = interval
+        self._lifetime = lifetime
+        self._ttl = min(0xFFFF, math.ceil(interval * (lifetime + 1)))
+        seed = bytearray(self._digest(b"address")[:6])
+        seed[0] = seed[0] & 0xFC | 0x03
+        self.destination = bytes(seed)
+        """Where frames are addressed to: locally administered multicast, which no bridge treats as its own
+        (01:80:c2:00:00:0e would be eaten by the first switch that runs LLDP) and no workload can guess."""
+        self._source = bytes([seed[0] & 0xFE]) + self.destination[1:]
+        self.round = 0
+        """The newest round; 0 before the first."""
+        self._nonces: dict[int, bytes] = {}
+        """Of the rounds that are not over."""
+        self.deadline = -math.inf
+        """When the next round is due."""
+        self._heard: dict[End, dict[End, int]] = {}
+        """By port a frame came in: who sent it, and the newest round of theirs."""
+        self._links: frozenset[Link] = frozenset()
+        self._ambiguous: frozenset[End] = frozenset()
+        self._stale = False
+        self._told: frozenset[Link] = self._links
+
+    def frame(self, dpid: Dpid, port_no: PortNo, round_: int) -> bytes:
+        """The frame that `port_no` of `dpid` sends in a round."""
+        nonce = self._nonces.get(round_) or self._nonce(round_)
+        unsigned: bytes = FRAME.build({
+            "destination": self.destination, "source": self._source, "chassis": b"dpid:%016x" % dpid,
+            "port": b"%08x" % port_no, "ttl": self._ttl, "round": round_, "nonce": nonce, "digest": bytes(32),
+        })
+        return unsigned[:_SIGNED_SIZE] + self._digest(unsigned[:_SIGNED_SIZE]) + unsigned[-2:]
+
+    def probe(self, now: float, ports: Iterable[End]) -> list[tuple[Dpid, PortNo, bytes]]:
+        """Start a round if one is due: what to send out of which port. Empty when none is due."""
+        if now < self.deadline:
+            return []
+        self.deadline = now + self._interval
+        self.round += 1
+        self._nonces[self.round] = self._nonce(self.round)
+        self._nonces.pop(self.round - self._lifetime - 1, None)
+        self._stale = True
+        return [(dpid, port_no, self.frame(dpid, port_no, self.round)) for dpid, port_no in ports]
+
+    def arrived(self, dpid: Dpid, port_no: PortNo, frame: bytes) -> Verdict:
+        """A frame came in at a port."""
+        if len(frame) < FRAME_SIZE or frame[:6] != self.destination:
+            return Verdict(False, "foreign")
+        digest = self._digest(frame[:_SIGNED_SIZE])
+        if not hmac.compare_digest(digest, frame[_SIGNED_SIZE:_SIGNED_SIZE + 32]):
+            return Verdict(False, "forged")
+        parts = FRAME.parse(frame)  # cannot fail: the layout is what we signed
+        sender = (int(parts.chassis[5:], 16), int(parts.port, 16))
+        nonce = self._nonces.get(parts.round)
+        if nonce is None or not hmac.compare_digest(nonce, parts.nonce):
+            return Verdict(False, "expired", sender)
+        if sender[0] == dpid:
+            return Verdict(False, "self", sender)
+        senders = self._heard.setdefault((dpid, port_no), {})
+        senders[sender] = max(parts.round, senders.get(sender, 0))
+        self._stale = True
+        return Verdict(True, "accepted", sender)
+
+    def forget(self, dpid: Dpid, port_no: PortNo | None = None) -> None:
+        """A port went down (`port_no` None: the whole datapath left): its links are gone at once."""
+        def gone(end: End) -> bool:
+            return end[0] == dpid and port_no in (None, end[1])
+
+        self._heard = {
+            receiver: {sender: heard for sender, heard in senders.items() if not gone(sender)}
+            for receiver, senders in self._heard.items() if not gone(receiver)
+        }
+        self._stale = True
+
+    @property
+    def links(self) -> frozenset[Link]:
+        """What is proven in both directions now."""
+        self._refresh()
+        return self._links
+
+    @property
+    def ambiguous(self) -> frozenset[End]:
+        """Ports that hear several senders at once (a hub or a relay): they have no link until one remains."""
+        self._refresh()
+        return self._ambiguous
+
+    def tick(self) -> bool:
+        """True when the links differ from what they were at the last call."""
+        self._refresh()
+        changed = self._links != self._told
+        self._told = self._links
+        return changed
+
+    def _refresh(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        oldest = self.round - self._lifetime
+        chosen: dict[End, End] = {}
+        ambiguous = set()
+        for receiver in list(self._heard):
+            fresh = {sender: heard for sender, heard in self._heard[receiver].items() if heard >= oldest}
+            if not fresh:
+                del self._heard[receiver]
+                continue
+            self._heard[receiver] = fresh
+            newest = max(fresh, key=lambda sender: fresh[sender])
+            if all(fresh[newest] - heard >= _SUPERSEDED_AFTER for sender, heard in fresh.items() if sender != newest):
+                chosen[receiver] = newest
+            else:
+                ambiguous.add(receiver)
+        self._ambiguous = frozenset(ambiguous)
+        self._links = frozenset(Link(*one, *other) for one, other in chosen.items()
+                                if one < other and chosen.get(other) == one)
+
+    def _nonce(self, round_: int) -> bytes:
+        return self._digest(b"round" + round_.to_bytes(8, "big"))[:16]
+
+    def _digest(self, data: bytes) -> bytes:
+        return hmac.digest(self._secret, data, hashlib.sha256)

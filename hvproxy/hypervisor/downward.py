@@ -1,0 +1,51 @@
+"""What a logical switch may ask of the rest of the hypervisor, and nothing more.
+
+The protocol is the seam along which owners can later be processes of their own (design 1.7).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from hvproxy.hypervisor.counters import Count
+from hvproxy.model.rules import Change
+from hvproxy.model.view import Dpid
+from hvproxy.openflow.multipart import GroupStats, PortStats
+
+
+class Downward(Protocol):
+    """The switches, as seen by the owner of a logical switch."""
+
+    def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:
+        """Install and remove; a refusal comes back with `origin`."""
+
+    def confirm(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
+        """Call `done` once all that was sent before to those datapaths is confirmed by barriers."""
+
+    def entry_counts(
+        self, ls_id: int, dpids: Iterable[Dpid], done: Callable[[Mapping[Dpid, Mapping[int, Count]], float], None],
+        now: float,
+    ) -> None:
+        """What the rules of a logical switch have counted: per datapath that answers, cookie number -> count.
+        Numbers with layout.PLACE are the classify rules."""
+
+    def port_counts(
+        self, ports: Iterable[tuple[Dpid, int]], done: Callable[[Mapping[tuple[Dpid, int], PortStats], float], None],
+        now: float,
+    ) -> None:
+        """Physical port statistics of those of the ports whose datapath answers."""
+
+    def group_counts(
+        self, groups: Iterable[tuple[Dpid, int]], done: Callable[[Mapping[tuple[Dpid, int], GroupStats], float], None],
+        now: float,
+    ) -> None:
+        """(dpid, physical group id) -> its statistics, for those that answer."""
+
+    def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
+        """Send a frame into a datapath."""
+
+    def ready(self, dpid: Dpid) -> bool:
+        """Whether a datapath is connected and reconciled."""
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Tell the operator."""

@@ -1,0 +1,300 @@
+"""The core's root: it joins the switches, the fabric and the logical switches, and passes messages between them.
+
+Pure: connections are numbers, time is an argument, what is to be done is left in the outbox (design 1.6).
+What operators want to exist comes in through Intent (intent.py); what they can look at is in report.py.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from hvproxy.hypervisor import packets
+from hvproxy.hypervisor.commands import Command, Outbox
+from hvproxy.hypervisor.controller_session import ControllerSession
+from hvproxy.hypervisor.datapath import Datapath
+from hvproxy.hypervisor.datapath_state import State
+from hvproxy.hypervisor.discovery import Discovery
+from hvproxy.hypervisor.fabric import Fabric
+from hvproxy.hypervisor.gather import Gather, all_of
+from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+from hvproxy.hypervisor.rollout import Rollout
+from hvproxy.hypervisor.switches import NamedLink, Switches
+from hvproxy.model.layout import ContextLayout, RuleKind, cookie, read_cookie
+from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.model.view import Dpid, PortNo
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
+
+DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
+IDLE_POLL = 1.0
+"""Seconds between two looks at the counters of entries with an idle timeout: that late one may expire (trap 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says to the core."""
+
+    grace: float = 10.0
+    """Seconds a lost control connection changes nothing (design 6)."""
+    first_vid: int = 2
+    last_vid: int = 4094
+    secret: bytes | None = None
+    """Authenticates discovery frames; None: no discovery."""
+    discovery_interval: float = 1.0
+    links: tuple[NamedLink, ...] = ()
+    layout: ContextLayout = ContextLayout()
+
+
+class Hypervisor(Gather):
+    """All state. Adapters call the methods that take `now`, then carry out `commands()`."""
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self.out = Outbox()
+        self.settings = settings
+        discovery = None if settings.secret is None else Discovery(settings.secret, settings.discovery_interval)
+        self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
+        self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
+                             None if discovery is None else int.from_bytes(discovery.destination, "big"))
+        self.rollout = Rollout(self._send_change, self.confirm, self._holds)
+        self.logical_switches: dict[str, LogicalSwitch] = {}
+        self.tenants: set[str] = set()
+        """Also those that have no logical switch."""
+        self.by_id: dict[int, LogicalSwitch] = {}
+        self.sessions: dict[int, tuple[LogicalSwitch, ControllerSession]] = {}
+        self.bound: dict[tuple[Dpid, PortNo], int] = {}
+        """Physical port -> how many lports are bound to it."""
+        self.unattributed = 0
+        """Packet-ins whose context is unknown or contradicts itself: dropped."""
+        self.waiting_to_dial: set[str] = set()
+        """Logical switches whose controllers are not dialled yet, because not all switches are known."""
+        self._next_poll = now + IDLE_POLL
+        for link in settings.links:
+            for dpid, _ in (link.a, link.b):
+                self.switches.expect(dpid, now)
+
+    def commands(self) -> list[Command]:
+        """What is to be done now, in order."""
+        return self.out.drain()
+
+    # Connections
+
+    def switch_connected(self, conn: int, peer: str, now: float) -> None:
+        self.switches.connected(conn, peer, now)
+
+    def controller_connected(self, conn: int, logical_switch: str, peer: str, passive: bool, now: float) -> None:
+        """A connection to a controller of that logical switch, dialled or (passive) accepted."""
+        ls = self.logical_switches.get(logical_switch)
+        if ls is None:
+            self.out.close(conn, "the logical switch is gone")
+            return
+        session = ControllerSession(conn, now, self.out, peer=peer, passive=passive, tally=ls.sent)
+        ls.sessions[conn] = session
+        self.sessions[conn] = (ls, session)
+
+    def received(self, conn: int, data: bytes, now: float) -> None:
+        """Bytes arrived on a connection."""
+        found = self.sessions.get(conn)
+        if found is not None:
+            found[0].receive(found[1], data, now)
+        else:
+            self.switches.received_data(conn, data, now)
+
+    def congested(self, conn: int, full: bool) -> None:
+        """A peer does not take what is sent to it (or does again): its packet-ins are dropped, as a switch does."""
+        found = self.sessions.get(conn)
+        if found is not None:
+            found[1].congested = full
+
+    def connection_lost(self, conn: int, now: float) -> None:
+        found = self.sessions.pop(conn, None)
+        if found is not None:
+            found[0].closed(found[1])
+        else:
+            self.switches.lost(conn, now)
+
+    # Time
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` must be called next at the latest."""
+        times = [self.switches.deadline, self.fabric.labels.deadline, self._next_poll]
+        times += [ls.deadline for ls in self.logical_switches.values()]
+        return min(times)
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        self.switches.tick(now)
+        self.fabric.labels.tick(now)
+        for ls in list(self.logical_switches.values()):
+            if now >= ls.deadline:
+                ls.tick(now)
+        if now >= self._next_poll:
+            self._next_poll = now + IDLE_POLL
+            for ls in self.logical_switches.values():
+                ls.poll_idle(now)
+        self._dial_when_known(now)
+
+    # What the switches tell
+
+    def ports_changed(self, dp: Datapath, now: float) -> None:
+        self.rollout.aim(self.fabric.base([dp.dpid]), now)
+        for ls in self._on(dp.dpid):
+            self.bind(ls, now)
+
+    def datapath_ready(self, dp: Datapath, now: float) -> None:
+        for ls in self._on(dp.dpid):
+            self.bind(ls, now)
+        self._dial_when_known(now)
+
+    def datapath_absent(self, dp: Datapath, now: float) -> None:
+        for ls in self._on(dp.dpid):
+            self.bind(ls, now)
+        self._dial_when_known(now)
+
+    def links_changed(self, now: float) -> None:
+        self.rollout.aim(self.fabric.set_links(self.switches.links), now)
+        for ls in self.logical_switches.values():
+            self.rollout.when_settled(lambda at, each=ls: self._tell_ports(each, at), now)  # type: ignore[misc]
+
+    def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
+        arrived = decode_packet_in(message)
+        if arrived.cookie == DISCOVERY_COOKIE:
+            if self.switches.discovery is not None:
+                self.switches.discovered(dp, arrived, now)
+            return
+        ls = self.by_id.get(self.settings.layout.read(arrived.metadata)[0])
+        if ls is None or not packets.packet_in(ls, arrived):
+            self.unattributed += 1
+
+    def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None:
+        removed = decode_flow_removed(message)
+        owner = read_cookie(removed.cookie)
+        ls = None if owner is None else self.by_id.get(owner[0])
+        if ls is not None and owner is not None:
+            ls.rule_removed(dp.dpid, owner[1], (removed.packets, removed.bytes))
+
+    def rule_refused(
+        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
+    ) -> None:
+        if isinstance(origin, Origin):
+            origin.logical_switch.refused(origin, error, now)
+        else:
+            self.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,
+                                code=error.code, content=repr(content))
+
+    def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool:
+        return (dpid, port_no) in self.bound
+
+    # Binding
+
+    def _on(self, dpid: Dpid) -> list[LogicalSwitch]:
+        return [ls for ls in self.logical_switches.values()
+                if any(p.spec.attach is not None and p.spec.attach.datapath == dpid for p in ls.ports.values())]
+
+    def bind(self, ls: LogicalSwitch, now: float) -> None:
+        """Look where the ports of a logical switch are now, and have the datapaths carry that out."""
+        moved = ls.resolve(self.switches, self._taken)
+        if ls.look_again():
+            self._count_bound()
+            parts = self.fabric.place(ls.view, now)
+            self.rollout.aim(parts, now, ls.recompile_all())
+        if moved:
+            self.rollout.when_settled(lambda at: self._placed(ls, moved, at), now)
+        self._tell_ports(ls, now)
+
+    def _taken(self, ls: LogicalSwitch, number: int) -> bool:
+        """Whether the VIF that a port resolves to belongs to another one already."""
+        vif = ls.ports[number].vif
+        return any(p.vif == vif for other in self.logical_switches.values() for p in other.ports.values()
+                   if p is not ls.ports[number])
+
+    def _count_bound(self) -> None:
+        self.bound = {}
+        for ls in self.logical_switches.values():
+            for lport in ls.view.lports:
+                if lport.vif is not None:
+                    place = (lport.vif.dpid, lport.vif.port_no)
+                    self.bound[place] = self.bound.get(place, 0) + 1
+
+    def _placed(self, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:
+        for number in numbers:
+            port = ls.ports.get(number)
+            if port is not None:
+                port.placed = True
+        self._tell_ports(ls, now)
+
+    def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
+        for port in ls.ports.values():
+            up = self._is_up(ls, port.number)
+            if up is not None and up != port.up:
+                port.up = up
+                ls.tell_port(port, of13.OFPPR_MODIFY)
+
+    def _is_up(self, ls: LogicalSwitch, number: int) -> bool | None:
+        """Whether a logical port is up; None while that cannot be said and nothing is told (design 6)."""
+        port = ls.ports[number]
+        if port.vif is None:
+            attach = port.spec.attach
+            dp = None if attach is None else self.switches.datapaths.get(attach.datapath)
+            return None if dp is not None and dp.state not in (State.READY, State.ABSENT) else False
+        dp = self.switches.datapaths[port.vif.dpid]
+        if dp.state is State.ABSENT:
+            return False
+        if dp.state is not State.READY:
+            return None
+        return port.placed and dp.port_up(port.vif.port_no) and not self._cut_off(ls, port.vif.dpid)
+
+    def _cut_off(self, ls: LogicalSwitch, dpid: Dpid) -> bool:
+        """In a partitioned fabric the ports outside the largest part are down (trap 36); of equal parts the one
+        with the smallest dpid counts as the largest."""
+        edges = ls.view.edges
+        if len(edges) < 2:
+            return False
+        ports = {edge: len(ls.view.at(edge)) for edge in edges}
+        part = {edge: frozenset(other for other in edges if self.fabric.reaches(edge, other)) for edge in edges}
+        largest = max(edges, key=lambda edge: (sum(ports[other] for other in part[edge]), -min(part[edge])))
+        return dpid not in part[largest]
+
+    # Dialling
+
+    def _dial_when_known(self, now: float) -> None:
+        if self.waiting_to_dial and self.switches.all_known and self.rollout.settled:
+            waiting, self.waiting_to_dial = self.waiting_to_dial, set()
+            for name in sorted(waiting):
+                ls = self.logical_switches.get(name)
+                if ls is None:
+                    continue
+                self._tell_ports(ls, now)
+                for address in ls.spec.controllers:
+                    self.out.dial(f"{name} {address}", str(address))
+                for address in ls.spec.listen:
+                    self.out.listen(f"{name} {address}", str(address))
+
+    # Downward: what logical switches ask for
+
+    def _send_change(self, dpid: Dpid, change: Change, now: float) -> None:
+        self.switches.expect(dpid, now).change(change, now)
+
+    def _holds(self, dpid: Dpid, rule: object) -> bool:
+        assert isinstance(rule, Rule)
+        return self.switches.datapaths[dpid].desired_rules.get(rule.key) == rule
+
+    def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:
+        for dpid, change in changes.items():
+            self.switches.datapaths[dpid].change(change, now, origin)
+
+    def confirm(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
+        datapaths = [self.switches.datapaths[dpid] for dpid in sorted(dpids)]
+        one_done = all_of(len(datapaths), done, now)
+        for dp in datapaths:
+            dp.confirm(one_done, now)
+
+    def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
+        self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)
+
+    def ready(self, dpid: Dpid) -> bool:
+        return self.switches.ready(dpid)
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        self.out.log(level, event, **fields)
+

@@ -1,0 +1,262 @@
+"""What one switch is believed to hold, and what was sent to it that it has not confirmed.
+
+Turns changes into messages, least first: only what differs from what is believed there is sent, in the order that
+never lets a packet meet half of what it needs. Remembers every message by its xid until a barrier behind it is
+answered, so that an error always finds its cause and the belief is put right (traps 19, 22). Writes bytes but sends
+none; knows no session and no time.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from struct import error as StructError
+from typing import TypeAlias
+
+from hvproxy.hypervisor.reconcile import HeldKey, rule_flags
+from hvproxy.model.layout import Table
+from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.openflow import build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import ErrorMsg
+from hvproxy.openflow.xids import Xids
+
+Confirmed: TypeAlias = Callable[[float], None]
+"""Called with the time when a promise is kept."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message that may still be refused."""
+
+    origin: object | None
+    key: HeldKey | None = None
+    """What it is about; None for a packet-out."""
+    before: Rule | Group | None = None
+    """What stood there when it was sent, and stands there again if it is refused."""
+    after: Rule | Group | None = None
+    """What it makes of it; None when it removes."""
+
+    @property
+    def content(self) -> Rule | Group | None:
+        """The rule or group that the message was to put or remove; None for a packet-out."""
+        return self.after or self.before
+
+
+@dataclass(slots=True)
+class Barrier:
+    """A barrier request without its reply."""
+
+    callbacks: list[Confirmed]
+
+
+class Installed:
+    """The belief about one session's switch; begin a new one with every session."""
+
+    def __init__(self) -> None:
+        self.held: dict[HeldKey, Rule | Group] = {}
+        """Installed, as far as all that was sent is accepted."""
+        self.oversize: list[ErrorMsg] = []
+        """Refusals of our own: messages that no length field can describe were not sent (OF 1.3.5 section 7.1). The
+        caller takes them out and treats them as if the switch had answered so."""
+        self._outstanding: Xids[Sent | Barrier] = Xids()
+        self._unsure: dict[HeldKey, list[Sent]] = {}
+        """Unconfirmed messages about each rule or group, in order."""
+        self._last: Barrier | None = None
+        """The barrier that nothing was sent after."""
+
+    @property
+    def next_xid(self) -> int:
+        """An xid for a message that needs no remembering here."""
+        return self._outstanding.next()
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Something was sent that no barrier reply covers yet."""
+        return len(self._outstanding) > 0
+
+    @property
+    def needs_barrier(self) -> bool:
+        """Something was sent that no barrier request follows yet."""
+        return self.unconfirmed and self._last is None
+
+    def awaits(self, barrier: int) -> bool:
+        """The barrier with this xid is not answered, and none behind it."""
+        return isinstance(self._outstanding.peek(barrier), Barrier)
+
+    def is_sure(self, key: HeldKey) -> bool:
+        """No unconfirmed message concerns it."""
+        return key not in self._unsure
+
+    # Sending
+
+    def apply(self, change: Change, origin_of: Callable[[HeldKey], object | None]) -> list[bytes]:
+        """The messages that carry out a change, none for what is so already.
+
+        Groups and rules come first, then, behind a barrier, table 0, which lets packets in (design 1.3) or no longer
+        does, then, behind another if packets are shut out, what no packet needs any more.
+        """
+        puts = {rule.key: rule for rule in change.put_rules}
+        wanted = [rule for key, rule in puts.items() if self.held.get(key) != rule]
+        unwanted = self._unwanted(rule for rule in change.drop_rules if rule.key not in puts)
+        groups = {group.group_id: group for group in change.put_groups}
+        messages: list[bytes] = []
+        for group_id in sorted(groups):
+            if self.held.get(group_id) != groups[group_id]:
+                self._put_group(messages, groups[group_id], origin_of(group_id))
+        for rule in wanted:
+            if rule.table != Table.CLASSIFY:
+                self._put_rule(messages, rule, origin_of(rule.key))
+        entrances = [rule for rule in wanted if rule.table == Table.CLASSIFY]
+        if entrances and messages:
+            messages.append(self.barrier([]))
+        for rule in entrances:
+            self._put_rule(messages, rule, origin_of(rule.key))
+        closed = [rule for rule in unwanted if rule.table == Table.CLASSIFY]
+        for rule in closed:
+            self._drop_rule(messages, rule, origin_of(rule.key))
+        leftover = [rule for rule in unwanted if rule.table != Table.CLASSIFY]
+        if closed and leftover:
+            messages.append(self.barrier([]))
+        for rule in leftover:
+            self._drop_rule(messages, rule, origin_of(rule.key))
+        for group_id in sorted(set(change.drop_groups) - set(groups), reverse=True):
+            if group_id in self.held:
+                self._drop_group(messages, group_id, origin_of(group_id))
+        return messages
+
+    def packet_out(self, in_port: int, actions: bytes, data: bytes, origin: object) -> bytes:
+        """A packet-out whose refusal will find its origin."""
+        messages: list[bytes] = []
+        self._write(messages, Sent(origin), lambda xid: build.packet_out(xid, in_port, actions, data))
+        return b"".join(messages)
+
+    def barrier(self, callbacks: list[Confirmed]) -> bytes:
+        """A barrier request; `confirmed` returns the callbacks."""
+        xid = self._outstanding.next()
+        self._last = Barrier(callbacks)
+        self._outstanding.remember(xid, self._last)
+        return build.barrier_request(xid)
+
+    def join(self, callback: Confirmed) -> bool:
+        """Wait for the last barrier; False when something was sent after it."""
+        if self._last is None:
+            return False
+        self._last.callbacks.append(callback)
+        return True
+
+    # What comes back
+
+    def confirmed(self, xid: int) -> list[Confirmed] | None:
+        """A barrier reply arrived: whom to tell, in order. None when no such barrier is outstanding."""
+        if not self.awaits(xid):
+            return None
+        callbacks: list[Confirmed] = []
+        for _, released in self._outstanding.release(xid):
+            if isinstance(released, Barrier):
+                callbacks += released.callbacks
+                if released is self._last:
+                    self._last = None
+            else:
+                self._settle(released)
+        return callbacks
+
+    def refused(self, xid: int) -> Sent | None:
+        """An error arrived: what it refused, which is then believed undone. None when it refused nothing of ours."""
+        sent = self._outstanding.peek(xid)
+        if not isinstance(sent, Sent):
+            return None
+        self._outstanding.take(xid)
+        if sent.key is not None:
+            later = self._settle(sent)
+            if later is not None:
+                later.before = sent.before
+            elif sent.before is None:
+                self.held.pop(sent.key, None)
+            else:
+                self.held[sent.key] = sent.before
+        return sent
+
+    def lost(self) -> tuple[list[Confirmed], dict[HeldKey, object]]:
+        """The session is over: who still waits for a confirmation, and the origins of what may have been lost."""
+        waiting: list[Confirmed] = []
+        origins: dict[HeldKey, object] = {}
+        for xid in self._outstanding.sent:
+            value = self._outstanding.take(xid)
+            if isinstance(value, Barrier):
+                waiting += value.callbacks
+            elif value is not None and value.key is not None and value.origin is not None:
+                origins[value.key] = value.origin
+        return waiting, origins
+
+    # Inside
+
+    def _unwanted(self, drops: Iterable[Rule]) -> list[Rule]:
+        """Those that are installed, once each. A rule that took over the key of one to drop stays."""
+        found = {}
+        for rule in drops:
+            held = self.held.get(rule.key)
+            if isinstance(held, Rule) and held.cookie == rule.cookie:
+                found[rule.key] = held
+        return list(found.values())
+
+    def _put_rule(self, messages: list[bytes], rule: Rule, origin: object | None) -> None:
+        held = self.held.get(rule.key)
+        if isinstance(held, Rule) and held.cookie != rule.cookie:
+            # Another rule's counters are not inherited, and its last ones are reported.
+            self._drop_rule(messages, held, origin)
+        # Without RESET_COUNTS an ADD over a rule keeps its counters (OF 1.3.5 section 6.4).
+        sent = Sent(origin, rule.key, self.held.get(rule.key), rule)
+        self._write(messages, sent, lambda xid: build.flow_mod_add(
+            xid, rule.table, rule.priority, rule.match, rule.instructions, rule.cookie, rule_flags(rule.cookie)))
+
+    def _drop_rule(self, messages: list[bytes], rule: Rule, origin: object | None) -> None:
+        self._write(messages, Sent(origin, rule.key, rule), lambda xid: build.flow_mod_delete_strict(
+            xid, rule.table, rule.priority, rule.match))
+
+    def _put_group(self, messages: list[bytes], group: Group, origin: object | None) -> None:
+        held = self.held.get(group.group_id)
+        command = of13.OFPGC_ADD if held is None else of13.OFPGC_MODIFY
+        self._write(messages, Sent(origin, group.group_id, held, group), lambda xid: build.group_mod(
+            xid, command, group.type, group.group_id, group.buckets))
+
+    def _drop_group(self, messages: list[bytes], group_id: int, origin: object | None) -> None:
+        held = self.held[group_id]
+        group_type = held.type if isinstance(held, Group) else of13.OFPGT_ALL
+        self._write(messages, Sent(origin, group_id, held), lambda xid: build.group_mod(
+            xid, of13.OFPGC_DELETE, group_type, group_id))
+
+    def _write(self, messages: list[bytes], sent: Sent, encode: Callable[[int], bytes]) -> None:
+        xid = self._outstanding.next()
+        self._outstanding.remember(xid, sent)
+        self._last = None
+        if sent.key is not None:
+            self._unsure.setdefault(sent.key, []).append(sent)
+            if sent.after is None:
+                del self.held[sent.key]
+            else:
+                self.held[sent.key] = sent.after
+        try:
+            messages.append(encode(xid))
+        except StructError:
+            self.oversize.append(ErrorMsg(xid, *_too_long(sent.content), b""))
+
+    def _settle(self, sent: Sent) -> Sent | None:
+        """Its fate is known; the message about the same thing that followed it, if any."""
+        if sent.key is None:
+            return None
+        others = self._unsure[sent.key]
+        place = next(index for index, other in enumerate(others) if other is sent)
+        del others[place]
+        if others:
+            return others[place] if place < len(others) else None
+        del self._unsure[sent.key]
+        return None
+
+
+def _too_long(content: Rule | Group | None) -> tuple[int, int]:
+    """The error type and code that come closest to "does not fit into a message"."""
+    if isinstance(content, Group):
+        return of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_BUCKETS
+    if isinstance(content, Rule):
+        return of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY
+    return of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_LEN

@@ -1,0 +1,142 @@
+"""Carrying out what the operator wants to exist: logical switches and ports, created, changed and deleted at run time.
+
+Each function checks everything first and raises ModelError with nothing changed, or succeeds.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hvproxy.errors import Conflict, Exhausted, NotFound
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.logical_port import LogicalPort
+from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec, PortSpec
+from hvproxy.openflow.constants import of13
+
+Done = Callable[[float], None]
+
+
+def logical_switch(hv: Hypervisor, name: str) -> LogicalSwitch:
+    """The logical switch of that name. Raises NotFound."""
+    found = hv.logical_switches.get(name)
+    if found is None:
+        raise NotFound("", f"there is no logical switch {name}")
+    return found
+
+
+def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -> None:
+    """Make a logical switch; its controllers are dialled once its ports are placed."""
+    if spec.name in hv.logical_switches:
+        raise Conflict("name", f"logical switch {spec.name} exists already")
+    for other in hv.logical_switches.values():
+        if other.spec.datapath_id == spec.datapath_id:
+            raise Conflict("datapath_id", f"{spec.datapath_id:016x} is that of logical switch {other.spec.name}")
+        for address in spec.listen:
+            if any(address.collides(theirs) for theirs in other.spec.listen):
+                raise Conflict("listen", f"{address} is in use by logical switch {other.spec.name}")
+    for index, port in enumerate(spec.ports):
+        _check_attach(hv, port.attach, f"ports[{index}].attach", None)
+    last = hv.settings.layout.last_logical_switch
+    ls_id = next((i for i in range(1, last + 1) if i not in hv.by_id), None)
+    if ls_id is None:
+        raise Exhausted("", f"there are {last} logical switches already")
+    if len(spec.ports) > hv.settings.layout.last_lport:
+        raise Exhausted("ports", f"a logical switch has at most {hv.settings.layout.last_lport} ports")
+    ls = LogicalSwitch(spec.tenant, spec, ls_id, hv.settings.layout, hv)
+    hv.logical_switches[spec.name] = ls
+    hv.by_id[ls_id] = ls
+    for port in spec.ports:
+        _add(hv, ls, port, now)
+    hv.waiting_to_dial.add(spec.name)
+    hv.bind(ls, now)
+    hv.tick(now)
+
+
+def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> None:
+    """Take a logical switch away; `done` once no datapath holds anything of it."""
+    ls = logical_switch(hv, name)
+    for address in ls.spec.controllers:
+        hv.out.stop_dialing(f"{name} {address}")
+    for address in ls.spec.listen:
+        hv.out.stop_listening(f"{name} {address}")
+    for conn in list(ls.sessions):
+        hv.out.close(conn, "the logical switch was deleted")
+        hv.connection_lost(conn, now)
+    dpids = list(ls.edges)
+    hv.change(ls.emptied(now), now)
+    ls.ports.clear()
+    hv.bind(ls, now)
+    hv.waiting_to_dial.discard(name)
+    del hv.logical_switches[name]
+
+    def purged(at: float) -> None:
+        del hv.by_id[ls.ls_id]
+        done(at)
+
+    hv.rollout.when_settled(lambda at: hv.confirm(dpids, purged, at), now)
+
+
+def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
+    """Create a logical port (True), or bind or rename an existing one."""
+    ls = logical_switch(hv, name)
+    _check_attach(hv, spec.attach, "attach", (name, spec.number))
+    for other in ls.ports.values():
+        if other.spec.name == spec.name and other.number != spec.number:
+            raise Conflict("name", f"port {other.number} is called {spec.name} already")
+    port = ls.ports.get(spec.number)
+    if port is None:
+        _add(hv, ls, spec, now)
+        hv.bind(ls, now)
+        ls.tell_port(ls.ports[spec.number], of13.OFPPR_ADD)
+        return True
+    renamed = port.spec.name != spec.name
+    port.spec = spec
+    if spec.attach is not None:
+        hv.switches.expect(spec.attach.datapath, now)
+    hv.bind(ls, now)
+    if renamed:
+        ls.tell_port(port, of13.OFPPR_MODIFY)
+    return False
+
+
+def delete_port(hv: Hypervisor, name: str, number: int, done: Done, now: float) -> None:
+    """Take a logical port away; `done` once no datapath holds anything of it."""
+    ls = logical_switch(hv, name)
+    port = ls.ports.pop(number, None)
+    if port is None:
+        raise NotFound("", f"logical switch {name} has no port {number}")
+    port.up = False
+    hv.bind(ls, now)
+    ls.tell_port(port, of13.OFPPR_DELETE)
+    dpids = set(hv.switches.datapaths)
+    hv.rollout.when_settled(lambda at: hv.confirm(dpids, done, at), now)
+
+
+def _add(hv: Hypervisor, ls: LogicalSwitch, spec: PortSpec, now: float) -> None:
+    used = {port.index for port in ls.ports.values()}
+    index = next((i for i in range(1, hv.settings.layout.last_lport + 1) if i not in used), None)
+    if index is None:
+        raise Exhausted("", f"a logical switch has at most {hv.settings.layout.last_lport} ports")
+    ls.ports[spec.number] = LogicalPort(ls.spec.name, spec, index)
+    if spec.attach is not None:
+        hv.switches.expect(spec.attach.datapath, now)
+
+
+def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tuple[str, int] | None) -> None:
+    if attach is None:
+        return
+    resolved = hv.switches.port_number(attach.datapath, attach.port)
+    for ls in hv.logical_switches.values():
+        for port in ls.ports.values():
+            theirs = port.spec.attach
+            if theirs is None or (ls.spec.name, port.number) == mine or theirs.datapath != attach.datapath:
+                continue
+            same_port = theirs.port == attach.port or (
+                resolved is not None and hv.switches.port_number(theirs.datapath, theirs.port) == resolved)
+            if same_port and theirs.vlan == attach.vlan:
+                raise Conflict(path, f"this VIF is bound to port {port.number} of logical switch {ls.spec.name}")
+    for named, link in hv.switches.configured_links():
+        ends = (named.a, named.b)
+        numbered = () if link is None else ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port))
+        if (attach.datapath, attach.port) in ends or (attach.datapath, resolved) in numbered:
+            raise Conflict(path, "this port is the end of a configured link")

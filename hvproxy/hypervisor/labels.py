@@ -1,0 +1,54 @@
+"""The VLAN labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
+
+A label given back rests before it is used again: a switch may still send under it for a moment (dataplane section 4).
+"""
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from math import inf
+from typing import Generic, TypeVar
+
+from hvproxy.errors import Exhausted
+
+DRAIN = 2.0
+"""Seconds after the last sender's barrier: Open vSwitch renews cached flows late."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Labels(Generic[K]):
+    """Keys -> labels out of a range, with a rest between two uses."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._free = list(range(last, first - 1, -1))
+        self._size = last - first + 1
+        self.used: dict[K, int] = {}
+        self._resting: list[tuple[float, int]] = []
+
+    def take(self, key: K) -> int:
+        """The label of `key`, a new one if it has none. Raises Exhausted."""
+        label = self.used.get(key)
+        if label is None:
+            if not self._free:
+                raise Exhausted("fabric.vlan_range", f"all {self._size} VLAN labels are in use or at rest")
+            label = self.used[key] = self._free.pop()
+        return label
+
+    def room(self, keys: Iterable[K]) -> bool:
+        """Whether all of `keys` can have a label."""
+        return sum(key not in self.used for key in keys) <= len(self._free)
+
+    def give_back(self, key: K, now: float) -> None:
+        """Nothing sends under the label of `key` any more."""
+        label = self.used.pop(key, None)
+        if label is not None:
+            self._resting.append((now + DRAIN, label))
+
+    @property
+    def deadline(self) -> float:
+        return self._resting[0][0] if self._resting else inf
+
+    def tick(self, now: float) -> None:
+        """Make rested labels available, the longest rested first."""
+        while self._resting and self._resting[0][0] <= now:
+            self._free.insert(0, self._resting.pop(0)[1])

@@ -1,0 +1,55 @@
+"""A logical port as its tenant sees it: number, name, MAC and state of its own, whatever carries it (traps 33 to 36)."""
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from hvproxy.model.intent import PortSpec
+from hvproxy.model.view import Vif
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.multipart import PortStats
+from hvproxy.openflow.ports import PortDesc
+
+
+class LogicalPort:
+    """One port of a logical switch: what it is to the tenant and where it is bound."""
+
+    def __init__(self, logical_switch: str, spec: PortSpec, index: int) -> None:
+        self.spec = spec
+        self.index = index
+        """Its place in the metadata (model.view.Lport.index)."""
+        self.vif: Vif | None = None
+        self.carrier: PortDesc | None = None
+        """The physical port it is bound to, while that is known."""
+        self.placed = False
+        """The fabric carries it where it is bound now, confirmed by barriers."""
+        self.up = False
+        """What the tenant was told last."""
+        self.counted_from: PortStats | None = None
+        """The physical counters when the binding was made: what was counted before is not this tenant's to see."""
+        self.last_stats = PortStats(spec.number)
+        """What the tenant was told last: still true when the datapath does not answer."""
+        self.hw_addr = hardware_address(logical_switch, spec.number)
+
+    @property
+    def number(self) -> int:
+        return self.spec.number
+
+    def desc(self) -> PortDesc:
+        """The port as PORT_DESC and PORT_STATUS tell it (OF 1.3.5 section 7.2.1)."""
+        desc = PortDesc(
+            number=self.number,
+            hw_addr=self.hw_addr,
+            name=self.spec.name,
+            state=of13.OFPPS_LIVE if self.up else of13.OFPPS_LINK_DOWN,
+        )
+        if self.carrier is None:
+            return desc
+        return replace(desc, curr=self.carrier.curr, advertised=self.carrier.advertised,
+                       supported=self.carrier.supported, peer=self.carrier.peer,
+                       curr_speed=self.carrier.curr_speed, max_speed=self.carrier.max_speed)
+
+
+def hardware_address(logical_switch: str, number: int) -> bytes:
+    """A locally administered unicast MAC, the same after every restart and rebinding, unlike any other port's."""
+    return b"\x02" + sha256(f"{logical_switch}\0{number}".encode()).digest()[:5]

@@ -1,0 +1,298 @@
+"""The flow tables of one logical switch, as its tenant sees them: Open vSwitch 3.1's behaviour over OpenFlow 1.3.
+
+They are the truth (design 1.1): filters, overlap, cookies, counters, timeouts and errors are decided here on what the
+tenant sent, whatever became of it in the switches. Every change is a list of edits, and a list of edits can be undone
+when a switch refuses its part. Knows no datapath and no clock; timeouts are fed by whoever polls.
+
+An ADD or a strict command costs a look-up; other commands scan the tables they name, and only those.
+"""
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+
+from hvproxy.errors import Refused
+from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
+from hvproxy.hypervisor.expiry import Expiry
+from hvproxy.hypervisor.flow_mods import (
+    ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, MODIFY_STRICT, RESET_COUNTS, Request,
+    check_out_port, check_table_id, read,
+)
+from hvproxy.openflow import actions
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.messages import FlowMod
+from hvproxy.openflow.oxm import Match
+
+_LAST_NUMBER = 0xffffffff
+_KEEP_COOKIE = 0xffffffffffffffff
+_RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", "created", "modified")
+
+
+class LogicalTables:
+    """The entries of one logical switch, by table, by number, by what they output to and by when they expire."""
+
+    def __init__(self, n_tables: int, max_entries: int, first_number: int = 1) -> None:
+        """`max_entries` is per table. Number 0 is not an entry's: such rules are the logical switch's own."""
+        self.n_tables = n_tables
+        self.max_entries = max_entries
+        self._tables: list[dict[tuple[int, Match], Entry]] = [{} for _ in range(n_tables)]
+        self._numbers: dict[int, Entry] = {}
+        self._next_number = first_number
+        self._by_output: dict[int, dict[Entry, None]] = {}
+        self._by_group: dict[int, dict[Entry, None]] = {}
+        self._expiry = Expiry()
+
+    # Asking
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def size(self, table_id: int) -> int:
+        """How many entries a table holds."""
+        return len(self._tables[table_id])
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, in no order that means anything."""
+        return iter(self._numbers.values())
+
+    def by_number(self, number: int) -> Entry | None:
+        return self._numbers.get(number)
+
+    def entries_with_group(self, group_id: int) -> list[Entry]:
+        """Those whose actions name the tenant's group, in the order of `select`."""
+        return sorted(self._by_group.get(group_id, ()), key=_order)
+
+    def entries_with_output(self, port: int) -> list[Entry]:
+        """Those whose actions output to the port, reserved numbers included, in the order of `select`."""
+        return sorted(self._by_output.get(port, ()), key=_order)
+
+    def select(
+        self, table_id: int, match: Match, cookie: int = 0, cookie_mask: int = 0, out_port: int = ANY_PORT,
+        out_group: int = ANY_GROUP,
+    ) -> list[Entry]:
+        """What a flow or aggregate request asks for: by table, priority downwards, match. Raises Refused."""
+        check_out_port(out_port)
+        check_table_id(table_id, self.n_tables)
+        return sorted(self._covered(table_id, match, cookie, cookie_mask, out_port, out_group), key=_order)
+
+    # Changing
+
+    def flow_mod(self, mod: FlowMod, now: float, groups: Container[int] = ()) -> list[Edit]:
+        """Carries out a tenant's flow-mod, or raises Refused and changes nothing.
+
+        `groups` are the tenant's groups: actions may name no other.
+        A reset of counters gives the entry a new number. The switches then hold a rule with another cookie; since an
+        identical ADD keeps a switch's counts, that rule must be sent with OFPFF_RESET_COUNTS.
+        """
+        request = read(mod, self.n_tables)
+        if mod.command == ADD:
+            return [self._add(request, now, groups)]
+        if request.deletes:
+            strict = mod.command == DELETE_STRICT
+            return self.remove(self._targets(request, strict, mod.out_port, mod.out_group), of13.OFPRR_DELETE)
+        # A modify has no output filters: OF 1.3.5 section 6.4 gives them to deletes alone.
+        targets = self._targets(request, mod.command == MODIFY_STRICT, ANY_PORT, ANY_GROUP)
+        if True:
+            _check_groups(request.instructions, groups)
+        return [self._modify(entry, request, now) for entry in targets]
+
+    def remove(self, entries: Iterable[Entry], reason: int) -> list[Edit]:
+        """Takes out entries for `reason` (OFPRR_*); those that are gone already are passed over."""
+        edits = []
+        for entry in entries:
+            if self._holds(entry):
+                self._take(entry)
+                edits.append(Edit(EditKind.REMOVED, entry, reason=reason))
+        return edits
+
+    def undo(self, edits: Iterable[Edit]) -> list[Edit]:
+        """Restores what was before `edits`, which the caller made last; returns the opposite edits.
+
+        Nothing counted meanwhile is lost: counters go on from where they are, and those that had been reset return
+        with what was counted since added. Such an entry gets one more new number, for the rules of the old one may
+        be there or not and must not be counted twice. Where a later flow-mod has changed an entry again, what that
+        one set stays.
+        """
+        return [opposite for edit in reversed(list(edits)) for opposite in self._undo(edit)]
+
+    # Time
+
+    def next_expiry(self) -> float | None:
+        """When `expired` can first have something to tell, None when no entry has a timeout."""
+        return self._expiry.next_look()
+
+    def expired(self, now: float) -> list[tuple[Entry, int]]:
+        """(entry, OFPRR_*) of all entries past a timeout as far as `used` is up to date; they stay until removed.
+
+        As Open vSwitch: an ADD or MODIFY restarts the hard timeout, neither restarts the idle timeout.
+        """
+        return self._expiry.expired(now)
+
+    def idle_entries(self) -> Iterator[Entry]:
+        """The entries whose `used` matters."""
+        return self._expiry.idle_entries()
+
+    # Inside
+
+    def _add(self, request: Request, now: float, groups: Container[int]) -> Edit:
+        mod = request.message
+        _check_groups(request.instructions, groups)
+        table = self._tables[mod.table_id]
+        key = (mod.priority, request.match)
+        entry = table.get(key)
+        if entry is not None:
+            return self._replace(entry, request, now)
+        if mod.flags & CHECK_OVERLAP and any(
+                priority == mod.priority and match.overlaps(request.match) for priority, match in table):
+            raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_OVERLAP)
+        if len(table) >= self.max_entries:
+            raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+        entry = Entry(self._new_number(), mod.table_id, mod.priority, request.match, request.instructions, mod.cookie,
+                      mod.idle_timeout, mod.hard_timeout, mod.flags, now)
+        self._put(entry)
+        return Edit(EditKind.ADDED, entry)
+
+    def _replace(self, entry: Entry, request: Request, now: float) -> Edit:
+        mod = request.message
+        before = entry.snapshot()
+        if mod.cookie != _KEEP_COOKIE:  # Open vSwitch's "no new cookie"
+            entry.cookie = mod.cookie
+        entry.idle_timeout = mod.idle_timeout
+        entry.hard_timeout = mod.hard_timeout
+        entry.flags = mod.flags
+        entry.created = now
+        return self._changed(EditKind.REPLACED, entry, before, request, now)
+
+    def _modify(self, entry: Entry, request: Request, now: float) -> Edit:
+        return self._changed(EditKind.MODIFIED, entry, entry.snapshot(), request, now)
+
+    def _changed(self, kind: EditKind, entry: Entry, before: Snapshot, request: Request, now: float) -> Edit:
+        self._set_instructions(entry, request.instructions)
+        entry.modified = now
+        if request.message.flags & RESET_COUNTS:
+            self._renumber(entry)
+            entry.base_packets = entry.base_bytes = 0
+            entry.seen_packets = entry.seen_bytes = 0
+        self._expiry.schedule(entry)
+        return Edit(kind, entry, before, entry.snapshot())
+
+    def _undo(self, edit: Edit) -> list[Edit]:
+        entry = edit.entry
+        if edit.kind is EditKind.ADDED:
+            if not self._holds(entry):
+                return []
+            self._take(entry)
+            return [Edit(EditKind.REMOVED, entry)]
+        if edit.kind is EditKind.REMOVED:
+            if (entry.priority, entry.match) in self._tables[entry.table_id]:
+                return []  # a later ADD stands in its place
+            self._put(entry)
+            return [Edit(EditKind.ADDED, entry)]
+        assert edit.before is not None and edit.after is not None
+        return self._undo_change(edit.kind, entry, edit.before, edit.after)
+
+    def _undo_change(self, kind: EditKind, entry: Entry, before: Snapshot, after: Snapshot) -> list[Edit]:
+        held = self._holds(entry)
+        if held:
+            self._take(entry)
+        undone = entry.snapshot()
+        for name in _RESTORED:
+            if getattr(entry, name) == getattr(after, name):
+                setattr(entry, name, getattr(before, name))
+        if before.number != after.number:
+            entry.number = self._new_number()
+            entry.base_packets += before.base_packets + before.seen_packets + entry.seen_packets
+            entry.base_bytes += before.base_bytes + before.seen_bytes + entry.seen_bytes
+            entry.seen_packets = entry.seen_bytes = 0
+        if not held:
+            return []  # a later delete; undoing that one brings back the entry as it is now
+        self._put(entry)
+        return [Edit(kind, entry, undone, entry.snapshot())]
+
+    def _targets(self, request: Request, strict: bool, out_port: int, out_group: int) -> list[Entry]:
+        mod = request.message
+        if not strict:
+            return list(self._covered(mod.table_id, request.match, mod.cookie, mod.cookie_mask, out_port, out_group))
+        key = (mod.priority, request.match)
+        return [entry for table in self._named(mod.table_id)
+                if (entry := table.get(key)) is not None
+                and _passes(entry, mod.cookie, mod.cookie_mask, out_port, out_group)]
+
+    def _covered(
+        self, table_id: int, match: Match, cookie: int, cookie_mask: int, out_port: int, out_group: int,
+    ) -> Iterator[Entry]:
+        everything = match == Match.EMPTY
+        for table in self._named(table_id):
+            for entry in table.values():
+                if (_passes(entry, cookie, cookie_mask, out_port, out_group)
+                        and (everything or match.covers(entry.match))):
+                    yield entry
+
+    def _named(self, table_id: int) -> list[dict[tuple[int, Match], Entry]]:
+        return self._tables if table_id == ALL_TABLES else [self._tables[table_id]]
+
+    def _holds(self, entry: Entry) -> bool:
+        return self._numbers.get(entry.number) is entry
+
+    def _put(self, entry: Entry) -> None:
+        self._tables[entry.table_id][entry.priority, entry.match] = entry
+        self._numbers[entry.number] = entry
+        self._index(entry)
+        self._expiry.schedule(entry)
+
+    def _take(self, entry: Entry) -> None:
+        del self._tables[entry.table_id][entry.priority, entry.match]
+        del self._numbers[entry.number]
+        self._unindex(entry)
+        self._expiry.forget(entry)
+
+    def _set_instructions(self, entry: Entry, instructions: Instructions) -> None:
+        self._unindex(entry)
+        entry.instructions = instructions
+        self._index(entry)
+
+    def _index(self, entry: Entry) -> None:
+        for port in entry.output_ports:
+            self._by_output.setdefault(port, {})[entry] = None
+        for group in entry.groups:
+            self._by_group.setdefault(group, {})[entry] = None
+
+    def _unindex(self, entry: Entry) -> None:
+        for index, keys in ((self._by_output, entry.output_ports), (self._by_group, entry.groups)):
+            for key in keys:
+                index[key].pop(entry)
+                if not index[key]:
+                    del index[key]
+
+    def _renumber(self, entry: Entry) -> None:
+        del self._numbers[entry.number]
+        entry.number = self._new_number()
+        self._numbers[entry.number] = entry
+
+    def _new_number(self) -> int:
+        number = self._next_number
+        while number in self._numbers:
+            number = _after(number)
+        self._next_number = _after(number)
+        return number
+
+
+def _after(number: int) -> int:
+    return number + 1 if number < _LAST_NUMBER else 1
+
+
+def _order(entry: Entry) -> tuple[int, int, bytes]:
+    return (entry.table_id, -entry.priority, entry.match.tlvs)
+
+
+def _passes(entry: Entry, cookie: int, cookie_mask: int, out_port: int, out_group: int) -> bool:
+    """The filters on the tenant's own cookie and actions (OF 1.3.5 section 6.4)."""
+    return (not (entry.cookie ^ cookie) & cookie_mask
+            and (out_port == ANY_PORT or out_port in entry.output_ports)
+            and (out_group == ANY_GROUP or out_group in entry.groups))
+
+
+def _check_groups(instructions: Instructions, groups: Container[int]) -> None:
+    for data in (instructions.apply, instructions.write):
+        if data and any(group not in groups for group in actions.groups(data)):
+            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)

@@ -1,0 +1,146 @@
+"""Packets between a logical switch and its controllers: PACKET_IN and PACKET_OUT (traps 8 to 13).
+
+Attribution is by what only hvproxy can write: the context in the metadata and the mark in the cookie.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hvproxy.compiler.lowering import Edge, lower
+from hvproxy.compiler.pipeline import tag
+from hvproxy.errors import Refused
+from hvproxy.hypervisor.entries import Entry
+from hvproxy.model.layout import SHARED_FLAG, read_cookie
+from hvproxy.model.view import Dpid, Lport
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import NO_BUFFER, of13
+from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.messages import PacketIn, decode_packet_out
+from hvproxy.openflow.oxm import tlv
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+
+NO_COOKIE = 0xFFFFFFFFFFFFFFFF
+"""What Open vSwitch puts in a packet-in that no entry caused."""
+FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
+LAST_PORT = 0xFF00
+"""Open vSwitch's OFPP_MAX: port numbers are below, reserved ones have their own numbers."""
+
+
+def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
+    """Pass a packet on to the controllers; False (count and drop) when its context contradicts itself."""
+    _, index, tenant_metadata = ls.layout.read(arrived.metadata)
+    entry = None
+    owner = read_cookie(arrived.cookie)
+    if owner is not None:
+        if owner[0] != ls.ls_id:
+            return False
+        entry = ls.tables.by_number(owner[1])
+        if entry is None:
+            return True  # its entry is gone meanwhile; a switch would not send it any more
+    port = next((p for p in ls.ports.values() if p.index == index), None) if index else None
+    if index and port is None:
+        return False
+    in_port = of13.OFPP_CONTROLLER if port is None else port.number
+    reason, cookie, table_id = arrived.reason, NO_COOKIE, 0
+    max_len = of13.OFPCML_NO_BUFFER
+    if entry is not None:
+        cookie, table_id = entry.cookie, entry.table_id
+        max_len = controller_max_len(ls, entry)
+        if entry.is_table_miss and reason == of13.OFPR_ACTION:
+            reason = of13.OFPR_NO_MATCH  # its rule matches the context, so the datapath calls it an action
+    tlvs = tlv(of13.OFPXMT_OFB_IN_PORT, in_port)
+    if tenant_metadata:
+        tlvs += tlv(of13.OFPXMT_OFB_METADATA, tenant_metadata)
+    data = arrived.data
+    total = len(data)
+    if max_len != of13.OFPCML_NO_BUFFER:
+        data = data[:max_len]
+    message = build.packet_in(0, NO_BUFFER, total, reason, table_id, cookie, tlvs, data)
+    for session in ls.sessions.values():
+        if session.congested:
+            session.dropped_packets += 1
+        elif session.wants_packets:
+            session.send(message)
+    return True
+
+
+def controller_max_len(ls: LogicalSwitch, entry: Entry) -> int:
+    """The largest max_len with which the entry, or a group it names, sends to the controller."""
+    lengths = _controller_lengths(entry.instructions)
+    if not lengths:
+        return int(of13.OFPCML_NO_BUFFER)
+    return max(lengths)
+
+
+def _controller_lengths(instructions: Instructions) -> list[int]:
+    lengths: list[int] = []
+
+    def note(port: int, max_len: int) -> bytes:
+        if port == of13.OFPP_CONTROLLER:
+            lengths.append(max_len)
+        return b""
+
+    for data in (instructions.apply, instructions.write):
+        if data:
+            actions.rewrite(data, note, actions.group)
+    return lengths
+
+
+def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:
+    """Carry out a PACKET_OUT on the edge of its in_port, else on any; the datapath it went to."""
+    out = decode_packet_out(message)
+    if out.buffer_id != NO_BUFFER:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
+    if out.in_port not in FROM_A_PACKET_OUT and (out.in_port == 0 or out.in_port >= LAST_PORT):
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no such in_port")
+    actions.check(out.actions, match=None, packet_out=True)
+    for group_id in actions.groups(out.actions):
+        if group_id not in ls.groups.groups:
+            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP, "no such group")
+    if not out.data:
+        return None
+    port = ls.ports.get(out.in_port)
+    at_home = port is not None and port.vif is not None and ls.down.ready(port.vif.dpid)
+    edge = _edge(ls, port.vif.dpid if at_home and port is not None and port.vif is not None else None)
+    if edge is None:
+        return None
+    lport = None if port is None else edge.lports.get(port.number)
+    if at_home and lport is not None and lport.vif is not None:
+        physical, ingress = lport.vif.port_no, lport if lport.shared else None
+    else:
+        physical, ingress = of13.OFPP_CONTROLLER, None
+    context = ls.layout.context(ls.ls_id, 0 if lport is None else lport.index)
+    lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context | (SHARED_FLAG if ingress else 0)))
+    lowered += _lowered(out.actions, edge, lport, ingress, at_home)
+    ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
+    return edge.dpid
+
+
+def _edge(ls: LogicalSwitch, dpid: Dpid | None) -> Edge | None:
+    if dpid is not None:
+        return ls.edges.get(dpid)
+    return next((edge for edge in ls.edges.values() if ls.down.ready(edge.dpid)), None)
+
+
+def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None, at_home: bool) -> bytes:
+    """The tenant's actions with TABLE, IN_PORT and the suppression of the ingress lport decided here."""
+    def output(port: int, max_len: int) -> bytes:
+        if port == of13.OFPP_TABLE:
+            # Table 0 classifies by the port, so a frame for a sub-port needs the sub-port's tag there.
+            pushed = b"" if ingress is None or ingress.vif is None else tag(ingress.vif)
+            return pushed + actions.output(of13.OFPP_TABLE)
+        if lport is not None and not at_home:
+            # The switch does not know the ingress port: what it would suppress or send back is spelled out.
+            if port == lport.number or port == of13.OFPP_IN_PORT:
+                return b"" if port == lport.number else lower(actions.output(lport.number), edge, None, in_set=False)
+            if port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
+                others = (other for other in edge.logical_switch.lports if other is not lport)
+                return b"".join(lower(actions.output(other.number), edge, None, in_set=False) for other in others)
+        return lower(actions.output(port, max_len), edge, ingress, in_set=False)
+
+    def group(group_id: int) -> bytes:
+        return lower(actions.group(group_id), edge, ingress, in_set=False)
+
+    return actions.rewrite(data, output, group)

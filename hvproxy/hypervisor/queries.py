@@ -1,0 +1,195 @@
+"""What a tenant may ask a logical switch, answered from the logical state; counters are summed over edges (trap 7).
+
+Whatever is not offered gets the exact OpenFlow error: no request stays without an answer.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from hvproxy.errors import Refused
+from hvproxy.hypervisor.controller_session import ControllerSession
+from hvproxy.hypervisor.counters import Count
+from hvproxy.hypervisor.entries import Entry
+from hvproxy.hypervisor.port_counters import port_stats
+from hvproxy.hypervisor.table_offer import features_of
+from hvproxy.openflow import build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import build as build_instructions
+from hvproxy.openflow.messages import decode_set_config, xid_of
+from hvproxy.openflow.multipart import (
+    AggregateStats, Desc, FlowStats, GroupDesc, GroupFeatures, GroupStats, Kind, Multipart, TableStats,
+    decode_flow_stats_request, decode_id_request, decode_multipart, multipart_replies,
+)
+from hvproxy.openflow.oxm import Match, ofp_match
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch
+
+CAPABILITIES = of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_STATS | of13.OFPC_GROUP_STATS
+GROUP_TYPES = 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT
+GROUP_ACTIONS = sum(1 << action for action in (
+    of13.OFPAT_OUTPUT, of13.OFPAT_PUSH_VLAN, of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS,
+    of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL,
+    of13.OFPAT_SET_QUEUE, of13.OFPAT_GROUP, of13.OFPAT_SET_FIELD))
+
+
+def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: bytes, now: float) -> None:
+    """Answer any message that changes nothing in the logical tables. Raises Refused for what is not offered."""
+    xid = xid_of(message)
+    if kind == of13.OFPT_FEATURES_REQUEST:
+        session.send(build.features_reply(xid, ls.spec.datapath_id, 0, ls.spec.tables, 0, CAPABILITIES))
+    elif kind == of13.OFPT_GET_CONFIG_REQUEST:
+        session.send(build.get_config_reply(xid, session.frag_flags, session.miss_send_len))
+    elif kind == of13.OFPT_SET_CONFIG:
+        _set_config(session, message)
+    elif kind == of13.OFPT_MULTIPART_REQUEST:
+        request = decode_multipart(message)
+        reply = _KINDS.get(request.kind)
+        if reply is None:
+            raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, "multipart kind not offered")
+        if request.more:
+            raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, "requests in parts are not offered")
+        reply(ls, session, request, now)
+    elif kind in (of13.OFPT_ERROR, of13.OFPT_ECHO_REPLY):
+        ls.down.log("info", "controller reported an error", logical_switch=ls.spec.name, peer=session.peer)
+    elif kind == of13.OFPT_EXPERIMENTER:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER, "no experimenter messages")
+    else:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TYPE, "message type not offered")
+
+
+def _set_config(session: ControllerSession, message: bytes) -> None:
+    config = decode_set_config(message)
+    if config.flags & of13.OFPC_FRAG_MASK != of13.OFPC_FRAG_NORMAL or config.flags & ~of13.OFPC_FRAG_MASK:
+        # As Open vSwitch: fragment handling it cannot do stays as it is, and GET_CONFIG tells (trap 24).
+        raise Refused(of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS, "fragments are passed on as they are")
+    session.miss_send_len = config.miss_send_len
+
+
+def _send(session: ControllerSession, request: Multipart, records: list[bytes]) -> None:
+    for reply in multipart_replies(request.xid, request.kind, records):
+        session.send(reply)
+
+
+def _desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    _send(session, request, [Desc("hvproxy", "logical switch", "hvproxy", "None", ls.spec.description or ls.spec.name).encode()])
+
+
+def _port_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    _send(session, request, [ls.ports[number].desc().encode() for number in sorted(ls.ports)])
+
+
+def flow_record(entry: Entry, count: Count, now: float) -> FlowStats:
+    """An entry as flow statistics tell it (OF 1.3.5 section 7.3.5.2)."""
+    lived = max(0.0, now - entry.created)
+    return FlowStats(entry.table_id, int(lived), int(lived % 1 * 1e9), entry.priority, entry.idle_timeout,
+                     entry.hard_timeout, entry.flags, entry.cookie, count[0], count[1], ofp_match(entry.match.tlvs),
+                     build_instructions(entry.instructions))
+
+
+def _selected(ls: LogicalSwitch, request: Multipart) -> list[Entry]:
+    asked = decode_flow_stats_request(request.body)
+    return ls.tables.select(asked.table_id, Match.parse(asked.match), asked.cookie, asked.cookie_mask,
+                            asked.out_port, asked.out_group)
+
+
+def _flows(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    entries = _selected(ls, request)
+
+    def counted(at: float) -> None:
+        _send(session, request, [flow_record(e, ls.counters.total(e.number), at).encode() for e in entries])
+
+    _with_counters(ls, entries, counted, now)
+
+
+def _aggregate(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    entries = _selected(ls, request)
+
+    def counted(at: float) -> None:
+        counts = [ls.counters.total(entry.number) for entry in entries]
+        _send(session, request,
+              [AggregateStats(sum(c[0] for c in counts), sum(c[1] for c in counts), len(entries)).encode()])
+
+    _with_counters(ls, entries, counted, now)
+
+
+def _with_counters(ls: LogicalSwitch, entries: list[Entry], done: Callable[[float], None], now: float) -> None:
+    if entries:
+        ls.read_counters(done, now)
+    else:
+        done(now)
+
+
+def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    def counted(at: float) -> None:
+        looked_up, matched = ls.table_counts()
+        _send(session, request, [
+            TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)])
+
+    ls.read_counters(counted, now)
+
+
+def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    number = decode_id_request(request.body)
+    if number != of13.OFPP_ANY and number not in ls.ports:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no such port")
+    wanted = sorted(ls.ports) if number == of13.OFPP_ANY else [number]
+    port_stats(ls, wanted, lambda stats, at: _send(session, request, [s.encode() for s in stats]), now)
+
+
+def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    if request.body:
+        raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_EPERM, "the pipeline cannot be changed")
+    _send(session, request, [features_of(ls.spec, table).encode() for table in range(ls.spec.tables)])
+
+
+def _groups(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    group_id = decode_id_request(request.body)
+    wanted = [g for g in ls.groups.groups.values() if group_id in (g.group_id, of13.OFPG_ALL)]
+    places = {
+        (dpid, ls.edges[dpid].tenant_group_id(group, ingress)): group.group_id
+        for group in wanted for dpid in ls.edges for ingress in (None, *ls.edges[dpid].shared)
+    }
+
+    def counted(counts: Mapping[tuple[int, int], GroupStats], at: float) -> None:
+        records = []
+        for group in wanted:
+            mine = [counts[place] for place, owner in places.items() if owner == group.group_id and place in counts]
+            lived = max(0.0, at - ls.groups.created.get(group.group_id, at))
+            width = max((len(stats.buckets) for stats in mine), default=0)
+            buckets = tuple(
+                (sum(s.buckets[i][0] for s in mine if i < len(s.buckets)),
+                 sum(s.buckets[i][1] for s in mine if i < len(s.buckets))) for i in range(width))
+            records.append(GroupStats(
+                group.group_id, len(ls.tables.entries_with_group(group.group_id)), sum(s.packets for s in mine),
+                sum(s.bytes for s in mine), int(lived), int(lived % 1 * 1e9), buckets).encode())
+        _send(session, request, records)
+
+    ls.down.group_counts(places, counted, now)
+
+
+def _group_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    _send(session, request, [
+        GroupDesc(g.type, g.group_id, g.buckets).encode() for _, g in sorted(ls.groups.groups.items())])
+
+
+def _group_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    most = ls.layout.last_lport
+    _send(session, request, [GroupFeatures(
+        GROUP_TYPES, of13.OFPGFC_CHAINING | of13.OFPGFC_CHAINING_CHECKS, (most, 0, most, 0),
+        (GROUP_ACTIONS, 0, GROUP_ACTIONS, 0)).encode()])
+
+
+_KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float], None]] = {
+    Kind.DESC: _desc,
+    Kind.FLOW: _flows,
+    Kind.AGGREGATE: _aggregate,
+    Kind.TABLE: _tables,
+    Kind.PORT_STATS: _ports,
+    Kind.PORT_DESC: _port_desc,
+    Kind.TABLE_FEATURES: _table_features,
+    Kind.GROUP: _groups,
+    Kind.GROUP_DESC: _group_desc,
+    Kind.GROUP_FEATURES: _group_features,
+}

@@ -1,0 +1,55 @@
+"""One reading of a switch: its ports, its rules and its groups, gathered while the answers come in.
+
+Knows what must be asked and how to take the answers; who asks, and what is made of it, is datapath's.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hvproxy.hypervisor.reconcile import Found
+from hvproxy.model.rules import Group, Rule, RuleKey
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.multipart import FlowStatsRequest, Kind, decode_flow_stats, decode_group_desc
+from hvproxy.openflow.ports import PortDesc, decode_ports
+
+REQUIRED: Final[tuple[tuple[Kind, bytes], ...]] = (
+    (Kind.PORT_DESC, b""),
+    (Kind.GROUP_DESC, b""),
+    (Kind.FLOW, FlowStatsRequest().encode()),
+)
+"""What is asked, with the body of each request. Without any of them a switch cannot be used."""
+
+_LAST_PHYSICAL: Final[int] = of13.OFPP_MAX
+
+
+def is_physical(port_no: int) -> bool:
+    """Not LOCAL nor another of the reserved ports (OF 1.3.5 section 7.2.1)."""
+    return port_no <= _LAST_PHYSICAL
+
+
+class Reading:
+    """What has been read so far, compared with what is desired."""
+
+    def __init__(self, rules: Mapping[RuleKey, Rule], groups: Mapping[int, Group]) -> None:
+        self.ports: dict[int, PortDesc] = {}
+        self.found = Found()
+        self._rules = rules
+        self._groups = groups
+        self._missing = {kind for kind, _ in REQUIRED}
+
+    def take(self, kind: Kind, body: bytes) -> None:
+        """One part of an answer."""
+        if kind is Kind.PORT_DESC:
+            self.ports.update((port.number, port) for port in decode_ports(body) if is_physical(port.number))
+        elif kind is Kind.GROUP_DESC:
+            for desc in decode_group_desc(body):
+                self.found.add_group(desc, self._groups)
+        else:
+            for stats in decode_flow_stats(body):
+                self.found.add_rule(stats, self._rules)
+
+    def complete(self, kind: Kind) -> bool:
+        """An answer is complete; True when all are."""
+        self._missing.discard(kind)
+        return not self._missing

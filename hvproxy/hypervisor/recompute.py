@@ -1,0 +1,61 @@
+"""Everything every datapath should hold, computed from nothing but the logical tables, the bindings and the fabric.
+
+The oracle of all increments (design: "every increment must equal the full recompute"): it uses the compiler's own
+functions, and none of the bookkeeping that decides what has to be computed again.
+"""
+from __future__ import annotations
+
+from hvproxy.compiler.entries import rules_for
+from hvproxy.compiler.lowering import Edge
+from hvproxy.compiler.pipeline import base, placement, tenant_groups
+from hvproxy.compiler.transit import transit_rules, uplink_groups
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.model.rules import Content
+from hvproxy.model.view import Dpid
+
+
+def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
+    """The full content of every datapath hvproxy knows."""
+    fabric = hv.fabric
+    mac = None if hv.switches.discovery is None else int.from_bytes(hv.switches.discovery.destination, "big")
+    contents = {dpid: base(fabric.fabric_ports(dpid), mac) for dpid in hv.switches.datapaths}
+    crossed: dict[Dpid, set[Dpid]] = {}
+    for ls in hv.logical_switches.values():
+        view = ls.view
+        if not view.lports:
+            continue
+        transport = fabric.transport(view)
+        for dpid, content in placement(hv.settings.layout, view, transport).items():
+            _add(contents, dpid, content)
+        for destination in view.edges:
+            for source in view.edges:
+                if source != destination and fabric.reaches(source, destination):
+                    crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
+        for dpid in view.edges:
+            edge = Edge(hv.settings.layout, view, dpid, ls.groups.groups)
+            content = Content()
+            for entry in ls.tables.entries():
+                for rule in rules_for(entry, edge):
+                    content.add_rule(rule)
+            for group in ls.groups.groups.values():
+                for lowered in tenant_groups(group, edge):
+                    content.add_group(lowered)
+            _add(contents, dpid, content)
+    for destination, datapaths in crossed.items():
+        tree, index = fabric.tree_to(destination), fabric.destination_index(destination)
+        for dpid in datapaths - {destination}:
+            content = Content()
+            for lowered in uplink_groups(tree, dpid, index):
+                content.add_group(lowered)
+            for rule in transit_rules(tree, dpid, index):
+                content.add_rule(rule)
+            _add(contents, dpid, content)
+    return contents
+
+
+def _add(contents: dict[Dpid, Content], dpid: Dpid, more: Content) -> None:
+    content = contents.setdefault(dpid, Content())
+    for rule in more.rules.values():
+        content.add_rule(rule)
+    for group in more.groups.values():
+        content.add_group(group)

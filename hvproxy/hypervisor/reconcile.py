@@ -1,0 +1,116 @@
+"""What separates a switch as it was read from what it should hold.
+
+Pure functions. Rules are told ours from foreign by the mark in the cookie, of whatever epoch; groups, which carry no
+cookie, by their id. Equality is decided on content after both sides are brought to one canonical form, since a
+switch reports its rules in an order and with padding of its own choice. Nothing foreign is touched, except a rule
+that stands exactly where one of ours must be.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from hvproxy.model.layout import MARK, GroupKind
+from hvproxy.model.rules import Change, Group, Rule, RuleKey
+from hvproxy.openflow import instructions
+from hvproxy.openflow.actions import canonical_buckets
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.multipart import FlowStats, GroupDesc
+from hvproxy.openflow.oxm import Match
+
+HeldKey: TypeAlias = RuleKey | int
+"""A rule's key or a group's id."""
+
+SEND_FLOW_REM: Final[int] = of13.OFPFF_SEND_FLOW_REM
+_MATCH_HEADER: Final = 4
+
+
+def rule_flags(cookie: int) -> int:
+    """The OFPFF_* of a rule: those of logical switches report their last counters when they go."""
+    return SEND_FLOW_REM if cookie >> 32 & 0xFFFF else 0
+
+
+def is_ours(cookie: int) -> bool:
+    """The mark is there, whatever the epoch."""
+    return cookie >> 56 == MARK
+
+
+def is_our_group(group_id: int) -> bool:
+    """The id is of a range that belongs to hvproxy."""
+    return min(GroupKind) <= group_id >> 28 <= max(GroupKind)
+
+
+def canonical_match(match: bytes) -> bytes:
+    """The TLVs of a struct ofp_match as they stand in a RuleKey."""
+    return Match.from_tlvs(match[_MATCH_HEADER:]).tlvs
+
+
+@dataclass(slots=True)
+class Found:
+    """What a switch was read to hold."""
+
+    rules: dict[RuleKey, Rule] = field(default_factory=dict)
+    """Ours, and foreign ones that stand where one of ours must be."""
+    groups: dict[int, Group] = field(default_factory=dict)
+    """Ours."""
+    flawed: set[RuleKey] = field(default_factory=set)
+    """Rules with timeouts or flags that we never send."""
+    foreign_rules: int = 0
+    foreign_groups: int = 0
+
+    def add_rule(self, stats: FlowStats, desired: Mapping[RuleKey, Rule]) -> None:
+        """Take one record of the flow dump."""
+        raw = stats.match[_MATCH_HEADER:]
+        rule = desired.get((stats.table_id, stats.priority, raw))
+        if rule is None or rule.cookie != stats.cookie or rule.instructions != stats.instructions:
+            rule = Rule(stats.table_id, stats.priority, canonical_match(stats.match),
+                        instructions.canonical(stats.instructions), stats.cookie)
+        if not is_ours(stats.cookie) and rule.key not in desired:
+            self.foreign_rules += 1
+            return
+        self.rules[rule.key] = rule
+        if stats.idle or stats.hard or stats.flags & SEND_FLOW_REM != rule_flags(stats.cookie):
+            self.flawed.add(rule.key)
+
+    def add_group(self, desc: GroupDesc, desired: Mapping[int, Group]) -> None:
+        """Take one record of the group dump."""
+        if not is_our_group(desc.group_id):
+            self.foreign_groups += 1
+            return
+        group = Group(desc.group_id, desc.type, desc.buckets)
+        wanted = desired.get(desc.group_id)
+        if group != wanted:
+            group = Group(desc.group_id, desc.type, canonical_buckets(desc.buckets))
+            if wanted is not None and group == Group(wanted.group_id, wanted.type, canonical_buckets(wanted.buckets)):
+                group = wanted
+        self.groups[desc.group_id] = group
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How to get from what was found to what is desired."""
+
+    change: Change
+    held: dict[HeldKey, Rule | Group]
+    """What the change starts from: what was found, without rules that must be sent although they look equal."""
+    kept: int
+    """Rules and groups that are right already."""
+
+
+def difference(desired_rules: Mapping[RuleKey, Rule], desired_groups: Mapping[int, Group], found: Found) -> Difference:
+    """Everything desired that was not found with the same content is put; everything of ours beyond it is dropped."""
+    held: dict[HeldKey, Rule | Group] = {
+        key: rule for key, rule in found.rules.items()
+        if not (key in found.flawed and desired_rules.get(key) == rule)
+    }
+    for number, group in found.groups.items():
+        held[number] = group
+    change = Change(
+        put_groups=[group for number, group in desired_groups.items() if held.get(number) != group],
+        put_rules=[rule for key, rule in desired_rules.items() if held.get(key) != rule],
+        drop_rules=[rule for key, rule in found.rules.items() if key not in desired_rules],
+        drop_groups=[number for number in found.groups if number not in desired_groups],
+    )
+    kept = len(desired_rules) + len(desired_groups) - len(change.put_rules) - len(change.put_groups)
+    return Difference(change, held, kept)

@@ -1,0 +1,300 @@
+"""Everything between hvproxy and the physical switches: sessions, datapaths, links and their discovery.
+
+Tells the hypervisor what changed; knows logical switches not at all.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from hvproxy.hypervisor.commands import Outbox
+from hvproxy.hypervisor.datapath import Datapath
+from hvproxy.hypervisor.datapath_state import State
+from hvproxy.hypervisor.discovery import Discovery
+from hvproxy.hypervisor.fabric import links_between
+from hvproxy.model.rules import Group, Rule
+from hvproxy.model.view import Dpid, Link, PortNo
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.channel import Channel
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import ErrorMsg, PacketIn, decode_features_reply, type_of
+
+End = tuple[Dpid, PortNo]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLink:
+    """A link the operator vouches for; ports by number or by name."""
+
+    a: tuple[Dpid, PortNo | str]
+    b: tuple[Dpid, PortNo | str]
+
+
+class SwitchesOwner(Protocol):
+    """Who hears of what happens below."""
+
+    def ports_changed(self, dp: Datapath, now: float) -> None: ...
+    def datapath_ready(self, dp: Datapath, now: float) -> None: ...
+    def datapath_absent(self, dp: Datapath, now: float) -> None: ...
+    def links_changed(self, now: float) -> None: ...
+    def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None: ...
+    def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None: ...
+    def rule_refused(
+        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
+    ) -> None: ...
+    def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool: ...
+
+
+class Session:
+    """One connection from a switch, until and after its dpid is known."""
+
+    def __init__(self, conn: int, peer: str, now: float) -> None:
+        self.conn = conn
+        self.peer = peer
+        self.channel = Channel(frozenset({4}), now, from_switch=True)
+        self.asked = False
+        self.dp: Datapath | None = None
+
+
+class Switches:
+    """All physical switches. Is the owner of every Datapath (datapath.DatapathOwner)."""
+
+    def __init__(
+        self, owner: SwitchesOwner, out: Outbox, grace: float, links: Iterable[NamedLink], discovery: Discovery | None
+    ) -> None:
+        self.datapaths: dict[Dpid, Datapath] = {}
+        self.addresses: dict[Dpid, str] = {}
+        """Where a datapath connected from last."""
+        self.discovery = discovery
+        self.received = [0] * 256
+        """Messages from switches by type, for the metrics."""
+        self.sent = [0] * 256
+        self.refused_frames = 0
+        """Discovery frames that proved nothing."""
+        self.alarms: dict[str, int] = {}
+        """What an operator should look at, and how often it was seen."""
+        self._owner = owner
+        self._out = out
+        self._grace = grace
+        self._named_links = tuple(links)
+        self._sessions: dict[int, Session] = {}
+        self._links: frozenset[Link] = frozenset()
+
+    # Datapaths
+
+    def expect(self, dpid: Dpid, now: float) -> Datapath:
+        """The datapath of that id, known from now on."""
+        dp = self.datapaths.get(dpid)
+        if dp is None:
+            dp = self.datapaths[dpid] = Datapath(dpid, self, self._grace, now)
+        return dp
+
+    def ready(self, dpid: Dpid) -> bool:
+        dp = self.datapaths.get(dpid)
+        return dp is not None and dp.state is State.READY
+
+    @property
+    def all_known(self) -> bool:
+        """Every datapath is reconciled, or given up as absent."""
+        return all(dp.state in (State.READY, State.ABSENT) for dp in self.datapaths.values())
+
+    def port_number(self, dpid: Dpid, port: PortNo | str) -> PortNo | None:
+        """The number of a port named by number or by name; None while the datapath does not have it."""
+        dp = self.datapaths.get(dpid)
+        if dp is None:
+            return None
+        if isinstance(port, int):
+            return port if port in dp.ports else None
+        return next((number for number, desc in dp.ports.items() if desc.name == port), None)
+
+    # Connections
+
+    def connected(self, conn: int, peer: str, now: float) -> None:
+        session = self._sessions[conn] = Session(conn, peer, now)
+        self._flush(session)
+
+    def received_data(self, conn: int, data: bytes, now: float) -> None:
+        """Bytes from a switch."""
+        session = self._sessions.get(conn)
+        if session is None:
+            return
+        messages = session.channel.receive(data, now)
+        if session.channel.open and not session.asked:
+            session.asked = True
+            session.channel.send.append(build.features_request(1))
+        self._flush(session)
+        for message in messages:
+            self.received[message[1]] += 1
+            if session.dp is not None:
+                session.dp.receive(message, now)
+            elif type_of(message) == of13.OFPT_FEATURES_REPLY:
+                self._introduced(session, message, now)
+            if conn not in self._sessions:
+                return
+
+    def _introduced(self, session: Session, message: bytes, now: float) -> None:
+        features = decode_features_reply(message)
+        dpid = features.datapath_id
+        if any(other.dp is not None and other.dp.dpid == dpid for other in self._sessions.values()):
+            self.alarm("duplicate datapath id", dpid=f"{dpid:016x}", peer=session.peer)
+            self._drop(session, f"another switch with datapath id {dpid:016x} is connected")
+            return
+        if features.auxiliary_id:
+            self._drop(session, "auxiliary connections are not used")
+            return
+        session.dp = self.expect(dpid, now)
+
+        def send(data: bytes) -> None:
+            at = 0
+            while at < len(data):
+                self.sent[data[at + 1]] += 1
+                at += data[at + 2] << 8 | data[at + 3]
+            self._out.send(session.conn, data)
+
+        self.addresses[dpid] = session.peer
+        session.dp.attached(send, features, now)
+
+    def lost(self, conn: int, now: float) -> None:
+        """A connection is gone."""
+        session = self._sessions.pop(conn, None)
+        if session is not None and session.dp is not None:
+            session.dp.detached(now)
+
+    def owns(self, conn: int) -> bool:
+        return conn in self._sessions
+
+    def _flush(self, session: Session) -> None:
+        for data in session.channel.send:
+            self._out.send(session.conn, data)
+        session.channel.send.clear()
+        if session.channel.closed is not None:
+            self._out.log("warning", "switch session closed", peer=session.peer, reason=session.channel.closed)
+            self._out.close(session.conn, session.channel.closed)
+
+    def _drop(self, session: Session, reason: str) -> None:
+        self._out.log("warning", "switch refused", peer=session.peer, reason=reason)
+        self._out.close(session.conn, reason)
+
+    # What datapaths tell (datapath.DatapathOwner)
+
+    def ports_changed(self, dp: Datapath, now: float) -> None:
+        if self.discovery is not None:
+            for number in dp.ports:
+                if not dp.port_up(number):
+                    self.discovery.forget(dp.dpid, number)
+        self._owner.ports_changed(dp, now)
+        self._look_at_links(now)
+
+    def datapath_ready(self, dp: Datapath, now: float) -> None:
+        self._out.log("info", "switch ready", dpid=f"{dp.dpid:016x}")
+        self._owner.datapath_ready(dp, now)
+        self._look_at_links(now)
+
+    def datapath_lost(self, dp: Datapath, now: float) -> None:
+        self._out.log("warning", "switch lost", dpid=f"{dp.dpid:016x}")
+
+    def datapath_absent(self, dp: Datapath, now: float) -> None:
+        self._out.log("warning", "switch absent", dpid=f"{dp.dpid:016x}")
+        if self.discovery is not None:
+            self.discovery.forget(dp.dpid)
+        self._owner.datapath_absent(dp, now)
+        self._look_at_links(now)
+
+    def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
+        self._owner.packet_arrived(dp, message, now)
+
+    def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None:
+        self._owner.rule_removed(dp, message, now)
+
+    def rule_refused(
+        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
+    ) -> None:
+        self._owner.rule_refused(dp, origin, content, error, now)
+
+    def close_datapath(self, dp: Datapath, reason: str) -> None:
+        for session in self._sessions.values():
+            if session.dp is dp:
+                self._drop(session, reason)
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        self._out.log(level, event, **fields)
+
+    def alarm(self, what: str, **fields: object) -> None:
+        """Count something the operator must know, and say it the first time and then ever more rarely."""
+        seen = self.alarms[what] = self.alarms.get(what, 0) + 1
+        if seen & (seen - 1) == 0:
+            self._out.log("error", what, seen=seen, **fields)
+
+    # Links
+
+    @property
+    def links(self) -> frozenset[Link]:
+        """The links in use."""
+        return self._links
+
+    def configured_links(self) -> list[tuple[NamedLink, Link | None]]:
+        """Each configured link, with its ends by number once both are known."""
+        found = []
+        for named in self._named_links:
+            ends = [(dpid, self.port_number(dpid, port)) for dpid, port in (named.a, named.b)]
+            numbered = sorted((dpid, port) for dpid, port in ends if port is not None)
+            found.append((named, Link(*numbered[0], *numbered[1]) if len(numbered) == 2 else None))
+        return found
+
+    def discovered(self, dp: Datapath, arrived: PacketIn, now: float) -> None:
+        """A discovery frame arrived at a port."""
+        assert self.discovery is not None
+        verdict = self.discovery.arrived(dp.dpid, arrived.in_port, arrived.data)
+        if not verdict.accepted:
+            self.refused_frames += 1
+            return
+        if self._owner.is_bound(dp.dpid, arrived.in_port):
+            self.alarm("discovery frame at a bound port: it is cabled to the fabric",
+                       dpid=f"{dp.dpid:016x}", port=arrived.in_port)
+            self.discovery.forget(dp.dpid, arrived.in_port)
+            return
+        self._look_at_links(now)
+
+    def _look_at_links(self, now: float) -> None:
+        up: dict[End, bool] = {}
+        for dp in self.datapaths.values():
+            if dp.state is not State.ABSENT:
+                up.update({(dp.dpid, number): dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)
+                           for number in dp.ports})
+        candidates = {link for _, link in self.configured_links() if link is not None}
+        if self.discovery is not None:
+            candidates |= self.discovery.links
+            # A switch whose connection is lost cannot report frames: its links stay until it is given up (design 6).
+            candidates |= {link for link in self._links if not (self.ready(link.a_dpid) and self.ready(link.b_dpid))}
+        links = links_between(candidates, up)
+        if links != self._links:
+            self._links = links
+            self._owner.links_changed(now)
+
+    # Time
+
+    @property
+    def deadline(self) -> float:
+        times = [session.channel.deadline for session in self._sessions.values()]
+        times += [dp.deadline for dp in self.datapaths.values()]
+        if self.discovery is not None:
+            times.append(self.discovery.deadline)
+        return min(times, default=inf)
+
+    def tick(self, now: float) -> None:
+        """Keep sessions alive, give up datapaths, discover."""
+        for session in list(self._sessions.values()):
+            if now >= session.channel.deadline:
+                session.channel.tick(now)
+                self._flush(session)
+        for dp in list(self.datapaths.values()):
+            if now >= dp.deadline:
+                dp.tick(now)
+        if self.discovery is not None and now >= self.discovery.deadline:
+            ends = [(dp.dpid, number) for dp in self.datapaths.values() if dp.state is State.READY
+                    for number in dp.ports if dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)]
+            for dpid, port_no, frame in self.discovery.probe(now, ends):
+                self.datapaths[dpid].send_packet_out(of13.OFPP_CONTROLLER, actions.output(port_no), frame, now, None)
+            self._look_at_links(now)

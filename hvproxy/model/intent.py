@@ -1,0 +1,208 @@
+"""What the operator wants to exist: tenants, their logical switches, logical ports and where these are attached.
+
+The same values come from the configuration file and from the HTTP API; `parse` reads one from a plain object and
+lists every mistake, schema.plain writes it back. Knows nothing of what exists: whether a datapath, a port or another
+client's logical switch is there is for the hypervisor to say.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from hvproxy.errors import ConfigError
+from hvproxy.model.address import ACTIVE, FORMS, PASSIVE, Address
+from hvproxy.model.layout import Table
+from hvproxy.model.schema import NOT_YET, DpidKey, Path, Reading, format_dpid, format_path, read
+
+LAST_LPORT: Final = 0xFEFF
+"""OpenFlow 1.0 numbers ports up to 0xff00 - 1, and a logical switch may have tenants of either version."""
+LAST_PORT: Final = 0xFFFFFF00
+"""OFPP_MAX of OF 1.3.5 section 7.2.1."""
+MAX_TABLES: Final = 254 - Table.LOGICAL
+"""Open vSwitch has tables 0 to 253; logical table 0 is Table.LOGICAL."""
+_PORT_NAME_BYTES: Final = 15
+"""OFP_MAX_PORT_NAME_LEN less the closing NUL (OF 1.3.5 section 7.2.1)."""
+
+Protocol: TypeAlias = Literal["OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"]
+SUPPORTED_PROTOCOLS: Final = ("OpenFlow13",)
+Name: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z",
+        extra={"rule": "a name has 1 to 63 letters, digits, '.', '_' and '-', and begins with a letter or digit"},
+    ),
+]
+PortName: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[!-~]+\Z",
+        extra={"rule": "a port name has printable ASCII characters and no space", "max_bytes": _PORT_NAME_BYTES},
+    ),
+]
+Description: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[ -~]{0,255}\Z", extra={"rule": "a description has up to 255 printable ASCII characters"}),
+]
+PortRef: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LAST_PORT)] | PortName
+"""A physical port, by number or by name."""
+Vid: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=4094)]
+
+
+class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The PEM files of one side of TLS connections."""
+
+    private_key: str
+    certificate: str
+    ca: str | None = None
+    """What the other side's certificate must be signed by; None: any is taken."""
+
+
+class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A VIF as the operator names it; the port may go by its name."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"iface_id", "peer"})
+
+    datapath: DpidKey
+    port: PortRef
+    vlan: Vid | None = None
+    """None: every frame that no sibling VIF with a VLAN claims."""
+
+
+class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A logical port."""
+
+    number: Annotated[int, msgspec.Meta(ge=1, le=LAST_LPORT)]
+    name: PortName
+    attach: AttachSpec | None = None
+    """None: unbound; the tenant sees the port down."""
+
+
+class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tenant's controllers see as a switch."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"durability"})
+
+    name: Name
+    """Unique over all tenants."""
+    tenant: Name = ""
+    """Within a tenant's own object it need not be said."""
+    datapath_id: DpidKey
+    controllers: tuple[Address, ...] = ()
+    """Dialled, with back-off."""
+    listen: tuple[Address, ...] = ()
+    """Where controllers and tools may connect to."""
+    protocols: tuple[Protocol, ...] = SUPPORTED_PROTOCOLS
+    tls: TlsSpec | None = None
+    tables: Annotated[int, msgspec.Meta(ge=1, le=MAX_TABLES)] = 8
+    """How many logical tables it has."""
+    description: Description = ""
+    """What controllers read as its datapath description (OF 1.3.5 section 7.3.5.1)."""
+    ports: tuple[PortSpec, ...] = ()
+
+
+class TenantSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose logical switches these are."""
+
+    name: Name
+    logical_switches: tuple[LogicalSwitchSpec, ...] = ()
+
+
+T = TypeVar("T")
+Spec = TypeVar("Spec", bound=msgspec.Struct)
+
+
+def parse(kind: type[Spec], document: object, tenant: str = "") -> Spec:
+    """Read a plain object; raises ConfigError with every mistake in it.
+
+    `tenant` is whose a logical switch is when its object does not say so.
+    """
+    reading = read(kind, document)
+    check(reading)
+    if kind is LogicalSwitchSpec and isinstance(document, Mapping) and "tenant" not in document and not tenant:
+        reading.fault(("tenant",), "is missing")
+    if reading.value is None or reading.faults:
+        raise ConfigError(reading.mistakes())
+    value: object = reading.value
+    if isinstance(value, LogicalSwitchSpec) and not value.tenant:
+        value = msgspec.structs.replace(value, tenant=tenant)
+    elif isinstance(value, TenantSpec):
+        value = owned(value)
+    return cast(Spec, value)
+
+
+def owned(tenant: TenantSpec) -> TenantSpec:
+    """`tenant` with each of its logical switches knowing it."""
+    switches = tuple(msgspec.structs.replace(each, tenant=tenant.name) for each in tenant.logical_switches)
+    return msgspec.structs.replace(tenant, logical_switches=switches)
+
+
+def check(reading: Reading[T]) -> None:
+    """Note the faults that no single leaf shows: duplicates, listeners in each other's way, what is not built yet."""
+    once = Once(reading.fault)
+    listeners: list[tuple[Path, Address]] = []
+    for path, value in list(reading.found.items()):
+        match path:
+            case (*scope, "listen") | (*scope, "listen", int()) if isinstance(value, Address):
+                _check_address(reading, path, value, "listen", (*scope, "tls") in reading.places)
+                _check_listener(reading, path, value, listeners)
+            case (*scope, "controllers", int()) if isinstance(value, Address):
+                _check_address(reading, path, value, "controllers", (*scope, "tls") in reading.places)
+                once.say(path, (*scope, "controllers"), value, str(value))
+            case (*_, "protocols"):
+                if value == ():
+                    reading.fault(path, "names no protocol")
+            case (*_, "protocols", int()):
+                if value not in SUPPORTED_PROTOCOLS:
+                    reading.fault(path, f"{value}: {NOT_YET}; supported: {', '.join(SUPPORTED_PROTOCOLS)}")
+            case ("tenants", int(), "name"):
+                once.say(path, ("tenant",), value, f"tenant name {value!r}")
+            case (*_, "logical_switches", int(), "name"):
+                once.say(path, ("logical switch",), value, f"logical switch name {value!r}")
+            case (*scope, "logical_switches", int(), "tenant"):
+                if (owner := reading.found.get((*scope, "name"))) not in (None, value):
+                    reading.fault(path, f"{value!r} is not the tenant it stands under, {owner!r}")
+            case (*_, "logical_switches", int(), "datapath_id") if isinstance(value, int):
+                once.say(path, ("datapath_id",), value, f"datapath id {format_dpid(value)}")
+            case (*scope, "ports", int(), ("number" | "name") as key):
+                once.say(path, (*scope, key), value, f"port {key} {value!r}")
+            case (*_, "attach") if isinstance(value, AttachSpec):
+                once.say(path, ("attach",), value, f"VIF ({attach_text(value)})")
+
+
+def attach_text(attach: AttachSpec) -> str:
+    """A VIF for people."""
+    vlan = "" if attach.vlan is None else f", vlan {attach.vlan}"
+    return f"datapath {format_dpid(attach.datapath)}, port {attach.port}{vlan}"
+
+
+class Once:
+    """Notes a fault for each value that may stand only once in a scope and stands there again."""
+
+    def __init__(self, fault: Callable[[Path, str], None]) -> None:
+        self._fault = fault
+        self._first: dict[tuple[Path, object], Path] = {}
+
+    def say(self, path: Path, scope: Path, value: object, named: str) -> None:
+        """`value` stands at `path`."""
+        first = self._first.setdefault((scope, value), path)
+        if first is not path:
+            self._fault(path, f"{named} is used already by {format_path(first)}")
+
+
+def _check_address(reading: Reading[T], path: Path, address: Address, key: str, has_tls: bool) -> None:
+    kinds = PASSIVE if key == "listen" else ACTIVE
+    if address.kind not in kinds:
+        verb = "listened on" if key == "listen" else "dialled"
+        reading.fault(path, f"{address} cannot be {verb}; write one of {', '.join(FORMS[kind] for kind in kinds)}")
+    elif address.is_tls and not has_tls:
+        reading.fault(path, f"{address} needs tls: {{private_key, certificate, ca}} beside {key}")
+
+
+def _check_listener(reading: Reading[T], path: Path, address: Address, listeners: list[tuple[Path, Address]]) -> None:
+    for other, listener in listeners:
+        if address.collides(listener):
+            reading.fault(path, f"{address} is taken already by {listener} of {format_path(other)}")
+            break
+    listeners.append((path, address))

@@ -1,0 +1,143 @@
+"""Where hvproxy writes its own facts into fields of OpenFlow: metadata, cookie and group ids.
+
+The widths of the metadata are configuration; everything else is fixed by the epoch in the cookie: a change of
+format changes EPOCH, and rules of another epoch are replaced when a switch is reconciled (design 1.5).
+Knows nothing of rules; see openflow for bytes and compiler for meaning.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from construct import BitsInteger, BitStruct, Const, Container
+
+MARK = 0xA7
+EPOCH = 1
+COOKIE = BitStruct(
+    "mark" / Const(MARK, BitsInteger(8)),
+    "epoch" / BitsInteger(8),
+    "logical_switch" / BitsInteger(16),
+    "number" / BitsInteger(32),
+)
+"""The physical cookie: whose rule it is. logical_switch 0 is the fabric's own; number is then a RuleKind. In tables 1
+and 2 the metadata is the index of the destination edge."""
+
+COOKIE_PREFIX = (MARK << 8 | EPOCH) << 48
+OURS_MASK = 0xFFFF << 48
+LOGICAL_SWITCH_MASK = 0xFFFFFFFF << 32
+
+SHARED_FLAG = 1 << 32
+"""The ingress lport shares its physical port or has a VLAN of its own: rules for it are its own (design 3)."""
+GROUP_FLAG = 1 << 33
+"""The action set holds a tenant's group, which beats an output written later (OF 1.3.5 section 5.10)."""
+TENANT_MASK = 0xFFFFFFFF
+"""The metadata bits a tenant may match and write."""
+PLACE = 1 << 31
+"""Set in the cookie's number for the rules that place a logical switch: PLACE | lport index, 0 for its floods.
+Entries are numbered below it."""
+
+
+class Table(IntEnum):
+    """The tables every datapath starts with; logical table t is LOGICAL + t."""
+
+    CLASSIFY = 0
+    LABEL = 1
+    TRANSIT = 2
+    LOGICAL = 10
+
+
+class RuleKind(IntEnum):
+    """What a rule of the fabric's own (logical switch 0 in the cookie) is for."""
+
+    FOREIGN = 0
+    FABRIC_PORT = 1
+    DISCOVERY = 2
+    LABEL = 3
+    TRANSIT = 4
+    INJECT = 5
+
+
+class GroupKind(IntEnum):
+    """The top four bits of a group id. A group's buckets name only groups of smaller kinds, so installing in
+    ascending order of id never refers to a group that is not there yet."""
+
+    UPLINK = 1
+    DETOUR = 2
+    RETURN = 3
+    CONTROLLER = 4
+    LPORT = 5
+    HAIRPIN = 6
+    FLOOD = 7
+    FLOOD_ARRIVED = 8
+    FLOOD_FROM = 9
+    TENANT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ContextLayout:
+    """The split of the upper 24 bits of the metadata, used for group ids too."""
+
+    logical_switch_bits: int = 12
+    lport_bits: int = 12
+
+    def __post_init__(self) -> None:
+        if self.logical_switch_bits < 1 or self.lport_bits < 1 or self.logical_switch_bits + self.lport_bits > 24:
+            raise ValueError("logical_switch_bits and lport_bits: at least 1 each, at most 24 together")
+
+    @property
+    def last_logical_switch(self) -> int:
+        return (1 << self.logical_switch_bits) - 1
+
+    @property
+    def last_lport(self) -> int:
+        return (1 << self.lport_bits) - 1
+
+    @property
+    def logical_switch_mask(self) -> int:
+        return self.last_logical_switch << (64 - self.logical_switch_bits)
+
+    @property
+    def lport_mask(self) -> int:
+        return self.last_lport << (64 - self.logical_switch_bits - self.lport_bits)
+
+    def context(self, ls_id: int, lport_index: int = 0) -> int:
+        """The metadata of a packet that entered logical switch `ls_id` at `lport_index` (0: no lport)."""
+        return (ls_id << (64 - self.logical_switch_bits)
+                | lport_index << (64 - self.logical_switch_bits - self.lport_bits))
+
+    def read(self, metadata: int) -> tuple[int, int, int]:
+        """(logical switch id, ingress lport index, tenant metadata) of a packet's metadata."""
+        return (
+            metadata >> (64 - self.logical_switch_bits),
+            (metadata & self.lport_mask) >> (64 - self.logical_switch_bits - self.lport_bits),
+            metadata & TENANT_MASK,
+        )
+
+    def group_id(self, kind: GroupKind, ls_id: int, index: int = 0) -> int:
+        """The group id of a logical switch's `index`-th group of that kind."""
+        return kind << 28 | ls_id << (28 - self.logical_switch_bits) | index
+
+
+def destination_group_id(kind: GroupKind, destination: int) -> int:
+    """The group id of an uplink towards the edge with that index (below 2**28)."""
+    return kind << 28 | destination
+
+
+def cookie(ls_id: int, number: int) -> int:
+    """The physical cookie of entry `number` of a logical switch, or of RuleKind `number` when `ls_id` is 0."""
+    return COOKIE_PREFIX | ls_id << 32 | number
+
+
+def read_cookie(value: int) -> tuple[int, int] | None:
+    """(logical switch id, number) of a cookie of ours and of this epoch, else None."""
+    if value & OURS_MASK != COOKIE_PREFIX:
+        return None
+    return value >> 32 & 0xFFFF, value & 0xFFFFFFFF
+
+
+def describe_cookie(value: int) -> Container | None:
+    """The cookie's parts by name, for people and logs; None when it is not ours."""
+    if value >> 56 != MARK:
+        return None
+    parsed: Container = COOKIE.parse(value.to_bytes(8, "big"))
+    return parsed

@@ -1,0 +1,83 @@
+"""The view the compiler works from: frozen facts about logical switches, bindings, liveness and links.
+
+Built by the hypervisor, read by the compiler; holds no decision and no wire bytes.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Dpid: TypeAlias = int
+PortNo: TypeAlias = int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Vif:
+    """Where a workload is attached: a physical port, or one VLAN of it."""
+
+    dpid: Dpid
+    port_no: PortNo
+    vlan: int | None = None
+    """None: every frame that no sibling VIF with a VLAN claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lport:
+    """A logical port as the compiler sees it."""
+
+    number: int
+    """What the tenant calls it: 1 .. 0xff00 - 1."""
+    index: int
+    """Its place in the metadata and in group ids: 1 .. 2**lport_bits - 1, unique in the logical switch. 0 is "no lport"
+    (frames from the controller)."""
+    vif: Vif | None = None
+    """None while unbound or while the named physical port is unknown."""
+    shared: bool = False
+    """It shares its physical port with another VIF, or has a VLAN of its own: the switch's own ingress suppression
+    does not fit, so entries are compiled per ingress lport (design 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalSwitchView:
+    """A logical switch as the compiler sees it."""
+
+    ls_id: int
+    """1 .. 2**logical_switch_bits - 1."""
+    lports: tuple[Lport, ...]
+    """Sorted by number."""
+
+    @property
+    def edges(self) -> tuple[Dpid, ...]:
+        """Datapaths that hold at least one of its VIFs, sorted."""
+        return tuple(sorted({p.vif.dpid for p in self.lports if p.vif is not None}))
+
+    def at(self, dpid: Dpid) -> tuple[Lport, ...]:
+        """The lports whose VIF is on `dpid`."""
+        return tuple(p for p in self.lports if p.vif is not None and p.vif.dpid == dpid)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Link:
+    """A working link between two fabric ports; a_dpid, a_port < b_dpid, b_port."""
+
+    a_dpid: Dpid
+    a_port: PortNo
+    b_dpid: Dpid
+    b_port: PortNo
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What the fabric offers the logical switches: where an edge can be reached and under which labels."""
+
+    destinations: Mapping[Dpid, int]
+    """Edge -> its destination index, which names its uplink groups (layout.destination_group_id)."""
+    reachable: Mapping[Dpid, frozenset[Dpid]]
+    """Edge -> the edges a labelled frame from it can arrive at."""
+    visited: Callable[[Dpid, Dpid], frozenset[Dpid]]
+    """(source, destination) -> every datapath such a frame may cross, also when any one link fails."""
+    deliver: Mapping[tuple[int, int], int]
+    """(logical switch id, lport index) -> VLAN VID that names it as the egress."""
+    flood: Mapping[tuple[int, Dpid], int]
+    """(logical switch id, edge) -> VLAN VID under which that edge replicates to its local lports."""

@@ -1,0 +1,164 @@
+"""Which lists of actions are refused, with the codes of Open vSwitch 3.1 over OpenFlow 1.3.
+
+Open vSwitch judges twice: each action by itself while it reads them (`check_each`), then whether they fit the headers
+that the match and the actions before them promise (`check_order`). Some misfits are errors at once, others only count
+when nothing else is wrong and not within an action set, hence its second result. `check_groups` comes last. `check`
+does all of it for one list.
+
+Refused although Open vSwitch takes them: outputs to port 0, LOCAL and NORMAL, to TABLE outside a packet-out
+(BAD_OUT_PORT); experimenter actions (BAD_EXPERIMENTER); the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE).
+Refused with another code: set-field of in_port, metadata, tunnel_id and of what is no basic field (BAD_SET_TYPE); a
+masked set-field (BAD_SET_TYPE; there an error of the ONF's, whose numbers are outside OpenFlow 1.3).
+
+Lengths were proven by `guard`. Must not know which ports, groups and queues exist.
+"""
+from __future__ import annotations
+
+from functools import lru_cache
+from struct import Struct
+from typing import Final, NoReturn
+
+from hvproxy.errors import Refused
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import (
+    BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT, Headers,
+)
+
+_ACTION: Final = Struct("!HHI").unpack_from
+_OUTPUT: Final[int] = of13.OFPAT_OUTPUT
+_SET_FIELD: Final[int] = of13.OFPAT_SET_FIELD
+_KNOWN: Final = frozenset((
+    of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_POP_VLAN, of13.OFPAT_SET_QUEUE, of13.OFPAT_SET_NW_TTL,
+    of13.OFPAT_DEC_NW_TTL, of13.OFPAT_POP_MPLS, of13.OFPAT_GROUP,
+))
+"""Types that are right whatever they hold."""
+
+_FIRST_BAD_PORT: Final = 0xff00
+_FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
+"""Open vSwitch numbers ports in 16 bits: nothing can be sent to what lies between."""
+_NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY, of13.OFPP_NORMAL, of13.OFPP_LOCAL))
+_NO_SET_FIELD: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_TUNNEL_ID))
+_VLAN_VID: Final[int] = of13.OFPXMT_OFB_VLAN_VID
+_MAX_TAGS: Final = 2
+"""Open vSwitch keeps track of this many VLAN tags."""
+
+
+def check(data: bytes, *, match: Match | None = None, packet_out: bool = False) -> None:
+    """Raises Refused unless `data` is a list of actions to be had.
+
+    Without `match` (buckets, packet-outs) nothing is known of the packet and only the actions themselves are judged.
+    For the two lists of a flow entry see `instructions.check`, where the first list changes what the second may do.
+    """
+    check_each(data, packet_out)
+    if match is not None and check_order(data, match.headers)[1]:
+        inconsistent()
+    check_groups(data)
+
+
+def inconsistent(why: str = "an action that the match does not allow") -> NoReturn:
+    _refuse(of13.OFPBAC_MATCH_INCONSISTENT, why)
+
+
+@lru_cache(maxsize=1 << 13)
+def check_each(data: bytes, packet_out: bool = False) -> None:
+    """Raises Refused for the first action that is wrong in itself."""
+    at = 0
+    while at < len(data):
+        kind, length, argument = _ACTION(data, at)
+        if kind == _OUTPUT:
+            _check_output(argument, packet_out)
+        elif kind == _SET_FIELD:
+            _check_set_field(data[at + 4:at + length], argument)
+        elif kind == of13.OFPAT_PUSH_VLAN:
+            if argument >> 16 not in VLAN_ETH_TYPES:
+                _refuse(of13.OFPBAC_BAD_ARGUMENT, "push_vlan of another ethertype than VLAN's")
+        elif kind == of13.OFPAT_PUSH_MPLS:
+            if argument >> 16 not in MPLS_ETH_TYPES:
+                _refuse(of13.OFPBAC_BAD_ARGUMENT, "push_mpls of another ethertype than MPLS's")
+        elif kind == of13.OFPAT_EXPERIMENTER:
+            _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
+        elif kind not in _KNOWN:
+            _refuse(of13.OFPBAC_BAD_TYPE, f"action type {kind}")
+        at += length
+
+
+@lru_cache(maxsize=1 << 13)
+def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
+    """(what is known of the headers behind these actions, whether one did not fit); raises Refused for hard misfits."""
+    at = 0
+    misfit = False
+    while at < len(data):
+        kind, length, argument = _ACTION(data, at)
+        if kind == _SET_FIELD:
+            field = HEADERS_EXACT[argument]
+            if not field.allows(headers) or field.number == _VLAN_VID and not headers.vlans:
+                inconsistent(f"set-field of {field.name} where the packet may not have it")
+        elif kind == of13.OFPAT_PUSH_VLAN:
+            if headers.vlans == _MAX_TAGS:
+                _refuse(of13.OFPBAC_BAD_TAG, "too many VLAN tags")
+            headers = headers._replace(vlans=headers.vlans + 1)
+        elif kind == of13.OFPAT_POP_VLAN:
+            misfit |= not headers.vlans
+            headers = headers._replace(vlans=max(headers.vlans - 1, 0))
+        elif kind == of13.OFPAT_PUSH_MPLS:
+            headers = headers._replace(eth_type=argument >> 16, ip_proto=0)
+        elif kind == of13.OFPAT_POP_MPLS:
+            misfit |= headers.eth_type not in MPLS_ETH_TYPES
+            headers = headers._replace(eth_type=argument >> 16)
+        elif kind in (of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL):
+            misfit |= headers.eth_type not in MPLS_ETH_TYPES
+        elif kind in (of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL):
+            misfit |= headers.eth_type not in IP_ETH_TYPES
+        at += length
+    return headers, misfit
+
+
+@lru_cache(maxsize=1 << 13)
+def check_groups(data: bytes) -> None:
+    """Raises Refused for a group that cannot exist. Open vSwitch looks at groups last of all."""
+    at = 0
+    while at < len(data):
+        kind, length, argument = _ACTION(data, at)
+        if kind == of13.OFPAT_GROUP and argument > of13.OFPG_MAX:
+            _refuse(of13.OFPBAC_BAD_OUT_GROUP, f"no group {argument:#x}")
+        at += length
+
+
+def _refuse(code: int, why: str) -> NoReturn:
+    raise Refused(of13.OFPET_BAD_ACTION, code, why)
+
+
+def _check_output(port: int, packet_out: bool) -> None:
+    refused = (_FIRST_BAD_PORT <= port < _FIRST_RESERVED_PORT or port in _NO_OUTPUT
+               or port == of13.OFPP_TABLE and not packet_out)
+    if refused:
+        _refuse(of13.OFPBAC_BAD_OUT_PORT, f"no output to port {port:#x}")
+
+
+def _check_set_field(tlv: bytes, header: int) -> None:
+    """`tlv` is the field with the padding behind it."""
+    field = HEADERS_EXACT.get(header)
+    if field is None:
+        _refuse_set_field(tlv, header)
+    value = int.from_bytes(tlv[4:4 + field.size], "big")
+    if any(tlv[4 + field.size:]):
+        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
+    if field.number in _NO_SET_FIELD:
+        _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
+    if not field.writable or not field.holds(value) or field.number == _VLAN_VID and not value & VLAN_PRESENT:
+        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{field.name} cannot be set to {value:#x}")
+
+
+def _refuse_set_field(tlv: bytes, header: int) -> NoReturn:
+    """A set-field of no field we know, of a wrong length, or with a mask."""
+    field = HEADERS_MASKED.get(header)
+    if field is not None:
+        value, mask = tlv[4:4 + field.size], tlv[4 + field.size:4 + 2 * field.size]
+        if int.from_bytes(value, "big") & ~int.from_bytes(mask, "big"):
+            raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_WILDCARDS, "value bits outside the mask")
+        _refuse(of13.OFPBAC_BAD_SET_TYPE, "set-field with a mask")
+    known = header >> 16 == of13.OFPXMC_OPENFLOW_BASIC and header >> 9 & 0x7f in BY_NUMBER
+    if known and header & 0xff:
+        _refuse(of13.OFPBAC_BAD_SET_LEN, "set-field value of a length its field does not have")
+    _refuse(of13.OFPBAC_BAD_SET_TYPE, f"set-field of unknown field {header:#010x}")

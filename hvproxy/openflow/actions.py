@@ -1,0 +1,146 @@
+"""Lists of actions as bytes: walked, searched, spliced and built without objects in between (OF 1.3.5 section 7.2.5).
+
+Every list that leaves a builder or `canonical` has one form: padding zero, a set-field no longer than it must be, no
+max_len but on outputs to the controller. Open vSwitch reports such a list back as it got it, so what is installed can
+be compared with what should be as bytes. Which lists are refused is said by `check` (action_checks).
+
+Lengths were proven by `guard`. Must not know what a port or a group stands for.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from struct import Struct
+from typing import Final
+
+from hvproxy.openflow.action_checks import check
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_fields import VLAN_PRESENT
+
+__all__ = [
+    "canonical", "canonical_buckets", "check", "group", "groups", "output", "outputs", "pop_vlan", "push_vlan",
+    "rewrite", "set_field", "set_vlan_vid", "walk",
+]
+
+_HEADER: Final = Struct("!HH")
+_OUTPUT: Final = Struct("!HHIH6x")
+_GROUP: Final = Struct("!HHI")
+_ETH_TYPE: Final = Struct("!HHH2x")
+_TTL: Final = Struct("!HHB3x")
+_PLAIN: Final = Struct("!HH4x")
+_BUCKET: Final = Struct("!HHII4x")
+
+_IS_OUTPUT: Final[int] = of13.OFPAT_OUTPUT
+_IS_GROUP: Final[int] = of13.OFPAT_GROUP
+_WITH_ETH_TYPE: Final = frozenset((of13.OFPAT_PUSH_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS))
+_WITH_TTL: Final = frozenset((of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_SET_NW_TTL))
+_WITHOUT_ARGUMENT: Final = frozenset((of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_POP_VLAN, of13.OFPAT_DEC_NW_TTL))
+
+
+def walk(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type, the whole action) of each action in turn."""
+    at = 0
+    while at < len(data):
+        kind, length = _HEADER.unpack_from(data, at)
+        yield kind, data[at:at + length]
+        at += length
+
+
+def outputs(data: bytes) -> tuple[int, ...]:
+    """The ports of all output actions, in order."""
+    return tuple(number for is_output, number, _, _ in _pieces(data)[1] if is_output)
+
+
+def groups(data: bytes) -> tuple[int, ...]:
+    """The ids of all group actions, in order."""
+    return tuple(number for is_output, number, _, _ in _pieces(data)[1] if not is_output)
+
+
+def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[int], bytes]) -> bytes:
+    """Replace each output by output(port, max_len) and each group by group(id), and copy everything else."""
+    tail, places = _pieces(data)
+    parts = []
+    for is_output, number, max_len, before in places:
+        parts.append(before)
+        parts.append(output(number, max_len) if is_output else group(number))
+    parts.append(tail)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=1 << 13)
+def canonical(data: bytes) -> bytes:
+    """The one form of a list of actions; experimenter actions stay as they are."""
+    return b"".join(_canonical_action(kind, action) for kind, action in walk(data))
+
+
+@lru_cache(maxsize=1 << 12)
+def canonical_buckets(data: bytes) -> bytes:
+    """The one form of a group's buckets, as Open vSwitch describes the group (OF 1.3.5 section 7.3.4.2)."""
+    parts = []
+    at = 0
+    while at < len(data):
+        length, weight, watch_port, watch_group = _BUCKET.unpack_from(data, at)
+        body = canonical(data[at + _BUCKET.size:at + length])
+        parts.append(_BUCKET.pack(_BUCKET.size + len(body), weight, watch_port, watch_group) + body)
+        at += length
+    return b"".join(parts)
+
+
+def output(port: int, max_len: int = of13.OFPCML_NO_BUFFER) -> bytes:
+    """An output; max_len is kept for the controller only, elsewhere it means nothing."""
+    return _OUTPUT.pack(of13.OFPAT_OUTPUT, _OUTPUT.size, port, max_len if port == of13.OFPP_CONTROLLER else 0)
+
+
+def group(group_id: int) -> bytes:
+    return _GROUP.pack(of13.OFPAT_GROUP, _GROUP.size, group_id)
+
+
+def push_vlan(ethertype: int = 0x8100) -> bytes:
+    return _ETH_TYPE.pack(of13.OFPAT_PUSH_VLAN, _ETH_TYPE.size, ethertype)
+
+
+def pop_vlan() -> bytes:
+    return _PLAIN.pack(of13.OFPAT_POP_VLAN, _PLAIN.size)
+
+
+def set_field(tlv: bytes) -> bytes:
+    """A set-field of the field and value in `tlv` (OF 1.3.5 section 7.2.5)."""
+    padding = -(_HEADER.size + len(tlv)) & 7
+    return _HEADER.pack(of13.OFPAT_SET_FIELD, _HEADER.size + len(tlv) + padding) + tlv + bytes(padding)
+
+
+def set_vlan_vid(vid: int) -> bytes:
+    """A set-field of the outermost tag's 12-bit VLAN id."""
+    return set_field(tlv(of13.OFPXMT_OFB_VLAN_VID, VLAN_PRESENT | vid))
+
+
+@lru_cache(maxsize=1 << 13)
+def _pieces(data: bytes) -> tuple[bytes, tuple[tuple[bool, int, int, bytes], ...]]:
+    """The bytes behind the last output or group; for each of them: is it an output, number, max_len, bytes before."""
+    places = []
+    at = start = 0
+    while at < len(data):
+        kind, length, number = _GROUP.unpack_from(data, at)
+        if kind == _IS_OUTPUT:
+            places.append((True, number, _OUTPUT.unpack_from(data, at)[3], data[start:at]))
+            start = at + length
+        elif kind == _IS_GROUP:
+            places.append((False, number, 0, data[start:at]))
+            start = at + length
+        at += length
+    return data[start:], tuple(places)
+
+
+def _canonical_action(kind: int, action: bytes) -> bytes:
+    if kind == of13.OFPAT_OUTPUT:
+        return output(*_OUTPUT.unpack(action)[2:])
+    if kind == of13.OFPAT_SET_FIELD:
+        return set_field(action[4:8 + action[7]])
+    if kind in _WITH_ETH_TYPE:
+        return _ETH_TYPE.pack(*_ETH_TYPE.unpack(action))
+    if kind in _WITH_TTL:
+        return _TTL.pack(*_TTL.unpack(action))
+    if kind in _WITHOUT_ARGUMENT:
+        return _PLAIN.pack(*_PLAIN.unpack(action))
+    return action

@@ -1,0 +1,245 @@
+"""Matches: parsed as Open vSwitch 3.1 parses them over OpenFlow 1.3, kept as canonical bytes, compared as integers.
+
+A match is held twice: as its canonical TLVs (sorted by field number, full masks dropped, empty masks left out), which
+are its identity, and as value and mask in one fixed layout of all fields, where `covers` and `overlaps` are single
+expressions. What a switch reports in flow statistics becomes the same bytes by `Match.from_tlvs`.
+
+Error codes are Open vSwitch's, except on purpose:
+- tunnel_id, the fields OpenFlow 1.5 added, NXM and experimenter fields: BAD_FIELD (as in_phy_port is there too);
+- metadata outside the low 32 bits: BAD_MASK, as a tenant's table features promise. A match of all 64 bits whose upper
+  bits are 0 is taken as one of the low 32: the others are 0 to a tenant, and most controllers match metadata so;
+- a neighbour discovery field with another icmpv6_code than 0: BAD_PREREQ in any order of the fields. Open vSwitch
+  refuses it only when the code comes first, and forgets the field otherwise.
+
+Lengths inside the match were proven by `guard`. Must not know what a metadata bit means, nor any rule.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field as dataclass_field
+from functools import lru_cache
+from struct import Struct
+from typing import ClassVar, Final, NoReturn
+
+from hvproxy.errors import Refused
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, VLAN_PRESENT, Field, Headers
+
+_MATCH_HEADER: Final = Struct("!HH")
+_TENANT_METADATA: Final = 0xffffffff
+_IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
+_METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
+_ETH_TYPE: Final = BY_NUMBER[of13.OFPXMT_OFB_ETH_TYPE]
+_IP_PROTO: Final = BY_NUMBER[of13.OFPXMT_OFB_IP_PROTO]
+_VLAN_VID: Final = BY_NUMBER[of13.OFPXMT_OFB_VLAN_VID]
+_ICMPV6_TYPE: Final = BY_NUMBER[of13.OFPXMT_OFB_ICMPV6_TYPE]
+_ICMPV6_CODE: Final = BY_NUMBER[of13.OFPXMT_OFB_ICMPV6_CODE]
+_TUNNEL_ID: Final = BY_NUMBER[of13.OFPXMT_OFB_TUNNEL_ID]
+_TENANT_EXACT: Final = {header: field for header, field in HEADERS_EXACT.items() if field is not _TUNNEL_ID}
+_TENANT_MASKED: Final = {header: field for header, field in HEADERS_MASKED.items() if field is not _TUNNEL_ID}
+_ICMPV6: Final = 58
+_ND_FIELDS: Final = sum(BY_NUMBER[number].full << BY_NUMBER[number].shift for number in (31, 32, 33))
+_UNKNOWN: Final = 0x100
+"""Sorts TLVs of fields we do not know behind those we do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A set of packets; equal when OpenFlow calls two matches identical (OF 1.3.5 section 6.4)."""
+
+    tlvs: bytes
+    """Canonical TLVs: what identifies the match."""
+    body: bytes = dataclass_field(compare=False, repr=False)
+    """The TLVs without in_port and metadata."""
+    value: int = dataclass_field(compare=False, repr=False)
+    """The values of all fields in the fixed layout."""
+    mask: int = dataclass_field(compare=False, repr=False)
+    """The masks of all fields in the fixed layout."""
+
+    EMPTY: ClassVar[Match]
+    """The match of every packet."""
+
+    @staticmethod
+    def parse(ofp_match: bytes) -> Match:
+        """Read a tenant's struct ofp_match (padding optional); raises Refused."""
+        return _parse(ofp_match)
+
+    @staticmethod
+    def from_tlvs(tlvs: bytes) -> Match:
+        """Read TLVs that were accepted before, ours or a switch's. Unknown fields stay, behind those we know."""
+        return _from_tlvs(tlvs)
+
+    @property
+    def in_port(self) -> int | None:
+        return self.value & _IN_PORT.full if self.mask & _IN_PORT.full else None
+
+    @property
+    def metadata(self) -> tuple[int, int] | None:
+        """(value, mask) of the metadata, or None where it is not matched."""
+        mask = self.mask >> _METADATA.shift & _METADATA.full
+        return (self.value >> _METADATA.shift & _METADATA.full, mask) if mask else None
+
+    @property
+    def headers(self) -> Headers:
+        """What the match tells about the headers of its packets."""
+        return _headers(self.value)
+
+    def get(self, field_number: int) -> tuple[int, int | None] | None:
+        """(value, mask) of a field, mask None when the match is exact; None where the field is not matched."""
+        field = BY_NUMBER.get(field_number)
+        if field is None:
+            return None
+        mask = self.mask >> field.shift & field.full
+        if not mask:
+            return None
+        return self.value >> field.shift & field.full, None if mask == field.full else mask
+
+    def covers(self, other: Match) -> bool:
+        """Every packet that matches `other` matches this: what a non-strict filter asks (OF 1.3.5 section 6.4)."""
+        mask = self.mask
+        return not mask & ~other.mask and not (self.value ^ other.value) & mask
+
+    def overlaps(self, other: Match) -> bool:
+        """Some packet can match both (OF 1.3.5 section 6.4, OFPFF_CHECK_OVERLAP)."""
+        return not (self.value ^ other.value) & self.mask & other.mask
+
+
+def tlv(field: int, value: int, mask: int | None = None) -> bytes:
+    """The canonical TLV of one field: nothing for an empty mask, no mask for a full one."""
+    known = BY_NUMBER[field]
+    if mask is None:
+        return (known.header << 8 * known.size | value).to_bytes(4 + known.size, "big")
+    return _masked_tlv(known, value, mask)
+
+
+def metadata_tlv(value: int, mask: int) -> bytes:
+    """The canonical TLV of the metadata."""
+    return _masked_tlv(_METADATA, value, mask)
+
+
+def ofp_match(tlvs: bytes) -> bytes:
+    """The struct ofp_match of some TLVs, padded to a multiple of 8 (OF 1.3.5 section 7.2.3.1)."""
+    length = 4 + len(tlvs)
+    return _MATCH_HEADER.pack(of13.OFPMT_OXM, length) + tlvs + bytes(-length & 7)
+
+
+def _masked_tlv(field: Field, value: int, mask: int) -> bytes:
+    mask &= field.full
+    if not mask:
+        return b""
+    if mask == field.full:
+        return (field.header << 8 * field.size | value).to_bytes(4 + field.size, "big")
+    header = field.header + field.size | 0x100
+    return ((header << 8 * field.size | value & mask) << 8 * field.size | mask).to_bytes(4 + 2 * field.size, "big")
+
+
+def _assemble(parts: list[tuple[int, bytes]], value: int, mask: int) -> Match:
+    parts.sort()
+    tlvs = b"".join([part for _, part in parts])
+    start = 0
+    for number, part in parts[:2]:
+        if number <= _METADATA.number:
+            start += len(part)
+    return Match(tlvs, tlvs[start:], value, mask)
+
+
+def _refuse(code: int, why: str) -> NoReturn:
+    raise Refused(of13.OFPET_BAD_MATCH, code, why)
+
+
+def _headers(values: int) -> Headers:
+    eth_type = values >> _ETH_TYPE.shift & 0xffff
+    ip_proto = values >> _IP_PROTO.shift & 0xff
+    vlans = 1 if values >> _VLAN_VID.shift & VLAN_PRESENT else 0
+    if ip_proto != _ICMPV6:
+        return Headers(eth_type, ip_proto, vlans=vlans)
+    return Headers(eth_type, ip_proto, values >> _ICMPV6_TYPE.shift & 0xff, values >> _ICMPV6_CODE.shift & 0xff, vlans)
+
+
+@lru_cache(maxsize=1 << 14)
+def _parse(data: bytes) -> Match:
+    kind, end = _MATCH_HEADER.unpack_from(data)
+    if kind != of13.OFPMT_OXM:
+        _refuse(of13.OFPBMC_BAD_TYPE, "match type")
+    at = 4
+    values = masks = 0
+    parts: list[tuple[int, bytes]] = []
+    while at < end:
+        header = int.from_bytes(data[at:at + 4], "big")
+        field = _TENANT_EXACT.get(header)
+        if field is not None:
+            after = at + 4 + field.size
+            value = int.from_bytes(data[at + 4:after], "big")
+            mask = field.full
+            part = data[at:after]
+        else:
+            field, value, mask = _masked_field(data, at, header)
+            after = at + 4 + 2 * field.size
+            part = _masked_tlv(field, value, mask)
+        if not field.holds(value):
+            _refuse(of13.OFPBMC_BAD_VALUE, f"{field.name} cannot be {value:#x}")
+        if field.conditional and not field.allows(_headers(values)):
+            _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} without its prerequisites")
+        if masks >> field.shift & field.full:
+            _refuse(of13.OFPBMC_DUP_FIELD, f"{field.name} twice")
+        if field is _METADATA:
+            mask = _tenant_mask(value, mask)
+            part = _masked_tlv(field, value, mask)
+        elif field is _ICMPV6_CODE and value and masks & _ND_FIELDS:
+            _refuse(of13.OFPBMC_BAD_PREREQ, "neighbour discovery fields with another icmpv6_code than 0")
+        if mask:
+            parts.append((field.number, part))
+            values |= value << field.shift
+            masks |= mask << field.shift
+        at = after
+    return _assemble(parts, values, masks)
+
+
+def _masked_field(data: bytes, at: int, header: int) -> tuple[Field, int, int]:
+    """A TLV with a mask; one of no field we know is refused. Faults are found in Open vSwitch's order."""
+    width = (header & 0xff) >> 1 if header & 0x100 else 0
+    value = int.from_bytes(data[at + 4:at + 4 + width], "big")
+    mask = int.from_bytes(data[at + 4 + width:at + 4 + 2 * width], "big")
+    if value & ~mask and header >> 16 != of13.OFPXMC_EXPERIMENTER:
+        _refuse(of13.OFPBMC_BAD_WILDCARDS, "value bits outside the mask")
+    field = _TENANT_MASKED.get(header)
+    if field is None:
+        _refuse(of13.OFPBMC_BAD_FIELD, f"unknown match field {header:#010x}")
+    if not field.maskable and mask and mask != (1 << 8 * field.size) - 1:
+        _refuse(of13.OFPBMC_BAD_MASK, f"{field.name} cannot be masked")
+    return field, value, mask & field.full
+
+
+def _tenant_mask(value: int, mask: int) -> int:
+    """The mask of a tenant's match of metadata, which may not reach beyond the tenant's bits."""
+    if not mask & ~_TENANT_METADATA:
+        return mask
+    if mask != _METADATA.full or value & ~_TENANT_METADATA:
+        _refuse(of13.OFPBMC_BAD_MASK, "metadata outside the low 32 bits")
+    return _TENANT_METADATA
+
+
+@lru_cache(maxsize=1 << 14)
+def _from_tlvs(tlvs: bytes) -> Match:
+    at = values = masks = 0
+    parts: list[tuple[int, bytes]] = []
+    while at < len(tlvs):
+        header = int.from_bytes(tlvs[at:at + 4], "big")
+        payload = at + 4
+        end = payload + (header & 0xff)
+        exact, masked = HEADERS_EXACT.get(header), HEADERS_MASKED.get(header)
+        field = exact or masked
+        if field is None:
+            parts.append((_UNKNOWN, tlvs[at:end]))
+        else:
+            value = int.from_bytes(tlvs[payload:payload + field.size], "big")
+            mask = int.from_bytes(tlvs[payload + field.size:end], "big") & field.full if masked else field.full
+            value &= mask
+            if mask:
+                parts.append((field.number, _masked_tlv(field, value, mask)))
+                values |= value << field.shift
+                masks |= mask << field.shift
+        at = end
+    return _assemble(parts, values, masks)
+
+
+Match.EMPTY = Match(b"", b"", 0, 0)

@@ -1,0 +1,258 @@
+"""A Hypervisor with switches and controllers at the other end of its connections, all in memory and without a clock.
+
+`World` carries bytes between the core and `EndSwitch`es, which answer what a switch answers and keep the rules and
+groups they were given, and `Controller`s, which a test speaks through. The bytes are read with ryu's own parser.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from ryu.ofproto import ofproto_v1_3_parser as parser
+from ryu.ofproto.ofproto_protocol import ProtocolDesc
+
+from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.commands import Close, Send
+from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.model.intent import LogicalSwitchSpec, parse
+from hvproxy.openflow import build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.framing import Framer
+from hvproxy.openflow.messages import decode_group_mod
+from hvproxy.openflow.multipart import Desc, FlowStats, GroupDesc, Kind, decode_multipart, multipart_replies
+from hvproxy.openflow.oxm import ofp_match
+from hvproxy.openflow.ports import PortDesc
+
+OF13 = ProtocolDesc(4)
+HELLO = build.hello(0)
+TYPES = {value: name.removeprefix("OFPT_") for name, value in vars(of13).items()
+         if name.startswith("OFPT_") and isinstance(value, int)}
+
+
+def parsed(message: bytes) -> Any:
+    """A message as ryu reads it."""
+    return parser.msg_parser(OF13, message[0], message[1], len(message), int.from_bytes(message[4:8], "big"), message)
+
+
+class EndSwitch:
+    """The switch end of a connection."""
+
+    def __init__(self, world: World, dpid: int, ports: int) -> None:
+        self.world = world
+        self.dpid = dpid
+        self.ports = {n: PortDesc(n, n.to_bytes(6, "big"), f"s{dpid:x}-{n}") for n in range(1, ports + 1)}
+        self.conn = 0
+        self.rules: dict[tuple[int, int, bytes], Any] = {}
+        self.groups: dict[int, Any] = {}
+        self.packet_outs: list[Any] = []
+        self.hold_barriers = False
+        self.held: list[bytes] = []
+        self.refuse: tuple[int, int] | None = None
+        """(type, code) with which flow-mods for logical tables are refused."""
+        self.flow_mods = 0
+        self.group_mods = 0
+        self.framer = Framer()
+
+    def connect(self) -> None:
+        self.conn = self.world.connect(self)
+        self.world.hv.switch_connected(self.conn, f"tcp:127.0.0.1:{self.dpid}", self.world.now)
+        self.world.to_core(self.conn, HELLO)
+
+    def disconnect(self) -> None:
+        self.world.disconnect(self.conn)
+
+    def send(self, data: bytes) -> None:
+        self.world.to_core(self.conn, data)
+
+    def release(self) -> None:
+        self.hold_barriers = False
+        held, self.held = self.held, []
+        for message in held:
+            self.send(message)
+
+    def set_port(self, number: int, up: bool) -> None:
+        port = self.ports[number]
+        state = 0 if up else of13.OFPPS_LINK_DOWN
+        self.ports[number] = PortDesc(port.number, port.hw_addr, port.name, state=state)
+        self.send(build.port_status(of13.OFPPR_MODIFY, self.ports[number]))
+
+    def received(self, data: bytes) -> None:
+        for message in self.framer.feed(data):
+            self.message(message)
+
+    def message(self, message: bytes) -> None:
+        kind, xid = message[1], int.from_bytes(message[4:8], "big")
+        if kind == of13.OFPT_FEATURES_REQUEST:
+            self.send(build.features_reply(xid, self.dpid, 0, 254, 0, 0x4F))
+        elif kind == of13.OFPT_BARRIER_REQUEST:
+            if self.hold_barriers:
+                self.held.append(build.barrier_reply(xid))
+            else:
+                self.send(build.barrier_reply(xid))
+        elif kind == of13.OFPT_ECHO_REQUEST:
+            self.send(build.echo_reply(message))
+        elif kind == of13.OFPT_MULTIPART_REQUEST:
+            self.multipart(message)
+        elif kind == of13.OFPT_FLOW_MOD:
+            self.flow_mod(message)
+        elif kind == of13.OFPT_GROUP_MOD:
+            self.group_mods += 1
+            mod = decode_group_mod(message)
+            if mod.command == of13.OFPGC_DELETE:
+                self.groups.pop(mod.group_id, None)
+            else:
+                self.groups[mod.group_id] = (mod.type, mod.buckets)
+        elif kind == of13.OFPT_PACKET_OUT:
+            self.packet_outs.append(parsed(message))
+
+    def flow_mod(self, message: bytes) -> None:
+        self.flow_mods += 1
+        mod = parsed(message)
+        if self.refuse is not None and mod.table_id >= 10 and mod.command == of13.OFPFC_ADD:
+            self.send(build.error(mod.xid, *self.refuse, message[:64]))
+            return
+        length = int.from_bytes(message[50:52], "big")
+        key = (mod.table_id, mod.priority, message[52:48 + length])
+        if mod.command == of13.OFPFC_ADD:
+            self.rules[key] = (mod.cookie, message[48 + (length + 7) // 8 * 8:], mod.flags)
+        else:
+            assert mod.command == of13.OFPFC_DELETE_STRICT
+            self.rules.pop(key, None)
+
+    def multipart(self, message: bytes) -> None:
+        request = decode_multipart(message)
+        if request.kind == Kind.PORT_DESC:
+            records = [port.encode() for port in self.ports.values()]
+        elif request.kind == Kind.DESC:
+            records = [Desc("emulated", "switch", "1", "none", "end").encode()]
+        elif request.kind == Kind.FLOW:
+            records = [
+                FlowStats(table, 1, 0, priority, 0, 0, flags, cookie, 0, 0, ofp_match(match)[:4 + len(match)],
+                          instructions).encode()
+                for (table, priority, match), (cookie, instructions, flags) in self.rules.items()]
+        elif request.kind == Kind.GROUP_DESC:
+            records = [GroupDesc(kind, number, buckets).encode() for number, (kind, buckets) in self.groups.items()]
+        else:
+            self.send(build.error(request.xid, of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, message[:64]))
+            return
+        for reply in multipart_replies(request.xid, request.kind, records):
+            self.send(reply)
+
+
+class Controller:
+    """The controller end of a connection."""
+
+    def __init__(self, world: World, logical_switch: str) -> None:
+        self.world = world
+        self.framer = Framer()
+        self.messages: list[bytes] = []
+        self.closed: str | None = None
+        self.conn = world.connect(self)
+        world.hv.controller_connected(self.conn, logical_switch, "tcp:127.0.0.1:6653", False, world.now)
+        self.send(HELLO)
+        self.take("HELLO")
+
+    def send(self, data: bytes) -> None:
+        self.world.to_core(self.conn, data)
+
+    def received(self, data: bytes) -> None:
+        self.messages += self.framer.feed(data)
+
+    def take(self, *types: str) -> list[Any]:
+        """The messages that have come, whose types must be these; read by ryu."""
+        self.world.run()
+        messages, self.messages = self.messages, []
+        assert tuple(TYPES[m[1]] for m in messages) == types, [parsed(m) for m in messages]
+        return [parsed(message) for message in messages]
+
+    def disconnect(self) -> None:
+        self.world.disconnect(self.conn)
+
+
+class World:
+    """A core and the ends of its connections."""
+
+    def __init__(self, *specs: LogicalSwitchSpec, settings: Settings | None = None) -> None:
+        self.now = 100.0
+        self.hv = Hypervisor(settings or Settings(), self.now)
+        self.ends: dict[int, EndSwitch | Controller] = {}
+        self.switches: dict[int, EndSwitch] = {}
+        self.queue: list[tuple[int, bytes]] = []
+        self.commands: list[object] = []
+        self.running = False
+        for spec in specs:
+            intent.create_logical_switch(self.hv, spec, self.now)
+
+    def connect(self, end: EndSwitch | Controller) -> int:
+        conn = len(self.commands) + len(self.ends) + 1
+        while conn in self.ends:
+            conn += 1
+        self.ends[conn] = end
+        return conn
+
+    def disconnect(self, conn: int) -> None:
+        if self.ends.pop(conn, None) is not None:
+            self.hv.connection_lost(conn, self.now)
+            self.run()
+
+    def add_switches(self, *dpids: int, ports: int = 8) -> None:
+        for dpid in dpids:
+            self.switches[dpid] = EndSwitch(self, dpid, ports)
+            self.switches[dpid].connect()
+        self.run()
+
+    def to_core(self, conn: int, data: bytes) -> None:
+        self.queue.append((conn, data))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in the steps the core asks for."""
+        end = self.now + seconds
+        self.run()
+        while True:
+            due = max(self.now, self.hv.deadline)
+            if due > end:
+                break
+            self.now = max(due, self.now + 0.001)
+            self.hv.tick(self.now)
+            self.run()
+        self.now = end
+
+    def run(self) -> None:
+        """Carry bytes to and fro until all is quiet."""
+        if self.running:
+            return
+        self.running = True
+        try:
+            self.deliver()
+            while self.queue:
+                conn, data = self.queue.pop(0)
+                if conn in self.ends:
+                    self.hv.received(conn, data, self.now)
+                self.deliver()
+        finally:
+            self.running = False
+
+    def deliver(self) -> None:
+        for command in self.hv.commands():
+            self.commands.append(command)
+            if isinstance(command, Send) and command.conn in self.ends:
+                self.ends[command.conn].received(command.data)
+            elif isinstance(command, Close) and command.conn in self.ends:
+                end = self.ends[command.conn]
+                if isinstance(end, Controller):
+                    end.closed = command.reason
+                self.disconnect_later(command.conn)
+
+    def disconnect_later(self, conn: int) -> None:
+        self.ends.pop(conn)
+        self.hv.connection_lost(conn, self.now)
+
+
+def spec(name: str, ports: dict[int, tuple[int, int] | tuple[int, int, int]], dpid: int = 0) -> LogicalSwitchSpec:
+    """A logical switch: port number -> (dpid, port[, vlan])."""
+    return parse(LogicalSwitchSpec, {
+        "name": name, "datapath_id": dpid or 0xA0 + len(name),
+        "ports": [
+            {"number": number, "name": f"{name}{number}",
+             "attach": {"datapath": at[0], "port": at[1], **({"vlan": at[2]} if len(at) == 3 else {})}}
+            for number, at in ports.items()],
+    }, tenant=name)

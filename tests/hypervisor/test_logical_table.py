@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hvproxy.errors import Refused
+from hvproxy.hypervisor.entries import Edit, EditKind, Entry
+from hvproxy.hypervisor.flow_mods import (
+    ADD, CHECK_OVERLAP, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, RESET_COUNTS, SEND_FLOW_REM,
+)
+from hvproxy.hypervisor.logical_table import LogicalTables
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.oxm import Match
+from tests.hypervisor.flow_mod_messages import (
+    ALL_TABLES, apply_actions, goto, group, in_port, message, metadata, output, write_actions,
+)
+
+
+def tables(**fields: Any) -> LogicalTables:
+    return LogicalTables(**{"n_tables": 4, "max_entries": 100, **fields})
+
+
+def only(edits: list[Edit]) -> Edit:
+    assert len(edits) == 1
+    return edits[0]
+
+
+def add(logical: LogicalTables, match: bytes = b"", instructions: bytes = b"", now: float = 0.0,
+        **fields: Any) -> Entry:
+    return only(logical.flow_mod(message(ADD, match, instructions, **fields), now, groups=range(10))).entry
+
+
+def refusal(logical: LogicalTables, *args: Any, **fields: Any) -> tuple[int, int] | None:
+    before = dump(logical)
+    try:
+        logical.flow_mod(message(*args, **fields), 1.0, groups={1})
+    except Refused as refused:
+        assert dump(logical) == before
+        return refused.error_type, refused.code
+    return None
+
+
+def dump(logical: LogicalTables) -> list[tuple[Any, ...]]:
+    """Everything of every entry."""
+    rows = []
+    for entry in logical.select(ALL_TABLES, Match.EMPTY):
+        assert logical.by_number(entry.number) is entry
+        rows.append((entry.table_id, entry.priority, entry.match, entry.snapshot()))
+    assert len(rows) == len(logical) == sum(logical.size(table) for table in range(logical.n_tables))
+    assert {entry.number for entry in logical.entries()} == {row[3].number for row in rows}
+    return rows
+
+
+# ADD
+
+def test_add_adds() -> None:
+    logical = tables()
+    edit = only(logical.flow_mod(message(ADD, in_port(1), apply_actions(output(2)), table_id=1, priority=9, cookie=5,
+                                         idle_timeout=3, hard_timeout=4, flags=SEND_FLOW_REM), 10.0))
+    entry = edit.entry
+    assert (edit.kind, edit.before) == (EditKind.ADDED, None)
+    assert (entry.number, entry.table_id, entry.priority, entry.cookie) == (1, 1, 9, 5)
+    assert (entry.match.in_port, entry.instructions.apply) == (1, output(2))
+    assert (entry.idle_timeout, entry.hard_timeout, entry.flags) == (3, 4, SEND_FLOW_REM)
+    assert entry.created == entry.modified == entry.used == 10.0
+    assert (entry.packets, entry.octets, entry.rules) == (0, 0, {})
+
+
+def test_identical_add_replaces_in_place_and_keeps_counters() -> None:
+    logical = tables()
+    entry = add(logical, in_port(1), apply_actions(output(2)), cookie=5, hard_timeout=9, flags=SEND_FLOW_REM)
+    entry.base_packets, entry.seen_packets, entry.used = 2, 3, 6.0
+    edit = only(logical.flow_mod(message(ADD, in_port(1), goto(2), cookie=8, idle_timeout=60), 10.0))
+    assert (edit.kind, edit.entry) == (EditKind.REPLACED, entry)
+    assert edit.before is not None and edit.before.instructions.apply == output(2)
+    assert (entry.number, entry.packets, entry.cookie) == (1, 5, 8)
+    assert (entry.idle_timeout, entry.hard_timeout, entry.flags) == (60, 0, 0)
+    assert (entry.created, entry.modified) == (10.0, 10.0)
+    assert not edit.owes_flow_removed
+
+
+def test_identical_add_does_not_restart_the_idle_timer() -> None:
+    """Tried on Open vSwitch 3.1: a flow added again expired with the timer of the first."""
+    logical = tables()
+    entry = add(logical, idle_timeout=4)
+    logical.flow_mod(message(ADD, idle_timeout=4), 3.0)
+    assert logical.expired(4.0) == [(entry, of13.OFPRR_IDLE_TIMEOUT)]
+
+
+def test_a_replacing_add_with_the_reserved_cookie_keeps_the_cookie() -> None:
+    logical = tables()
+    entry = add(logical, cookie=5)
+    logical.flow_mod(message(ADD, cookie=(1 << 64) - 1), 1.0)
+    assert entry.cookie == 5
+
+
+def test_reset_counts_gives_a_new_number_and_zero() -> None:
+    logical = tables()
+    entry = add(logical)
+    entry.base_packets = entry.base_bytes = entry.seen_packets = entry.seen_bytes = 5
+    for command in (ADD, MODIFY, MODIFY_STRICT):
+        entry.seen_packets = 1
+        number = entry.number
+        edit = only(logical.flow_mod(message(command, flags=RESET_COUNTS), 1.0))
+        assert edit.before is not None and edit.before.number == number != entry.number
+        assert (entry.packets, entry.octets) == (0, 0)
+        assert logical.by_number(number) is None
+        assert logical.by_number(entry.number) is entry
+
+
+def test_same_match_of_another_priority_or_table_is_another_entry() -> None:
+    logical = tables()
+    entries = [add(logical, in_port(1)), add(logical, in_port(1), priority=1), add(logical, in_port(1), table_id=1)]
+    assert [entry.number for entry in entries] == [1, 2, 3]
+
+
+def test_numbers_wrap_past_those_in_use() -> None:
+    logical = tables(first_number=0xfffffffe)
+    numbers = [add(logical, in_port(port)).number for port in (1, 2, 3)]
+    assert numbers == [0xfffffffe, 0xffffffff, 1]
+    again = tables(first_number=1)
+    add(again, in_port(1))
+    again._next_number = 0xffffffff
+    assert [add(again, in_port(port)).number for port in (2, 3)] == [0xffffffff, 2]
+
+
+def test_overlap_is_refused_when_asked_for() -> None:
+    logical = tables()
+    add(logical, in_port(1), priority=5)
+    overlap = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_OVERLAP)
+    crossing = metadata(1, 1)
+    assert refusal(logical, ADD, crossing, priority=5, flags=CHECK_OVERLAP) == overlap
+    assert refusal(logical, ADD, crossing, priority=6, flags=CHECK_OVERLAP) is None
+    assert refusal(logical, ADD, crossing, priority=5, table_id=1, flags=CHECK_OVERLAP) is None
+    assert refusal(logical, ADD, in_port(2), priority=5, flags=CHECK_OVERLAP) is None
+    assert refusal(logical, ADD, in_port(1), priority=5, flags=CHECK_OVERLAP) is None  # replaces
+    assert refusal(logical, ADD, crossing, priority=5) is None
+
+
+def test_full_table_takes_replacements_only() -> None:
+    logical = tables(max_entries=2)
+    add(logical, in_port(1))
+    add(logical, in_port(2))
+    assert refusal(logical, ADD, in_port(3)) == (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+    assert refusal(logical, ADD, in_port(2)) is None
+    assert refusal(logical, ADD, in_port(3), table_id=1) is None
+
+
+def test_unknown_group_is_refused_before_overlap_and_full() -> None:
+    logical = tables(max_entries=1)
+    add(logical, in_port(1))
+    bad_group = (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)
+    assert refusal(logical, ADD, b"", apply_actions(group(2)), flags=CHECK_OVERLAP) == bad_group
+    assert refusal(logical, ADD, in_port(1), write_actions(group(2))) == bad_group
+    assert refusal(logical, ADD, in_port(1), write_actions(group(1))) is None
+
+
+# MODIFY
+
+def test_modify_changes_instructions_and_nothing_else() -> None:
+    logical = tables()
+    first = add(logical, in_port(1), priority=1, cookie=5, idle_timeout=3, hard_timeout=9, flags=SEND_FLOW_REM)
+    second = add(logical, in_port(2), priority=2)
+    other = add(logical, in_port(1), table_id=1)
+    first.seen_packets = 4
+    edits = logical.flow_mod(message(MODIFY, b"", apply_actions(output(7)), cookie=77, idle_timeout=50,
+                                     hard_timeout=50, flags=CHECK_OVERLAP, priority=12), 5.0)
+    assert {edit.entry for edit in edits} == {first, second}
+    assert {edit.kind for edit in edits} == {EditKind.MODIFIED}
+    assert (first.cookie, first.idle_timeout, first.hard_timeout, first.flags) == (5, 3, 9, SEND_FLOW_REM)
+    assert (first.created, first.modified, first.used, first.packets) == (0.0, 5.0, 0.0, 4)
+    assert first.output_ports == second.output_ports == {7}
+    assert other.output_ports == frozenset()
+
+
+def test_modify_never_adds() -> None:
+    logical = tables()
+    for command in (MODIFY, MODIFY_STRICT):
+        assert logical.flow_mod(message(command, in_port(1)), 0.0) == []
+    assert len(logical) == 0
+
+
+def test_modify_strict_wants_match_and_priority() -> None:
+    logical = tables()
+    entry = add(logical, in_port(1), priority=3)
+    assert logical.flow_mod(message(MODIFY_STRICT, in_port(1), goto(1), priority=4), 0.0) == []
+    assert logical.flow_mod(message(MODIFY_STRICT, b"", goto(1), priority=3), 0.0) == []
+    assert only(logical.flow_mod(message(MODIFY_STRICT, in_port(1), goto(1), priority=3), 0.0)).entry is entry
+
+
+def test_modify_filters_by_cookie_but_not_by_output() -> None:
+    logical = tables()
+    entry = add(logical, cookie=0x15)
+    assert logical.flow_mod(message(MODIFY, cookie=0x20, cookie_mask=0xf0), 0.0) == []
+    assert only(logical.flow_mod(message(MODIFY, cookie=0x1f, cookie_mask=0xf0, out_port=3, out_group=3), 0.0)
+                ).entry is entry
+
+
+def test_modify_asks_for_the_group_only_when_it_finds_an_entry() -> None:
+    logical = tables()
+    unknown = apply_actions(group(2))
+    assert refusal(logical, MODIFY, b"", unknown) is None
+    add(logical)
+    assert refusal(logical, MODIFY, b"", unknown) == (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)
+
+
+# DELETE
+
+def test_delete_takes_what_the_match_covers() -> None:
+    logical = tables()
+    wide, narrow = add(logical, metadata(1, 1)), add(logical, metadata(3, 3))
+    other, empty = add(logical, in_port(1)), add(logical)
+    edits = logical.flow_mod(message(DELETE, metadata(1, 1)), 0.0)
+    assert {edit.entry for edit in edits} == {wide, narrow}
+    assert {(edit.kind, edit.reason) for edit in edits} == {(EditKind.REMOVED, of13.OFPRR_DELETE)}
+    assert set(logical.entries()) == {other, empty}
+
+
+def test_delete_of_all_tables() -> None:
+    logical = tables()
+    for table in range(4):
+        add(logical, in_port(1), table_id=table)
+    assert len(logical.flow_mod(message(DELETE_STRICT, in_port(1), table_id=ALL_TABLES), 0.0)) == 4
+    assert len(logical) == 0
+
+
+def test_delete_filters_on_the_tenants_own_actions() -> None:
+    logical = tables()
+    applied = add(logical, in_port(1), apply_actions(output(3)))
+    written = add(logical, in_port(2), write_actions(group(3), output(4)), table_id=2)
+    to_controller = add(logical, in_port(3), apply_actions(output(of13.OFPP_CONTROLLER)))
+
+    def found(**fields: Any) -> set[Entry]:
+        edits = logical.flow_mod(message(DELETE, table_id=ALL_TABLES, **fields), 0.0)
+        logical.undo(edits)
+        return {edit.entry for edit in edits}
+
+    assert found(out_port=3) == {applied}
+    assert found(out_port=4, out_group=3) == found(out_group=3) == {written}
+    assert found(out_port=3, out_group=3) == set()
+    assert found(out_port=of13.OFPP_CONTROLLER) == {to_controller}
+
+
+def test_delete_strict_filters_too() -> None:
+    logical = tables()
+    add(logical, cookie=5)
+    assert logical.flow_mod(message(DELETE_STRICT, cookie=4, cookie_mask=1), 0.0) == []
+    assert logical.flow_mod(message(DELETE_STRICT, out_port=1), 0.0) == []
+    assert len(logical.flow_mod(message(DELETE_STRICT, cookie=7, cookie_mask=1), 0.0)) == 1
+
+
+# Asking
+
+def test_select_is_ordered_and_filtered() -> None:
+    logical = tables()
+    low, high = add(logical, in_port(2), priority=1), add(logical, in_port(2), priority=9)
+    early, later = add(logical, in_port(1), priority=1), add(logical, table_id=1, cookie=4)
+    assert logical.select(ALL_TABLES, Match.EMPTY) == [high, early, low, later]
+    assert logical.select(0, Match.from_tlvs(in_port(2))) == [high, low]
+    assert logical.select(ALL_TABLES, Match.EMPTY, cookie=4, cookie_mask=4) == [later]
+    assert logical.select(ALL_TABLES, Match.EMPTY, out_port=1) == []
+
+
+def test_select_refuses_what_cannot_be() -> None:
+    for arguments, error in (((4, Match.EMPTY), (1, of13.OFPBRC_BAD_TABLE_ID)),
+                             ((0, Match.EMPTY, 0, 0, 0xff00), (2, of13.OFPBAC_BAD_OUT_PORT))):
+        with pytest.raises(Refused) as refused:
+            tables().select(*arguments)
+        assert (refused.value.error_type, refused.value.code) == error
+
+
+def test_entries_are_found_by_what_they_name() -> None:
+    logical = tables()
+    entry = add(logical, in_port(1), apply_actions(group(3), output(5)))
+    assert logical.entries_with_group(3) == logical.entries_with_output(5) == [entry]
+    logical.flow_mod(message(MODIFY), 0.0)
+    assert logical.entries_with_group(3) == logical.entries_with_output(5) == []
+
+
+def test_remove_tells_the_reason_and_passes_over_the_gone() -> None:
+    logical = tables()
+    entry = add(logical, flags=SEND_FLOW_REM)
+    edit = only(logical.remove([entry, entry], of13.OFPRR_GROUP_DELETE))
+    assert (edit.kind, edit.reason, edit.owes_flow_removed) == (EditKind.REMOVED, of13.OFPRR_GROUP_DELETE, True)
+    assert logical.remove([entry], of13.OFPRR_DELETE) == []
+
+
+def test_timeouts_are_told_until_the_entry_is_removed() -> None:
+    logical = tables()
+    idle, hard = add(logical, in_port(1), idle_timeout=5), add(logical, in_port(2), hard_timeout=7)
+    assert list(logical.idle_entries()) == [idle]
+    assert logical.next_expiry() == 5.0
+    idle.used = 3.0
+    assert logical.next_expiry() == 7.0
+    assert logical.expired(7.5) == [(hard, of13.OFPRR_HARD_TIMEOUT)]
+    logical.remove([hard], of13.OFPRR_HARD_TIMEOUT)
+    assert logical.next_expiry() == 8.0
+    logical.flow_mod(message(DELETE), 7.6)
+    assert logical.next_expiry() is None
+
+
+def test_modify_restarts_the_hard_timeout() -> None:
+    logical = tables()
+    add(logical, hard_timeout=5)
+    logical.flow_mod(message(MODIFY), 3.0)
+    assert logical.next_expiry() == 8.0
+
+
+# Undo
+
+def test_undo_of_a_replacement_restores_it() -> None:
+    logical = tables()
+    entry = add(logical, in_port(1), apply_actions(output(2), group(1)), cookie=5, hard_timeout=9)
+    before = dump(logical)
+    edits = logical.flow_mod(message(ADD, in_port(1), apply_actions(output(3)), cookie=6, flags=SEND_FLOW_REM), 4.0)
+    opposite = only(logical.undo(edits))
+    assert dump(logical) == before
+    assert (opposite.kind, opposite.entry) == (EditKind.REPLACED, entry)
+    assert opposite.before is not None and opposite.before.instructions.apply == output(3)
+    assert logical.entries_with_output(2) == logical.entries_with_group(1) == [entry]
+    assert logical.entries_with_output(3) == []
+    assert logical.next_expiry() == 9.0
+
+
+def test_undo_keeps_what_was_counted_meanwhile() -> None:
+    logical = tables()
+    entry = add(logical)
+    entry.seen_packets = 5
+    edits = logical.flow_mod(message(MODIFY), 1.0)
+    entry.seen_packets = 8
+    logical.undo(edits)
+    assert entry.packets == 8
+
+
+def test_undo_of_a_reset_gives_the_counts_back_under_a_number_of_its_own() -> None:
+    logical = tables()
+    entry = add(logical)
+    entry.base_packets, entry.seen_packets, entry.base_bytes, entry.seen_bytes = 1, 4, 10, 40
+    edits = logical.flow_mod(message(ADD, flags=RESET_COUNTS), 1.0)
+    entry.seen_packets, entry.seen_bytes = 2, 20
+    opposite = only(logical.undo(edits))
+    assert (entry.packets, entry.octets, entry.seen_packets, entry.seen_bytes) == (7, 70, 0, 0)
+    assert opposite.before is not None and len({1, opposite.before.number, entry.number}) == 3
+    assert list(logical.entries()) == [entry] == [logical.by_number(entry.number)]
+
+
+def test_undo_of_a_removal_owes_no_flow_removed() -> None:
+    logical = tables()
+    edits = logical.flow_mod(message(ADD, flags=SEND_FLOW_REM), 0.0)
+    assert not only(logical.undo(edits)).owes_flow_removed
+    assert len(logical) == 0
+
+
+def test_undo_may_overfill_a_table() -> None:
+    logical = tables(max_entries=1)
+    add(logical, in_port(1))
+    edits = logical.flow_mod(message(DELETE), 0.0)
+    add(logical, in_port(2))
+    logical.undo(edits)
+    assert logical.size(0) == 2
+
+
+def test_undo_leaves_what_later_flow_mods_set() -> None:
+    logical = tables()
+    entry = add(logical, in_port(1), goto(1), cookie=5)
+    replaced = logical.flow_mod(message(ADD, in_port(1), goto(2), cookie=6), 1.0)
+    logical.flow_mod(message(MODIFY, b"", goto(3)), 2.0)
+    logical.undo(replaced)
+    assert (entry.instructions.goto, entry.modified, entry.cookie, entry.created) == (3, 2.0, 5, 0.0)
+
+
+def test_undo_of_a_delete_yields_to_a_later_add() -> None:
+    logical = tables()
+    add(logical, in_port(1))
+    deleted = logical.flow_mod(message(DELETE), 1.0)
+    later = add(logical, in_port(1))
+    assert logical.undo(deleted) == []
+    assert list(logical.entries()) == [later]
+
+
+def test_undo_of_an_add_deleted_since_does_nothing() -> None:
+    logical = tables()
+    added = logical.flow_mod(message(ADD), 0.0)
+    logical.flow_mod(message(DELETE), 0.0)
+    assert logical.undo(added) == []
+
+
+def test_undo_of_a_modify_reaches_an_entry_deleted_since() -> None:
+    logical = tables()
+    entry = add(logical, b"", goto(1))
+    modified = logical.flow_mod(message(MODIFY, b"", goto(2)), 1.0)
+    deleted = logical.flow_mod(message(DELETE), 2.0)
+    assert logical.undo(modified) == []
+    logical.undo(deleted)
+    assert (entry.instructions.goto, list(logical.entries())) == (1, [entry])

@@ -1,0 +1,314 @@
+"""A private Open vSwitch for system tests: everything of it in network namespaces and a temporary directory.
+
+    with PrivateOvs() as ovs:
+        ovs.add_bridge("s1", dpid=1, controllers=["tcp:127.0.0.1:6633"])
+        ovs.add_bridge("s2", dpid=2, controllers=["tcp:127.0.0.1:6633"])
+        ovs.add_link("s1", 9, "s2", 9)                                  # a veth pair; add_patch() is the other kind
+        ovs.add_host("h1", "s1", 1, "02:00:00:00:00:01", "10.0.0.1/24") # a namespace of its own
+        ovs.spawn("hvproxy", "serve", "net.yaml")                       # runs beside the switches, same 127.0.0.1
+        ovs.run("ping", "-c1", "10.0.0.2", host="h1")
+        ovs.control("revalidator/purge")                                # no stale cached flows from here on
+
+ovsdb-server, ovs-vswitchd and all that spawn() starts run in one network namespace, so 127.0.0.1 is theirs alone:
+two userspace switches in one namespace would fight over the device `ovs-netdev`. A test that wants to talk to them
+from its own process makes its sockets with `inside(function)`, which runs a function in a thread that has entered
+the namespace; a socket stays where it was made. Bridges use the userspace datapath in secure fail mode. The end of
+the block stops every process and removes every namespace and file; KEEP=1 in the environment leaves them, and says
+where. `missing()` tells why all of this is impossible on a machine.
+"""
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import pytest
+
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ip", "ethtool")
+CLONE_NEWNET = 0x40000000
+OFFLOADS = ("rx", "off", "tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off", "rxvlan", "off",
+            "txvlan", "off")
+SERIAL = itertools.count(1)
+Result = TypeVar("Result")
+
+
+def missing() -> str | None:
+    """Why a private switch cannot be started here, or None."""
+    if os.geteuid() != 0:
+        return "root is needed for network namespaces"
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
+    if absent or not SCHEMA.exists():
+        return f"Open vSwitch is not installed: {', '.join(absent) or SCHEMA}"
+    return None
+
+
+def require() -> None:
+    """Skip the test where no switch can be started; on CI that is a failure."""
+    why = missing()
+    if why is not None and os.environ.get("CI") == "true":
+        pytest.fail(why)
+    if why is not None:
+        pytest.skip(why)
+
+
+class PrivateOvs:
+    """Context manager around one ovs-vswitchd with its bridges, hosts and whatever runs beside them."""
+
+    def __init__(self) -> None:
+        self.namespace = f"hvo{os.getpid()}-{next(SERIAL)}"
+        """The network namespace of the switches."""
+        self.directory = Path()
+        """For sockets, logs and the data base; a test may put its files there too."""
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._hosts: dict[str, str] = {}
+        self._interfaces = itertools.count(1)
+
+    def __enter__(self) -> PrivateOvs:
+        self.directory = Path(tempfile.mkdtemp(prefix="hvovs"))
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+    # What runs beside the switches.
+
+    def run(self, *command: str, host: str | None = None, check: bool = True,
+            timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end beside the switches, or on a host; its output is in the result."""
+        return subprocess.run(self._placed(host, command), env=self.environment(), check=check, text=True,
+                              capture_output=True, timeout=timeout)
+
+    def spawn(self, *command: str, host: str | None = None, log: str | None = None) -> subprocess.Popen[bytes]:
+        """Start a command beside the switches, or on a host; it is ended with the block.
+
+        Its output goes to the file `log` in the directory.
+        """
+        output = open(self.directory / (log or f"{Path(command[0]).name}{len(self._children)}.log"), "wb")
+        with output:
+            child = subprocess.Popen(self._placed(host, command), env=self.environment(), stdin=subprocess.DEVNULL,
+                                     stdout=output, stderr=subprocess.STDOUT)
+        self._children.append(child)
+        return child
+
+    def inside(self, function: Callable[[], Result], host: str | None = None) -> Result:
+        """Call a function in the switches' network namespace, or in a host's; what it makes there stays there."""
+        results: list[Result] = []
+        errors: list[BaseException] = []
+
+        def enter() -> None:
+            try:
+                with open(f"/run/netns/{self._hosts[host] if host else self.namespace}", "rb") as handle:
+                    if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET):
+                        raise OSError(ctypes.get_errno(), "setns")
+                results.append(function())
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def listener(self, port: int = 0) -> socket.socket:
+        """A TCP socket that listens on 127.0.0.1 beside the switches."""
+        def listen() -> socket.socket:
+            made = socket.create_server(("127.0.0.1", port))
+            made.setblocking(False)
+            return made
+        return self.inside(listen)
+
+    def connection(self, port: int) -> socket.socket:
+        """A TCP connection to a server beside the switches."""
+        return self.inside(lambda: socket.create_connection(("127.0.0.1", port), 10))
+
+    def raw(self, interface: str) -> socket.socket:
+        """A packet socket, not blocking, at an interface beside the switches: see add_port()."""
+        def bind() -> socket.socket:
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            made.bind((interface, 0))
+            made.setblocking(False)
+            return made
+        return self.inside(bind)
+
+    # The switches.
+
+    def vsctl(self, *arguments: str) -> str:
+        """Run ovs-vsctl."""
+        return self.run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=20", *arguments).stdout
+
+    def ofctl(self, command: str, bridge: str, *arguments: str, check: bool = True) -> str:
+        """Run ovs-ofctl over OpenFlow 1.3."""
+        return self.run("ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.management(bridge)}", *arguments,
+                        check=check).stdout
+
+    def management(self, bridge: str) -> Path:
+        """The bridge's own OpenFlow socket."""
+        return self.directory / f"{bridge}.mgmt"
+
+    def control(self, method: str, *parameters: str) -> str:
+        """What ovs-appctl does, at a thousandth of its price."""
+        path = next(self.directory.glob("ovs-vswitchd.*.ctl"))
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(path))
+            request = {"id": 0, "method": method, "params": list(parameters)}
+            connection.sendall(json.dumps(request).encode())
+            text = ""
+            while True:
+                chunk = connection.recv(65536)
+                if not chunk:
+                    raise ConnectionError("ovs-vswitchd closed its control socket")
+                text += chunk.decode()
+                try:
+                    answer = json.loads(text)
+                except json.JSONDecodeError:
+                    continue
+                if answer.get("error"):
+                    raise RuntimeError(answer["error"])
+                return str(answer["result"])
+
+    def add_bridge(self, name: str, dpid: int | None = None, controllers: list[str] | None = None,
+                   protocols: str = "OpenFlow13") -> None:
+        """A bridge, which dials the controllers if there are any."""
+        self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev", "fail_mode=secure",
+                   f"protocols={protocols}", "other_config:disable-in-band=true", "other_config:mac-table-size=512",
+                   *([f"other_config:datapath-id={dpid:016x}"] if dpid is not None else []))
+        self._wait(self.management(name))
+        if controllers:
+            self.set_controllers(name, *controllers)
+
+    def set_controllers(self, bridge: str, *controllers: str) -> None:
+        """What a bridge dials from now on; nothing for none."""
+        if not controllers:
+            self.vsctl("del-controller", bridge)
+            return
+        self.vsctl("set-controller", bridge, *controllers, "--", "set", "controller", bridge, "max_backoff=1000",
+                   "connection_mode=out-of-band") if len(controllers) == 1 else self.vsctl(
+                       "set-controller", bridge, *controllers)
+
+    def add_port(self, bridge: str, number: int) -> str:
+        """A port whose other end is an interface beside the switches; the name of that interface."""
+        inner, outer = self._veth()
+        self._attach(bridge, number, inner)
+        return outer
+
+    def add_link(self, bridge_a: str, port_a: int, bridge_b: str, port_b: int) -> tuple[str, str]:
+        """A veth pair between two bridges; its interfaces, to be set down and up with set_interface()."""
+        first, second = self._veth()
+        self._attach(bridge_a, port_a, first)
+        self._attach(bridge_b, port_b, second)
+        return first, second
+
+    def add_patch(self, bridge_a: str, port_a: int, bridge_b: str, port_b: int) -> None:
+        """A pair of patch ports between two bridges."""
+        serial = next(self._interfaces)
+        names = (f"pa{serial}", f"pb{serial}")
+        for bridge, port, name, peer in ((bridge_a, port_a, *names), (bridge_b, port_b, *reversed(names))):
+            self.vsctl("add-port", bridge, name, "--", "set", "interface", name, "type=patch",
+                       f"options:peer={peer}", f"ofport_request={port}")
+
+    def add_host(self, name: str, bridge: str, port: int, mac: str, address: str, mtu: int = 1500) -> None:
+        """A host: a network namespace with one interface `eth0`, all offloads off, so that checksums are real."""
+        namespace = f"{self.namespace}-{name}"
+        subprocess.run(["ip", "netns", "add", namespace], check=True)
+        self._hosts[name] = namespace
+        self._quiet(namespace)
+        inner, outer = self._veth()
+        self.run("ip", "link", "set", outer, "netns", namespace, "name", "eth0")
+        for command in (("ip", "link", "set", "lo", "up"),
+                        ("ip", "link", "set", "eth0", "address", mac, "mtu", str(mtu)),
+                        ("ip", "address", "add", address, "dev", "eth0"), ("ip", "link", "set", "eth0", "up")):
+            self.run(*command, host=name)
+        self.run("ethtool", "-K", "eth0", *OFFLOADS, host=name, check=False)
+        self._attach(bridge, port, inner)
+
+    def set_interface(self, interface: str, up: bool) -> None:
+        """Set an interface beside the switches down or up; its peer loses or gains the carrier."""
+        self.run("ip", "link", "set", interface, "up" if up else "down")
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which Open vSwitch's tools find this one."""
+        place = str(self.directory)
+        return {**os.environ, "OVS_RUNDIR": place, "OVS_DBDIR": place, "OVS_LOGDIR": place}
+
+    def stop(self) -> None:
+        """End every process and remove every namespace and file."""
+        if os.environ.get("KEEP") == "1":
+            print(f"kept: namespaces {[self.namespace, *self._hosts.values()]}, files in {self.directory}")
+            return
+        for child in reversed(self._children):
+            if child.poll() is None:
+                child.terminate()
+                try:
+                    child.wait(10)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait(10)
+        for namespace in (*self._hosts.values(), self.namespace):
+            subprocess.run(["ip", "netns", "del", namespace], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self) -> None:
+        subprocess.run(["ip", "netns", "add", self.namespace], check=True)
+        self._quiet(self.namespace)
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ovsdb-tool", "create", str(self.directory / "conf.db"), str(SCHEMA))
+        remote = self.directory / "db.sock"
+        self.spawn("ovsdb-server", str(self.directory / "conf.db"), f"--remote=punix:{remote}", log="ovsdb-server.log")
+        self._wait(remote)
+        self.vsctl("--no-wait", "init")
+        self.spawn("ovs-vswitchd", f"unix:{remote}", log="ovs-vswitchd.log")
+        deadline = time.monotonic() + 20
+        while not any(self.directory.glob("ovs-vswitchd.*.ctl")):
+            if time.monotonic() > deadline:
+                raise TimeoutError("ovs-vswitchd did not start")
+            time.sleep(0.02)
+
+    def _quiet(self, namespace: str) -> None:
+        """No IPv6 addresses, so that nobody sends what no test asked for."""
+        for scope in ("all", "default"):
+            subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"net.ipv6.conf.{scope}.disable_ipv6=1"],
+                           check=False, stderr=subprocess.DEVNULL)
+
+    def _veth(self) -> tuple[str, str]:
+        serial = next(self._interfaces)
+        names = (f"v{serial}", f"e{serial}")
+        self.run("ip", "link", "add", names[0], "type", "veth", "peer", "name", names[1])
+        for name in names:
+            self.run("ethtool", "-K", name, *OFFLOADS, check=False)
+            self.run("ip", "link", "set", name, "up")
+        return names
+
+    def _attach(self, bridge: str, number: int, interface: str) -> None:
+        self.vsctl("add-port", bridge, interface, "--", "set", "interface", interface, f"ofport_request={number}")
+
+    def _placed(self, host: str | None, command: tuple[str, ...]) -> list[str]:
+        return ["ip", "netns", "exec", self._hosts[host] if host else self.namespace, *command]
+
+    @staticmethod
+    def _wait(path: Path) -> None:
+        deadline = time.monotonic() + 20
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} did not appear")
+            time.sleep(0.02)

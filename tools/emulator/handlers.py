@@ -1,0 +1,246 @@
+"""What a switch does on each message of a controller (OF 1.3.5 sections 6.1 and 7.3), multipart requests aside.
+
+A handler raises OFError to refuse; the session answers with it.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tools.emulator import decode, oxm, statistics, wire
+from tools.emulator.decode import GROUP_ANY, PORT_ANY, PORT_CONTROLLER, PORT_LOCAL, PORT_MAX
+from tools.emulator.frames import Packet
+from tools.emulator.groups import DELETE as GROUP_DELETE_COMMAND
+from tools.emulator.oxm import OFError
+from tools.emulator.ports import CONFIGURABLE
+from tools.emulator.tables import FLOW_MOD_FAILED, GROUP_DELETE, Entry, Filter
+
+if TYPE_CHECKING:
+    from tools.emulator.session import Session
+    from tools.emulator.switch import Switch
+
+ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
+BAD_TABLE_ID, BAD_COMMAND, BAD_FLAGS = 2, 6, 7
+ROLE_EQUAL, ROLE_MASTER, ROLE_SLAVE = 1, 2, 3
+ROLE_FAILED, PORT_MOD_FAILED, METER_MOD_FAILED, QUEUE_OP_FAILED, TABLE_MOD_FAILED = 11, 7, 12, 9, 8
+HIDDEN_TABLE = 254
+KEPT_FLAGS = 0x1f
+EXACT_LENGTH = {wire.FEATURES_REQUEST: 8, wire.GET_CONFIG_REQUEST: 8, wire.SET_CONFIG: 12, wire.PORT_MOD: 40,
+                wire.TABLE_MOD: 16, wire.BARRIER_REQUEST: 8, wire.QUEUE_REQUEST: 16, wire.ROLE_REQUEST: 24,
+                wire.GET_ASYNC_REQUEST: 8, wire.SET_ASYNC: 32}
+LEAST_LENGTH = {wire.PACKET_OUT: (24, 1), wire.FLOW_MOD: (48, 8), wire.GROUP_MOD: (16, 8), wire.METER_MOD: (16, 8),
+                wire.MULTIPART_REQUEST: (16, 1)}
+CHANGES = frozenset((wire.FLOW_MOD, wire.GROUP_MOD, wire.PORT_MOD, wire.TABLE_MOD, wire.PACKET_OUT, wire.METER_MOD))
+
+
+def bad_request(code: int) -> OFError:
+    """The refusal of a request as such."""
+    return OFError(wire.BAD_REQUEST, code)
+
+
+def handle(switch: Switch, session: Session, message: bytes) -> None:
+    """Carry out one message of an open session."""
+    kind, length = message[1], len(message)
+    if message[0] != wire.VERSION:
+        raise bad_request(wire.BRC_BAD_VERSION)
+    handler = HANDLERS.get(kind)
+    if handler is None:
+        if kind == wire.EXPERIMENTER:
+            raise bad_request(wire.BRC_BAD_EXPERIMENTER if length >= 16 else wire.BRC_BAD_LEN)
+        raise bad_request(wire.BRC_BAD_TYPE)
+    if length != EXACT_LENGTH.get(kind, length):
+        raise bad_request(wire.BRC_BAD_LEN)
+    least, unit = LEAST_LENGTH.get(kind, (8, 1))
+    if length < least or (length - least) % unit:
+        raise bad_request(wire.BRC_BAD_LEN)
+    if kind in CHANGES and session.role == ROLE_SLAVE:
+        raise bad_request(wire.BRC_IS_SLAVE)
+    handler(switch, session, message)
+
+
+def reply(session: Session, message: bytes, kind: int, body: bytes = b"") -> None:
+    """Answer with the xid of the request."""
+    session.send(wire.message(kind, int.from_bytes(message[4:8], "big"), body))
+
+
+def echo(switch: Switch, session: Session, message: bytes) -> None:
+    reply(session, message, wire.ECHO_REPLY, message[8:])
+
+
+def features(switch: Switch, session: Session, message: bytes) -> None:
+    reply(session, message, wire.FEATURES_REPLY, wire.FEATURES_BODY.pack(switch.dpid, 0, 254, 0, 0x4f, 0))
+
+
+def get_config(switch: Switch, session: Session, message: bytes) -> None:
+    reply(session, message, wire.GET_CONFIG_REPLY, b"\0\0" + session.miss_send_len.to_bytes(2, "big"))
+
+
+def set_config(switch: Switch, session: Session, message: bytes) -> None:
+    """Only the normal handling of fragments exists; asking for another changes nothing, as in Open vSwitch."""
+    session.miss_send_len = int.from_bytes(message[10:12], "big")
+
+
+def barrier(switch: Switch, session: Session, message: bytes) -> None:
+    """Everything before it is done already: messages are carried out as they come."""
+    reply(session, message, wire.BARRIER_REPLY)
+
+
+def ignore(switch: Switch, session: Session, message: bytes) -> None:
+    """Echo replies and errors need no answer."""
+
+
+def role(switch: Switch, session: Session, message: bytes) -> None:
+    wanted = int.from_bytes(message[8:12], "big")
+    generation = int.from_bytes(message[16:24], "big")
+    if wanted > ROLE_SLAVE:
+        raise OFError(ROLE_FAILED, 2)
+    if wanted in (ROLE_MASTER, ROLE_SLAVE):
+        known = switch.generation
+        if known is not None and (generation - known) & (1 << 63):
+            raise OFError(ROLE_FAILED, 0)
+        switch.generation = generation
+    if wanted:
+        if wanted == ROLE_MASTER:
+            for other in switch.sessions:
+                if other.role == ROLE_MASTER:
+                    other.role = ROLE_SLAVE
+        session.role = wanted
+    generation = (1 << 64) - 1 if switch.generation is None else switch.generation
+    reply(session, message, wire.ROLE_REPLY, session.role.to_bytes(4, "big") + bytes(4) + generation.to_bytes(8, "big"))
+
+
+ASYNC_ORDER = (wire.PACKET_IN, wire.PORT_STATUS, wire.FLOW_REMOVED)
+
+
+def get_async(switch: Switch, session: Session, message: bytes) -> None:
+    masks = (session.masks[kind][index] for kind in ASYNC_ORDER for index in (0, 1))
+    reply(session, message, wire.GET_ASYNC_REPLY, b"".join(mask.to_bytes(4, "big") for mask in masks))
+
+
+def set_async(switch: Switch, session: Session, message: bytes) -> None:
+    for place, kind in enumerate(ASYNC_ORDER):
+        start = 8 + 8 * place
+        session.masks[kind] = [int.from_bytes(message[start:start + 4], "big"),
+                               int.from_bytes(message[start + 4:start + 8], "big")]
+
+
+def need_groups(switch: Switch, groups: frozenset[int]) -> None:
+    """Refuse actions that name a group that is not there."""
+    known = switch.groups.groups
+    if any(group_id not in known for group_id in groups):
+        raise decode.bad_action(decode.BAD_OUT_GROUP)
+
+
+def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
+    (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port, out_group,
+     flags) = wire.FLOW_MOD_BODY.unpack_from(message, 8)
+    match, context, offset = oxm.parse_match(message, 48)
+    if table_id == 0xff and command not in (DELETE, DELETE_STRICT):
+        raise OFError(FLOW_MOD_FAILED, BAD_TABLE_ID)
+    if 0xff00 <= out_port < PORT_MAX:
+        raise decode.bad_action(decode.BAD_OUT_PORT)
+    if command > DELETE_STRICT:
+        raise OFError(FLOW_MOD_FAILED, BAD_COMMAND)
+    memo = switch.memo
+    raw = message[offset:]
+    instructions = memo.get(raw)
+    if instructions is None:
+        instructions = decode.parse_instructions(message, offset)
+        if len(memo) > 4096:
+            memo.clear()
+        memo[raw] = instructions
+    if flags & ~0x1f:
+        raise OFError(FLOW_MOD_FAILED, BAD_FLAGS)
+    decode.check_instructions(instructions, context, table_id)
+    if command == ADD and table_id == HIDDEN_TABLE:
+        raise bad_request(wire.BRC_EPERM)
+    if buffer_id != wire.NO_BUFFER and command in (ADD, MODIFY, MODIFY_STRICT):
+        raise bad_request(wire.BRC_BUFFER_UNKNOWN)
+    tables = switch.tables
+    if command == ADD:
+        need_groups(switch, instructions.groups)
+        tables.add(Entry(table_id, priority, match, oxm.encode_match(match), instructions, tables.clock(),
+                         cookie=cookie, idle=idle, hard=hard, flags=flags & KEPT_FLAGS))
+        switch.rearm()
+        return
+    if command in (MODIFY, MODIFY_STRICT):
+        out_port, out_group = PORT_ANY, GROUP_ANY
+    wanted = Filter(table_id, match, cookie, cookie_mask, out_port, out_group)
+    entries = tables.strict(wanted, priority) if command in (MODIFY_STRICT, DELETE_STRICT) else tables.loose(wanted)
+    if command in (DELETE, DELETE_STRICT):
+        tables.delete(entries)
+    elif entries:
+        need_groups(switch, instructions.groups)
+        tables.modify(entries, instructions, flags)
+
+
+def group_mod(switch: Switch, session: Session, message: bytes) -> None:
+    command = int.from_bytes(message[8:10], "big")
+    group_id = int.from_bytes(message[12:16], "big")
+    buckets = decode.parse_buckets(message, 16)
+    for gone in switch.groups.modify(command, message[10], group_id, buckets):
+        switch.tables.delete(switch.tables.using_group(gone), GROUP_DELETE)
+    if command != GROUP_DELETE_COMMAND:
+        switch.rearm()
+
+
+def port_mod(switch: Switch, session: Session, message: bytes) -> None:
+    number, address, config, mask, _ = wire.PORT_MOD_BODY.unpack_from(message, 8)
+    port = switch.ports.get(number)
+    if port is None:
+        raise OFError(PORT_MOD_FAILED, 0)
+    if port.mac != address:
+        raise OFError(PORT_MOD_FAILED, 1)
+    mask &= CONFIGURABLE
+    config = port.config & ~mask | config & mask
+    if config != port.config:
+        port.config = config
+        switch.port_changed(port)
+        if switch.reconfigured is not None:
+            switch.reconfigured(switch, port)
+
+
+def packet_out(switch: Switch, session: Session, message: bytes) -> None:
+    buffer_id, in_port, size = wire.PACKET_OUT_BODY.unpack_from(message, 8)
+    if 0xff00 <= in_port < PORT_MAX:
+        raise decode.bad_action(decode.BAD_OUT_PORT)
+    actions, _ = decode.parse_actions(message, 24, 24 + size)
+    if in_port >= PORT_MAX and in_port not in (PORT_LOCAL, PORT_ANY, PORT_CONTROLLER):
+        raise bad_request(wire.BRC_BAD_PORT)
+    if buffer_id != wire.NO_BUFFER:
+        raise bad_request(wire.BRC_BUFFER_UNKNOWN)
+    packet = Packet(message[24 + size:], in_port)
+    if not decode.check_actions(actions, oxm.Context.of_fields(packet.fields)):
+        raise decode.bad_action(decode.INCONSISTENT)
+    need_groups(switch, frozenset(action[1] for action in actions if action[0] == decode.GROUP))
+    if len(packet.data) >= 14:
+        switch.tell_packets(switch.pipeline.packet_out(packet, in_port, actions))
+
+
+def table_mod(switch: Switch, session: Session, message: bytes) -> None:
+    if message[8] >= HIDDEN_TABLE and message[8] != 0xff:
+        raise OFError(TABLE_MOD_FAILED, 0)
+
+
+def meter_mod(switch: Switch, session: Session, message: bytes) -> None:
+    """There are no meters: none can be added, and there is none to change."""
+    command = int.from_bytes(message[8:10], "big")
+    raise OFError(METER_MOD_FAILED, {0: 7, 1: 3, 2: 3}.get(command, 5))
+
+
+def queue_config(switch: Switch, session: Session, message: bytes) -> None:
+    """No port has queues."""
+    number = int.from_bytes(message[8:12], "big")
+    if number != PORT_ANY and number not in switch.ports:
+        raise OFError(QUEUE_OP_FAILED, 0)
+    reply(session, message, wire.QUEUE_REPLY, number.to_bytes(4, "big") + bytes(4))
+
+
+HANDLERS: dict[int, Callable[[Switch, Session, bytes], None]] = {
+    wire.ERROR: ignore, wire.ECHO_REQUEST: echo, wire.ECHO_REPLY: ignore,
+    wire.FEATURES_REQUEST: features, wire.GET_CONFIG_REQUEST: get_config, wire.SET_CONFIG: set_config,
+    wire.PACKET_OUT: packet_out, wire.FLOW_MOD: flow_mod, wire.GROUP_MOD: group_mod, wire.PORT_MOD: port_mod,
+    wire.TABLE_MOD: table_mod, wire.MULTIPART_REQUEST: statistics.multipart, wire.BARRIER_REQUEST: barrier,
+    wire.QUEUE_REQUEST: queue_config, wire.ROLE_REQUEST: role, wire.GET_ASYNC_REQUEST: get_async,
+    wire.SET_ASYNC: set_async, wire.METER_MOD: meter_mod,
+}

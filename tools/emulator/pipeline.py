@@ -1,0 +1,280 @@
+"""What one packet goes through in a switch: tables, actions, action set, groups, ports (OF 1.3.5 section 5).
+
+A walk collects what leaves the switch and hands it over at its end, because a packet whose translation fails half
+way (groups chained too deep, too many labels) leaves nowhere, as in Open vSwitch. Knows no OpenFlow messages.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tools.emulator import edits, oxm
+from tools.emulator.decode import (
+    DEC_MPLS_TTL, DEC_NW_TTL, GROUP, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER, PORT_FLOOD, PORT_IN_PORT,
+    PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL, SET_QUEUE, Action)
+from tools.emulator.frames import Packet
+from tools.emulator.groups import ALL, FAST_FAILOVER, INDIRECT, Group, GroupTable
+from tools.emulator.ports import NO_FWD, Port
+from tools.emulator.tables import Entry, FlowTables
+
+NO_MATCH, ACTION, INVALID_TTL = 0, 1, 2
+MAX_DEPTH = 64
+NO_COOKIE = 0xffffffffffffffff
+NO_BUFFER_LENGTH = 0xffff
+SET_ORDER = (POP_VLAN, POP_MPLS, PUSH_MPLS, PUSH_VLAN, DEC_NW_TTL, DEC_MPLS_TTL)
+SETTERS = (SET_FIELD, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
+HASHED = (oxm.ETH_SRC, oxm.ETH_DST, oxm.ETH_TYPE, oxm.VLAN_VID, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC, oxm.IPV6_DST,
+          oxm.IP_PROTO, oxm.TCP_SRC, oxm.TCP_DST, oxm.UDP_SRC, oxm.UDP_DST)
+
+
+class PacketIn(NamedTuple):
+    """A packet for the controllers."""
+
+    reason: int
+    table_id: int
+    cookie: int
+    in_port: int
+    metadata: int
+    tunnel_id: int
+    data: bytes
+
+
+class Overrun(Exception):
+    """Groups or tables chained too deep: the packet is dropped."""
+
+
+def in_order(actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """An action set as the list that carries it out (OF 1.3.5 section 5.10); empty if it outputs nothing."""
+    slots: dict[int, Action] = {}
+    setters: list[Action] = []
+    final: Action | None = None
+    for action in actions:
+        kind = action[0]
+        if kind in SETTERS:
+            setters.append(action)
+        elif kind == GROUP or (kind == OUTPUT and (final is None or final[0] == OUTPUT)):
+            final = action
+        elif kind != OUTPUT:
+            slots[kind] = action
+    if final is None:
+        return ()
+    return (*(slots[kind] for kind in SET_ORDER if kind in slots), *setters, final)
+
+
+class Pipeline:
+    """The packet path of one switch."""
+
+    def __init__(self, tables: FlowTables, groups: GroupTable, ports: dict[int, Port]) -> None:
+        self.tables = tables
+        self.groups = groups
+        self.ports = ports
+        self.learnt: dict[tuple[int, int], int] = {}
+        """(VLAN, address) to port, for NORMAL."""
+
+    def receive(self, data: bytes, in_port: int) -> list[PacketIn]:
+        """A frame from a port: sends what comes of it and returns what the controllers get."""
+        walk = Walk(self, Packet(data, in_port), in_port)
+        return walk.finish(lambda: walk.table(0))
+
+    def packet_out(self, packet: Packet, in_port: int, actions: tuple[Action, ...]) -> list[PacketIn]:
+        """A controller's packet: carries out its actions and returns what the controllers get."""
+        walk = Walk(self, packet, in_port)
+        walk.in_packet_out = True
+        return walk.finish(lambda: walk.execute(actions, packet))
+
+
+class Walk:
+    """One packet under way."""
+
+    __slots__ = ("pipe", "packet", "in_port", "size", "action_set", "out", "table_id", "entry", "depth",
+                 "in_packet_out", "in_set", "in_group")
+
+    def __init__(self, pipe: Pipeline, packet: Packet, in_port: int) -> None:
+        self.pipe = pipe
+        self.packet = packet
+        self.in_port = in_port
+        self.size = len(packet.data)
+        self.action_set: tuple[Action, ...] = ()
+        self.out: list[tuple[int, bytes] | PacketIn] = []
+        self.table_id = 0
+        self.entry: Entry | None = None
+        self.depth = 0
+        self.in_packet_out = self.in_set = self.in_group = False
+
+    def finish(self, start: Callable[[], object]) -> list[PacketIn]:
+        """Run the walk and deliver."""
+        try:
+            start()
+            if self.action_set:
+                self.in_set = True
+                self.execute(in_order(self.action_set), self.packet)
+        except (Overrun, edits.TooManyLabels):
+            return []
+        told: list[PacketIn] = []
+        ports = self.pipe.ports
+        for item in self.out:
+            if isinstance(item, PacketIn):
+                told.append(item)
+            else:
+                ports[item[0]].transmit(item[1])
+        return told
+
+    def table(self, table_id: int) -> None:
+        """Match in this table and the ones it leads to."""
+        packet, tables = self.packet, self.pipe.tables
+        before = (self.table_id, self.entry)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Overrun
+        while True:
+            table = tables[table_id]
+            table.lookups += 1
+            entry = table.lookup(packet.fields)
+            if entry is None:
+                break
+            table.matched += 1
+            entry.packets += 1
+            entry.bytes += self.size
+            if entry.idle:
+                entry.used = tables.clock()
+            self.table_id, self.entry = table_id, entry
+            doing = entry.instructions
+            if doing.apply and not self.execute(doing.apply, packet):
+                break
+            if doing.clear:
+                self.action_set = ()
+            if doing.write:
+                self.action_set += doing.write
+            if doing.metadata is not None:
+                value, mask = doing.metadata
+                packet.fields[oxm.METADATA] = packet.fields[oxm.METADATA] & ~mask | value
+            if doing.goto is None:
+                break
+            table_id = doing.goto
+        self.depth -= 1
+        if before[1] is not None or self.in_packet_out:
+            self.table_id, self.entry = before
+
+    def execute(self, actions: tuple[Action, ...], packet: Packet) -> bool:
+        """Carry out a list; False when the rest of this table's instructions is void (TTL exhausted)."""
+        for action in actions:
+            kind = action[0]
+            if kind == OUTPUT:
+                self.output(action[1], packet)
+            elif kind == GROUP:
+                self.group(action[1], packet)
+            elif kind == SET_FIELD:
+                edits.set_field(packet, action[1], action[2])
+            elif kind == PUSH_VLAN:
+                edits.push_vlan(packet, action[1])
+            elif kind == POP_VLAN:
+                edits.pop_vlan(packet)
+            elif kind == DEC_NW_TTL:
+                if edits.is_ip(packet):
+                    ttl = edits.current_ttl(packet)
+                    if ttl <= 1:
+                        self.tell(packet, INVALID_TTL)
+                        return False
+                    edits.set_ttl(packet, ttl - 1)
+            elif kind == SET_NW_TTL:
+                edits.set_ttl(packet, action[1])
+            elif kind == PUSH_MPLS:
+                edits.push_mpls(packet, action[1])
+            elif kind == POP_MPLS:
+                edits.pop_mpls(packet, action[1])
+            elif kind == SET_MPLS_TTL:
+                edits.set_mpls_ttl(packet, action[1])
+            elif kind == DEC_MPLS_TTL:
+                label_ttl = edits.mpls_ttl(packet)
+                if label_ttl is None:
+                    return False
+                if label_ttl <= 1:
+                    self.tell(packet, INVALID_TTL)
+                    return False
+                edits.set_mpls_ttl(packet, label_ttl - 1)
+        return True
+
+    def output(self, port_no: int, packet: Packet) -> None:
+        """An output action."""
+        if port_no < PORT_IN_PORT or port_no == 0xfffffffe:
+            if port_no != self.in_port:
+                self.send(port_no, packet)
+        elif port_no == PORT_CONTROLLER:
+            self.tell(packet, ACTION)
+        elif port_no == PORT_IN_PORT:
+            self.send(self.in_port, packet)
+        elif port_no in (PORT_FLOOD, PORT_ALL):
+            self.flood(packet)
+        elif port_no == PORT_TABLE:
+            self.table(0)
+        elif port_no == PORT_NORMAL:
+            self.normal(packet)
+
+    def send(self, port_no: int, packet: Packet) -> None:
+        """Out of one port, whichever it is."""
+        port = self.pipe.ports.get(port_no)
+        if port is not None and not port.config & NO_FWD:
+            self.out.append((port_no, packet.data))
+
+    def flood(self, packet: Packet) -> None:
+        """Out of every port but the one it came from."""
+        for port_no in self.pipe.ports:
+            if port_no != self.in_port:
+                self.send(port_no, packet)
+
+    def normal(self, packet: Packet) -> None:
+        """A learning switch's decision."""
+        fields, learnt = packet.fields, self.pipe.learnt
+        vlan = fields[oxm.VLAN_VID]
+        if not fields[oxm.ETH_SRC] >> 40 & 1 and self.in_port in self.pipe.ports:
+            learnt[vlan, fields[oxm.ETH_SRC]] = self.in_port
+        target = learnt.get((vlan, fields[oxm.ETH_DST]))
+        if target is None or fields[oxm.ETH_DST] >> 40 & 1:
+            self.flood(packet)
+        elif target != self.in_port:
+            self.send(target, packet)
+
+    def tell(self, packet: Packet, reason: int) -> None:
+        """A copy for the controllers."""
+        entry = self.entry
+        if (reason == ACTION and entry is not None and entry.is_miss and not self.in_packet_out
+                and not self.in_group and not self.in_set):
+            reason = NO_MATCH
+        fields = packet.fields
+        self.out.append(PacketIn(reason, self.table_id, NO_COOKIE if entry is None else entry.cookie, self.in_port,
+                                 fields[oxm.METADATA], fields[oxm.TUNNEL_ID], packet.data))
+
+    def group(self, group_id: int, packet: Packet) -> None:
+        """A group action: every bucket that is used works on a copy."""
+        if self.depth >= MAX_DEPTH:
+            raise Overrun
+        table = self.pipe.groups
+        group = table.groups.get(group_id)
+        if group is None:
+            return
+        if not group.plans and group.buckets:
+            group.plans = [in_order(bucket.actions) for bucket in group.buckets]
+        if group.kind in (ALL, INDIRECT):
+            for index in range(len(group.buckets)):
+                self.bucket(group, index, packet)
+            group.credit(self.size)
+            return
+        if group.kind == FAST_FAILOVER:
+            chosen = table.first_live(group)
+        else:
+            chosen = table.hashed(group, hash(tuple([packet.fields.get(field) for field in HASHED])))
+        if chosen is not None:
+            self.bucket(group, chosen, packet)
+            group.credit(self.size, chosen)
+
+    def bucket(self, group: Group, index: int, packet: Packet) -> None:
+        """One bucket on its copy of the packet."""
+        was_in_group = self.in_group
+        self.in_group = True
+        self.depth += 1
+        try:
+            self.execute(group.plans[index], packet.clone())
+        except edits.TooManyLabels:
+            pass  # this bucket's copy is lost, the others are not
+        self.depth -= 1
+        self.in_group = was_in_group

@@ -1,0 +1,87 @@
+"""The ports of a switch: configuration, liveness and counters. What is at the other end is the fabric's business."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+
+PORT_DOWN, NO_RECV, NO_FWD, NO_PACKET_IN = 1, 4, 32, 64
+CONFIGURABLE = PORT_DOWN | NO_RECV | NO_FWD | NO_PACKET_IN
+LINK_DOWN, LIVE = 1, 4
+COPPER_10G = 0x840
+DESCRIPTION = Struct("!I4x6s2x16sIIIIIIII")
+STATISTICS = Struct("!I4xQQQQQQQQQQQQII")
+
+
+class Port:
+    """One port of a switch."""
+
+    __slots__ = ("number", "mac", "name", "config", "carrier", "send", "taps", "created", "rx_packets", "rx_bytes",
+                 "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped", "mtu")
+
+    def __init__(self, number: int, mac: bytes, name: str, created: float) -> None:
+        self.number = number
+        self.mac = mac
+        self.name = name
+        self.config = 0
+        self.carrier = False
+        """Whether there is a live peer."""
+        self.send: Callable[[bytes], None] | None = None
+        """Puts a frame on the wire."""
+        self.taps: list[list[tuple[str, bytes]]] = []
+        """Lists to which every frame is added as ("in" or "out", frame)."""
+        self.created = created
+        self.mtu = 1500
+        self.reset()
+
+    def reset(self) -> None:
+        """Counters to zero."""
+        self.rx_packets = self.rx_bytes = self.tx_packets = self.tx_bytes = 0
+        self.rx_dropped = self.tx_dropped = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether frames pass."""
+        return self.carrier and not self.config & PORT_DOWN
+
+    @property
+    def state(self) -> int:
+        """OFPPS_* bits."""
+        if self.up:
+            return LIVE
+        return LINK_DOWN
+
+    def transmit(self, data: bytes) -> None:
+        """Count a frame and put it on the wire, if the link is up."""
+        if not self.up or self.send is None or len(data) > self.mtu + 22:
+            self.tx_dropped += 1
+            return
+        self.tx_packets += 1
+        self.tx_bytes += len(data)
+        for tap in self.taps:
+            tap.append(("out", data))
+        self.send(data)
+
+    def accept(self, data: bytes) -> bool:
+        """Count a frame from the wire; whether the switch may look at it."""
+        if not self.up:
+            return False
+        self.rx_packets += 1
+        self.rx_bytes += len(data)
+        for tap in self.taps:
+            tap.append(("in", data))
+        if self.config & NO_RECV or len(data) < 14:
+            self.rx_dropped += 1
+            return False
+        return True
+
+    def describe(self) -> bytes:
+        """struct ofp_port."""
+        name = self.name.encode()[:15]
+        feature, speed = (0, 0) if self.number == 0xfffffffe else (COPPER_10G, 10_000_000)
+        return DESCRIPTION.pack(self.number, self.mac, name, self.config, self.state, feature, 0, 0, 0, speed, 0)
+
+    def statistics(self, now: float) -> bytes:
+        """struct ofp_port_stats."""
+        age = max(0.0, now - self.created)
+        return STATISTICS.pack(self.number, self.rx_packets, self.tx_packets, self.rx_bytes, self.tx_bytes,
+                               self.rx_dropped, self.tx_dropped, 0, 0, 0, 0, 0, 0, int(age), int(age % 1 * 1e9))
