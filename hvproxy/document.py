@@ -19,6 +19,7 @@ MAX_NODES = 2_000_000
 MAX_DEPTH = 50
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_TAGS = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "!")
 _QUOTED = ("'", '"', "|", ">")
 _CONSTANTS = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -50,7 +51,7 @@ class _Unfolding:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise ConfigError([(format_path(path), f"the document unfolds to more than {MAX_NODES} values")])
-        if not (node.tag.startswith("tag:yaml.org,2002:") or node.tag == "!"):
+        if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
             self.faults.append((path, f"tag {node.tag} is not supported"))
             return None
         if isinstance(node, yaml.ScalarNode):

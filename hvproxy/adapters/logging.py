@@ -19,6 +19,8 @@ def observer(out: TextIO, form: str, level: str) -> Callable[[dict[str, Any]], N
 
     @provider(ILogObserver)
     def emit(event: dict[str, Any]) -> None:
+        if event.get("log_namespace") == "log_legacy" and not event.get("isError"):
+            return  # Twisted's own "Factory starting": our events say it better
         out.write(write(event) + "\n")
         out.flush()
 

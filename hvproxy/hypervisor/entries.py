@@ -50,7 +50,7 @@ class Entry:
         idle_timeout: int, hard_timeout: int, flags: int, now: float,
     ) -> None:
         self.number = number
-        """Unique in its logical switch while in use, 32 bits; stands in the cookie of the entry's rules.
+        """Unique in its logical switch while in use, below layout.PLACE; stands in the cookie of the entry's rules.
 
         It changes when the tenant resets the counters: another number is another rule, counted from zero.
         """
@@ -118,7 +118,7 @@ class Entry:
         return min(hard, self.used + self.idle_timeout) if self.idle_timeout else hard
 
     def expiry_reason(self, now: float) -> int | None:
-        """OFPRR_HARD_TIMEOUT even when idle has passed too, as Open vSwitch; OFPRR_IDLE_TIMEOUT; None if not expired."""
+        """OFPRR_* once a timeout has passed, the hard one first as Open vSwitch does, else None."""
         if self.hard_timeout and now >= self.modified + self.hard_timeout:
             return int(of13.OFPRR_HARD_TIMEOUT)
         if self.idle_timeout and now >= self.used + self.idle_timeout:

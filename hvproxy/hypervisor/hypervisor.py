@@ -24,6 +24,7 @@ from hvproxy.model.rules import Change, Group, Rule
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
+from hvproxy.openflow.multipart import PortStats
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
 IDLE_POLL = 1.0
@@ -217,11 +218,17 @@ class Hypervisor(Gather):
                     self.bound[place] = self.bound.get(place, 0) + 1
 
     def _placed(self, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:
-        for number in numbers:
-            port = ls.ports.get(number)
-            if port is not None:
-                port.placed = True
-        self._tell_ports(ls, now)
+        """The fabric carries these ports now; they are up once it is known from where their counters count."""
+        ports = [ls.ports[number] for number in numbers if number in ls.ports]
+
+        def counted(counts: Mapping[tuple[Dpid, PortNo], PortStats], at: float) -> None:
+            for port in ports:
+                if port.vif is not None:
+                    port.counted_from = counts.get((port.vif.dpid, port.vif.port_no), port.counted_from)
+                    port.placed = True
+            self._tell_ports(ls, at)
+
+        self.port_counts([(p.vif.dpid, p.vif.port_no) for p in ports if p.vif is not None], counted, now)
 
     def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
         for port in ls.ports.values():

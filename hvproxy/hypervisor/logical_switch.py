@@ -72,6 +72,7 @@ class LogicalSwitch:
         self.sent = [0] * 256
         self.entries_compiled = 0
         """How many times an entry was compiled for an edge: the cost that tests hold down."""
+        self._asking_idle = False
         self._group_contents: dict[int, dict[Dpid, Content]] = {}
         self._edges: dict[Dpid, Edge] = {}
         self._view = LogicalSwitchView(ls_id, ())
@@ -349,7 +350,7 @@ class LogicalSwitch:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do next."""
-        expiry = self.tables.next_expiry()
+        expiry = None if self._asking_idle else self.tables.next_expiry()
         times = [self.farewells.deadline, inf if expiry is None else expiry]
         for session in self.sessions.values():
             times += (session.channel.deadline, session.barrier_deadline)
@@ -367,6 +368,18 @@ class LogicalSwitch:
                 session.unblock(now, lambda held, at, s=session: self._take(s, held, at))  # type: ignore[misc]
         self.farewells.tick(self, now)
         expired = self.tables.expired(now)
+        self._expire([(entry, why) for entry, why in expired if why != of13.OFPRR_IDLE_TIMEOUT], now)
+        idle = [entry for entry, why in expired if why == of13.OFPRR_IDLE_TIMEOUT]
+        if idle and not self._asking_idle:
+            # Nobody says they are idle but the last poll: ask once more before they go (trap 4).
+            self._asking_idle = True
+            self.read_counters(self._idle_counted, now, {dpid for entry in idle for dpid in entry.rules})
+
+    def _idle_counted(self, now: float) -> None:
+        self._asking_idle = False
+        self._expire(self.tables.expired(now), now)
+
+    def _expire(self, expired: list[tuple[Entry, int]], now: float) -> None:
         for reason in {why for _, why in expired}:
             edits = self.tables.remove([entry for entry, why in expired if why == reason], reason)
             self.down.change(self._edited(edits, now), now)

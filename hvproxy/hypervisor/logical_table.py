@@ -17,13 +17,14 @@ from hvproxy.hypervisor.flow_mods import (
     ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, MODIFY_STRICT, RESET_COUNTS, Request,
     check_out_port, check_table_id, read,
 )
+from hvproxy.model.layout import PLACE
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import FlowMod
 from hvproxy.openflow.oxm import Match
 
-_LAST_NUMBER = 0xffffffff
+_LAST_NUMBER = PLACE - 1
 _KEEP_COOKIE = 0xffffffffffffffff
 _RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", "created", "modified")
 
@@ -32,7 +33,7 @@ class LogicalTables:
     """The entries of one logical switch, by table, by number, by what they output to and by when they expire."""
 
     def __init__(self, n_tables: int, max_entries: int, first_number: int = 1) -> None:
-        """`max_entries` is per table. Number 0 is not an entry's: such rules are the logical switch's own."""
+        """`max_entries` is per table. Number 0 and those from layout.PLACE on are never an entry's."""
         self.n_tables = n_tables
         self.max_entries = max_entries
         self._tables: list[dict[tuple[int, Match], Entry]] = [{} for _ in range(n_tables)]
@@ -82,7 +83,7 @@ class LogicalTables:
 
         `groups` are the tenant's groups: actions may name no other.
         A reset of counters gives the entry a new number. The switches then hold a rule with another cookie; since an
-        identical ADD keeps a switch's counts, that rule must be sent with OFPFF_RESET_COUNTS.
+        identical ADD keeps a switch's counts, the old rule must go first or the new one carry OFPFF_RESET_COUNTS.
         """
         request = read(mod, self.n_tables)
         if mod.command == ADD:
@@ -92,7 +93,7 @@ class LogicalTables:
             return self.remove(self._targets(request, strict, mod.out_port, mod.out_group), of13.OFPRR_DELETE)
         # A modify has no output filters: OF 1.3.5 section 6.4 gives them to deletes alone.
         targets = self._targets(request, mod.command == MODIFY_STRICT, ANY_PORT, ANY_GROUP)
-        if True:
+        if targets:
             _check_groups(request.instructions, groups)
         return [self._modify(entry, request, now) for entry in targets]
 

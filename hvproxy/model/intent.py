@@ -30,20 +30,22 @@ SUPPORTED_PROTOCOLS: Final = ("OpenFlow13",)
 Name: TypeAlias = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$(?!\n)",
         extra={"rule": "a name has 1 to 63 letters, digits, '.', '_' and '-', and begins with a letter or digit"},
     ),
 ]
 PortName: TypeAlias = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[!-~]+\Z",
+        pattern=r"^[!-~]+$(?!\n)",
         extra={"rule": "a port name has printable ASCII characters and no space", "max_bytes": _PORT_NAME_BYTES},
     ),
 ]
 Description: TypeAlias = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[ -~]{0,255}\Z", extra={"rule": "a description has up to 255 printable ASCII characters"}),
+    msgspec.Meta(
+        pattern=r"^[ -~]{0,255}$(?!\n)", extra={"rule": "a description has up to 255 printable ASCII characters"}
+    ),
 ]
 PortRef: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LAST_PORT)] | PortName
 """A physical port, by number or by name."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from types import UnionType
 from typing import (
     Annotated, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, Union, get_args, get_origin, runtime_checkable
@@ -24,13 +25,13 @@ NOT_YET = "not supported yet"
 LATER = "LATER"
 """The ClassVar of a Struct with the keys that the contract names and that no code stands behind yet."""
 
+_DPID_DESCRIPTION = "A datapath id: 0x and up to 16 hexadecimal digits, exactly 16 of them, or a number"
 DpidKey: TypeAlias = Annotated[
     int,
     msgspec.Meta(
         ge=1,
         extra={"dpid": True},
-        description="A datapath id: 0x and up to 16 hexadecimal digits, exactly 16 of them, or a number",
-        extra_json_schema={"type": ["string", "integer"]},
+        description=_DPID_DESCRIPTION,
     ),
 ]
 """A datapath id: an int inside, see `parse_dpid` for what is read."""
@@ -126,7 +127,7 @@ def _read_struct(reading: Reading[Any], struct: type[msgspec.Struct], document: 
     if not isinstance(document, Mapping):
         reading.fault(path, f"expected an object with keys, got {_shown(document)}")
         return _FAILED
-    fields = {each.encode_name: each for each in msgspec.structs.fields(struct)}
+    fields = _fields(struct)
     later: frozenset[str] = getattr(struct, LATER, frozenset())
     values: dict[str, object] = {}
     has_later = False
@@ -186,6 +187,12 @@ def _read_leaf(
     return _FAILED
 
 
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """A Struct's fields by key; msgspec works them out anew at each call."""
+    return {each.encode_name: each for each in msgspec.structs.fields(struct)}
+
+
 def _strip(annotation: Any) -> tuple[Any, dict[str, Any]]:
     """The type without its Annotated, and what its Meta says to us."""
     extra: dict[str, Any] = {}
@@ -218,7 +225,7 @@ def plain(value: object, annotation: Any = None) -> object:
         kinds = [arg for arg in get_args(kind) if arg is not type(None)]
         return plain(value, kinds[0]) if value is not None and len(kinds) == 1 else value
     if isinstance(value, msgspec.Struct):
-        parts = {each.encode_name: (getattr(value, each.name), each.type) for each in msgspec.structs.fields(value)}
+        parts = {key: (getattr(value, each.name), each.type) for key, each in _fields(type(value)).items()}
         return {name: plain(part, hint) for name, (part, hint) in parts.items() if part is not None}
     if isinstance(value, tuple):
         return [plain(part, get_args(kind)[0]) for part in value]
@@ -229,7 +236,26 @@ def plain(value: object, annotation: Any = None) -> object:
 
 def json_schemas(structs: list[type[msgspec.Struct]]) -> dict[str, Any]:
     """JSON Schemas of `structs` and of all they hold, by name, for #/components/schemas/ of an OpenAPI page."""
-    _, components = msgspec.json.schema_components(
-        structs, schema_hook=lambda leaf: {"type": "string"}, ref_template="#/components/schemas/{name}"
-    )
-    return components
+    _, components = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
+    texts = {leaf.__name__ for struct in structs for leaf in _text_leaves(struct)}
+    schemas: dict[str, Any] = _as_written(components)
+    return {name: {"title": name, "type": "string"} if name in texts else each for name, each in schemas.items()}
+
+
+def _text_leaves(annotation: Any) -> set[type]:
+    kind, _ = _strip(annotation)
+    if isinstance(kind, type) and issubclass(kind, TextLeaf):
+        return {kind}
+    is_struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    parts = [each.type for each in _fields(kind).values()] if is_struct else get_args(kind)
+    return set().union(*(_text_leaves(part) for part in parts))
+
+
+def _as_written(schema: Any) -> Any:
+    """A JSON Schema in which a datapath id is what `parse_dpid` reads, and not the int it becomes."""
+    if isinstance(schema, dict):
+        if schema.get("description") == _DPID_DESCRIPTION:
+            text = {"type": "string", "pattern": f"^({_DPID.pattern})$"}
+            return {"description": _DPID_DESCRIPTION, "anyOf": [text, {"type": "integer", "minimum": 1}]}
+        return {key: _as_written(part) for key, part in schema.items()}
+    return [_as_written(part) for part in schema] if isinstance(schema, (list, tuple)) else schema

@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from ryu.ofproto import ofproto_v1_3 as of13  # type: ignore[import-untyped]
+from ryu.ofproto import ofproto_v1_3 as of13
 
 __all__ = [
     "ERROR_DATA_MIN", "HEADER", "HEADER_SIZE", "MAX_MESSAGE", "NICIRA_ID", "NO_BUFFER", "OFP_VERSION", "ONF_ID",

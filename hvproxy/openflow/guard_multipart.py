@@ -144,9 +144,8 @@ def _table_features(data: bytes, length: int) -> None:
 
 
 def _table_properties(data: bytes, at: int, end: int) -> None:
+    """The list is a multiple of 8 long, as is each property with its padding."""
     while at < end:
-        if end - at < 4:
-            _bad_features("bytes behind the last property")
         kind, length = _TYPE_LENGTH(data, at)
         after = at + (length + 7 & ~7)
         if length < 4 or after > end:

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from hvproxy.hypervisor.datapath import Datapath
+from hvproxy.hypervisor.datapath_state import State
 from hvproxy.model.rules import Group, Rule
 from hvproxy.openflow import build, guard
 from hvproxy.openflow.constants import of13
@@ -22,10 +22,6 @@ LOCAL = PortDesc(of13.OFPP_LOCAL, b"\2\0\0\0\0\0", "br0")
 FEATURES = decode_features_reply(build.features_reply(1, 0xD1, 0, 254, 0, 0x4F))
 Key = tuple[int, int, bytes]
 Sent = FlowMod | GroupMod | PacketOut | str
-
-
-def xid_free(message: Sent) -> Sent:
-    return message if isinstance(message, str) else replace(message, xid=0)
 
 
 class Switch:
@@ -189,6 +185,10 @@ class Scene:
         self.switch.replies.clear()
         features: FeaturesReply = FEATURES
         self.dp.attached(self.switch.receive, features, self.now)
+
+    def state(self) -> State:
+        """Asked anew each time."""
+        return self.dp.state
 
     def pump(self) -> None:
         """Let the switch's replies arrive until it has nothing more to say."""

@@ -274,6 +274,7 @@ def operation(draw: st.DrawFn) -> tuple[str, Any]:
             match += tlv(of13.OFPXMT_OFB_METADATA, 1, 3)
         if draw(st.booleans()):
             match += tlv(of13.OFPXMT_OFB_ETH_DST, draw(MACS))
+
         def some() -> bytes:
             data = b"".join(actions.output(p) for p in draw(st.lists(PORTS, max_size=2)))
             return data + (actions.group(draw(st.sampled_from([1, 2]))) if draw(st.integers(0, 3)) == 0 else b"")

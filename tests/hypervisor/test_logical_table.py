@@ -10,6 +10,7 @@ from hvproxy.hypervisor.flow_mods import (
     ADD, CHECK_OVERLAP, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, RESET_COUNTS, SEND_FLOW_REM,
 )
 from hvproxy.hypervisor.logical_table import LogicalTables
+from hvproxy.model.layout import PLACE
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm import Match
 from tests.hypervisor.flow_mod_messages import (
@@ -116,13 +117,13 @@ def test_same_match_of_another_priority_or_table_is_another_entry() -> None:
 
 
 def test_numbers_wrap_past_those_in_use() -> None:
-    logical = tables(first_number=0xfffffffe)
+    logical = tables(first_number=PLACE - 2)
     numbers = [add(logical, in_port(port)).number for port in (1, 2, 3)]
-    assert numbers == [0xfffffffe, 0xffffffff, 1]
+    assert numbers == [PLACE - 2, PLACE - 1, 1]
     again = tables(first_number=1)
     add(again, in_port(1))
-    again._next_number = 0xffffffff
-    assert [add(again, in_port(port)).number for port in (2, 3)] == [0xffffffff, 2]
+    again._next_number = PLACE - 1
+    assert [add(again, in_port(port)).number for port in (2, 3)] == [PLACE - 1, 2]
 
 
 def test_overlap_is_refused_when_asked_for() -> None:

@@ -7,7 +7,7 @@ from hvproxy.openflow.action_checks import check, check_each, check_order, incon
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import Headers
 from tests.openflow.error_cases import (
-    ACTION, ACTIONS, IP, POP_VLAN, PUSH_MPLS, PUSH_VLAN, VLAN, Case, judge, out, pop_mpls, sf, t,
+    ACTION, ACTIONS, IP, POP_VLAN, PUSH_MPLS, PUSH_VLAN, VLAN, Case, action, judge, out, pop_mpls, sf, t,
 )
 
 
@@ -55,3 +55,9 @@ def test_misfits_are_the_callers_to_refuse() -> None:
 def test_the_same_faulty_list_is_refused_each_time() -> None:
     match = Match.from_tlvs(IP)
     assert [refusal(sf(t(26, 1)), match) for _ in range(2)] == [(ACTION, 10)] * 2
+
+
+def test_types_and_lengths_the_guard_would_find_are_refused_here_too() -> None:
+    assert refusal(action(29, bytes(4))) == (ACTION, 0)
+    assert refusal(sf(t(3, 1, size=4))) == (ACTION, 14)
+    assert refusal(sf(t(3, 0, size=0))) == (ACTION, 13)

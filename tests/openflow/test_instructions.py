@@ -86,3 +86,8 @@ def test_actions_written_are_judged_behind_those_applied() -> None:
     with pytest.raises(Refused) as caught:
         check(Instructions(apply=POP_VLAN, write=sf(t(6, 0x1005))), Match.from_tlvs(t(6, 0x1005)))
     assert (caught.value.error_type, caught.value.code) == (ACTION, 10)
+
+
+def test_types_the_guard_would_find_are_refused_here_too() -> None:
+    assert refusal(pack("!HHI", 0xffff, 8, 0x2320), 4, 0) == (INSTRUCTION, 5)
+    assert refusal(pack("!HH4x", 9, 8), 4, 0) == (INSTRUCTION, 0)

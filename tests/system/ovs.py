@@ -30,6 +30,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import TypeVar
 
@@ -40,6 +41,8 @@ PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ip", "et
 CLONE_NEWNET = 0x40000000
 OFFLOADS = ("rx", "off", "tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off", "rxvlan", "off",
             "txvlan", "off")
+SOL_PACKET, PACKET_AUXDATA, TAG_VALID = 263, 8, 0x10
+AUXDATA = Struct("=IIIHHHH")
 SERIAL = itertools.count(1)
 Result = TypeVar("Result")
 
@@ -61,6 +64,27 @@ def require() -> None:
         pytest.fail(why)
     if why is not None:
         pytest.skip(why)
+
+
+def received(raw: socket.socket) -> list[bytes]:
+    """The frames that have arrived at a packet socket since the last call.
+
+    The kernel takes the outermost VLAN tag off before a packet socket sees the frame; here it is put back.
+    """
+    frames: list[bytes] = []
+    while True:
+        try:
+            frame, extras, _, address = raw.recvmsg(65536, 256)
+        except BlockingIOError:
+            return frames
+        if address[2] == socket.PACKET_OUTGOING:
+            continue
+        for level, kind, data in extras:
+            if level == SOL_PACKET and kind == PACKET_AUXDATA:
+                status, _, _, _, _, tci, tpid = AUXDATA.unpack_from(data)
+                if status & TAG_VALID:
+                    frame = frame[:12] + (tpid or 0x8100).to_bytes(2, "big") + tci.to_bytes(2, "big") + frame[12:]
+        frames.append(frame)
 
 
 class PrivateOvs:
@@ -142,9 +166,10 @@ class PrivateOvs:
         return self.inside(lambda: socket.create_connection(("127.0.0.1", port), 10))
 
     def raw(self, interface: str) -> socket.socket:
-        """A packet socket, not blocking, at an interface beside the switches: see add_port()."""
+        """A packet socket, not blocking, at an interface beside the switches: see add_port() and received()."""
         def bind() -> socket.socket:
             made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            made.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             made.bind((interface, 0))
             made.setblocking(False)
             return made
@@ -229,10 +254,8 @@ class PrivateOvs:
 
     def add_host(self, name: str, bridge: str, port: int, mac: str, address: str, mtu: int = 1500) -> None:
         """A host: a network namespace with one interface `eth0`, all offloads off, so that checksums are real."""
-        namespace = f"{self.namespace}-{name}"
-        subprocess.run(["ip", "netns", "add", namespace], check=True)
-        self._hosts[name] = namespace
-        self._quiet(namespace)
+        self.add_bare_host(name)
+        namespace = self._hosts[name]
         inner, outer = self._veth()
         self.run("ip", "link", "set", outer, "netns", namespace, "name", "eth0")
         for command in (("ip", "link", "set", "lo", "up"),
@@ -241,6 +264,17 @@ class PrivateOvs:
             self.run(*command, host=name)
         self.run("ethtool", "-K", "eth0", *OFFLOADS, host=name, check=False)
         self._attach(bridge, port, inner)
+
+    def add_bare_host(self, name: str) -> None:
+        """A network namespace without an interface."""
+        namespace = f"{self.namespace}-{name}"
+        subprocess.run(["ip", "netns", "add", namespace], check=True)
+        self._hosts[name] = namespace
+        self._quiet(namespace)
+
+    def namespace_of(self, host: str) -> str:
+        """The network namespace of a host."""
+        return self._hosts[host]
 
     def set_interface(self, interface: str, up: bool) -> None:
         """Set an interface beside the switches down or up; its peer loses or gains the carrier."""

@@ -1,4 +1,4 @@
-"""The logical tables and a real Open vSwitch get the same flow-mods and must give the same errors and the same dumps."""
+"""The logical tables and a real Open vSwitch get the same flow-mods and must give the same errors and dumps."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -49,8 +49,9 @@ SET_VID = pack("!HH", 25, 16) + tlv(6, 0x1007, 2) + bytes(6)
 WRITE_METADATA = pack("!HH4xQQ", 2, 24, 5, 7)
 CLEAR = pack("!HH4x", 5, 8)
 INSTRUCTIONS = [
-    b"", apply_actions(output(1)), apply_actions(output(2)), apply_actions(output(0xfffffffd)), write_actions(output(1)),
-    apply_actions(group(GROUP)), write_actions(group(GROUP), output(2)), goto(1), goto(2) + apply_actions(output(1)),
+    b"", apply_actions(output(1)), apply_actions(output(2)), apply_actions(output(0xfffffffd)),
+    write_actions(output(1)), apply_actions(group(GROUP)), write_actions(group(GROUP), output(2)),
+    goto(1), goto(2) + apply_actions(output(1)),
     WRITE_METADATA + goto(3) + CLEAR, apply_actions(PUSH_VLAN, SET_VID, output(2)), apply_actions(), goto(253),
     apply_actions(DEC_TTL, output(1)), apply_actions(SET_VID, output(1)),
 ]
@@ -109,8 +110,8 @@ def dump_of_switch(switch: Session, request: dict[str, Any]) -> list[Row] | tupl
     error = switch.refusal(of13.OFPT_MULTIPART_REQUEST, body)
     if error is not None:
         return error
-    return sorted((s.table_id, s.priority, Match.parse(s.match).tlvs, canonical(s.instructions), s.cookie, s.idle, s.hard,
-                   s.flags) for s in decode_flow_stats(switch.multipart(of13.OFPMP_FLOW, body[8:])))
+    return sorted((s.table_id, s.priority, Match.parse(s.match).tlvs, canonical(s.instructions), s.cookie, s.idle,
+                   s.hard, s.flags) for s in decode_flow_stats(switch.multipart(of13.OFPMP_FLOW, body[8:])))
 
 
 def dump_of_tables(logical: LogicalTables, request: dict[str, Any]) -> list[Row] | tuple[int, int]:

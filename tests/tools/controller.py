@@ -201,12 +201,27 @@ class Controller:
             self.on_connect(channel)
 
 
+def match_fields(message: bytes, offset: int) -> tuple[dict[int, bytes], int]:
+    """struct ofp_match at offset as {OXM header: value and mask}, and the offset behind it."""
+    length = int.from_bytes(message[offset + 2:offset + 4], "big")
+    end, place = offset + length, offset + 4
+    fields: dict[int, bytes] = {}
+    while place < end:
+        header, stop = int.from_bytes(message[place:place + 4], "big"), place + 4 + message[place + 3]
+        fields[header] = message[place + 4:stop]
+        place = stop
+    return fields, offset + (length + 7) // 8 * 8
+
+
 def packet_in_parts(message: bytes) -> dict[str, int | bytes]:
-    """The parts of a packet-in."""
+    """The parts of a packet-in; pipeline fields other than port and metadata together as `others`."""
     _, total, reason, table, cookie = wire.PACKET_IN_BODY.unpack_from(message, 8)
-    fields, _, offset = oxm.parse_match(message, 24)
-    return {"total": total, "reason": reason, "table": table, "cookie": cookie, "in_port": fields[oxm.IN_PORT][0],
-            "metadata": fields.get(oxm.METADATA, (0, 0))[0], "data": message[offset + 2:]}
+    fields, offset = match_fields(message, 24)
+    in_port = int.from_bytes(fields.pop(0x80000004), "big")
+    metadata_value = int.from_bytes(fields.pop(0x80000408, b""), "big")
+    others = b"".join(header.to_bytes(4, "big") + fields[header] for header in sorted(fields))
+    return {"total": total, "reason": reason, "table": table, "cookie": cookie, "in_port": in_port,
+            "metadata": metadata_value, "others": others, "data": message[offset + 2:]}
 
 
 class LearningController(Controller):

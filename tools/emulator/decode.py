@@ -20,8 +20,9 @@ SIZES = {OUTPUT: 16, SET_MPLS_TTL: 8, DEC_MPLS_TTL: 8, PUSH_VLAN: 8, POP_VLAN: 8
 
 BAD_TYPE, BAD_LEN, BAD_EXPERIMENTER, BAD_OUT_PORT, BAD_ARGUMENT = 0, 1, 2, 4, 5
 BAD_OUT_GROUP, INCONSISTENT, BAD_SET_TYPE, BAD_SET_LEN, BAD_SET_ARGUMENT = 9, 10, 13, 14, 15
-BAD_TAG, BAD_SET_MASK = 12, 16
-UNKNOWN_INST, UNSUP_INST, BAD_TABLE_ID, BIC_BAD_EXPERIMENTER, BIC_BAD_LEN, DUP_INST = 0, 1, 2, 5, 7, 9
+BAD_TAG = 12
+UNKNOWN_INST, UNSUP_INST, BAD_TABLE_ID, BIC_BAD_EXPERIMENTER, BIC_BAD_LEN = 0, 1, 2, 5, 7
+ONF_BAD_SET_MASK, ONF_DUP_INST = 4250, 2600
 
 PORT_MAX, PORT_IN_PORT, PORT_TABLE, PORT_NORMAL = 0xffffff00, 0xfffffff8, 0xfffffff9, 0xfffffffa
 PORT_FLOOD, PORT_ALL, PORT_CONTROLLER, PORT_LOCAL, PORT_ANY = 0xfffffffb, 0xfffffffc, 0xfffffffd, 0xfffffffe, 0xffffffff
@@ -55,11 +56,15 @@ def bad_instruction(code: int) -> OFError:
 
 
 def _set_field(data: bytes, start: int, end: int) -> Action:
+    """A set-field; whatever the field, a length that does not suit it counts first."""
+    header = int.from_bytes(data[start:start + 4], "big")
+    field_known = oxm.FIELDS.get(header >> 9 & 0x7f) if header >> 16 == 0x8000 else None
+    if field_known is None or header & 0xff != field_known.size << (header >> 8 & 1):
+        raise bad_action(BAD_SET_LEN if header & 0xff else BAD_SET_TYPE)
     number, value, mask, stop = oxm.pull(data, start, end)
-    if number is None:
-        raise OFError(oxm.OFPET_BAD_MATCH, oxm.BMC_BAD_FIELD)
+    assert number is not None
     if mask is not None:
-        raise bad_action(BAD_SET_MASK)
+        raise OFError(oxm.OFPET_EXPERIMENTER, ONF_BAD_SET_MASK, oxm.ONF)
     field = oxm.FIELDS[number]
     if any(data[stop:end]) or not field.writable or not oxm.valid_value(number, value):
         raise bad_action(BAD_SET_ARGUMENT)
@@ -96,7 +101,7 @@ def _action(kind: int, data: bytes, start: int, end: int) -> Action:
 def parse_actions(data: bytes, start: int, end: int) -> tuple[tuple[Action, ...], bytes]:
     """The actions in data[start:end], and the bytes that report them."""
     if (end - start) % 8 or end > len(data):
-        raise bad_action(BAD_LEN)
+        raise OFError(1, 6)
     actions: list[Action] = []
     raw: list[bytes] = []
     while start < end:
@@ -185,11 +190,11 @@ def _split(data: bytes, offset: int) -> dict[int, tuple[int, int]]:
             raise bad_instruction(BIC_BAD_EXPERIMENTER)
         if kind not in (1, 2, 3, 4, 5, 6):
             raise bad_instruction(UNKNOWN_INST)
-        fixed = {1: 8, 2: 24, 5: None, 6: 8}.get(kind)
+        fixed = {1: 8, 2: 24, 5: 8, 6: 8}.get(kind)
         if fixed is not None and length != fixed:
             raise bad_instruction(BIC_BAD_LEN)
         if kind in found:
-            raise bad_instruction(DUP_INST)
+            raise OFError(oxm.OFPET_EXPERIMENTER, ONF_DUP_INST, oxm.ONF)
         found[kind] = (offset, offset + length)
         offset += length
     return found
@@ -238,7 +243,7 @@ def check_instructions(instructions: Instructions, context: oxm.Context, table_i
     if instructions.write:
         check_actions(instructions.write, context.copy(), strict=False)
     goto = instructions.goto
-    if goto is not None and ((table_id != 255 and goto <= table_id) or goto == 255):
+    if goto is not None and table_id != 255 and goto <= table_id:
         raise bad_instruction(BAD_TABLE_ID)
     if not consistent:
         raise bad_action(INCONSISTENT)

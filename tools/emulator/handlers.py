@@ -166,6 +166,8 @@ def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
     if command in (MODIFY, MODIFY_STRICT):
         out_port, out_group = PORT_ANY, GROUP_ANY
     wanted = Filter(table_id, match, cookie, cookie_mask, out_port, out_group)
+    if table_id == HIDDEN_TABLE and command in (MODIFY, DELETE) and not match and not cookie & cookie_mask:
+        raise bad_request(wire.BRC_EPERM)
     entries = tables.strict(wanted, priority) if command in (MODIFY_STRICT, DELETE_STRICT) else tables.loose(wanted)
     if command in (DELETE, DELETE_STRICT):
         tables.delete(entries)
@@ -214,7 +216,10 @@ def packet_out(switch: Switch, session: Session, message: bytes) -> None:
         raise decode.bad_action(decode.INCONSISTENT)
     need_groups(switch, frozenset(action[1] for action in actions if action[0] == decode.GROUP))
     if len(packet.data) >= 14:
-        switch.tell_packets(switch.pipeline.packet_out(packet, in_port, actions))
+        told = switch.pipeline.packet_out(packet, in_port, actions)
+        if told is None:
+            raise OFError(FLOW_MOD_FAILED, 0)
+        switch.tell_packets(told)
 
 
 def table_mod(switch: Switch, session: Session, message: bytes) -> None:

@@ -14,7 +14,8 @@ ICMPV4_TYPE, ICMPV4_CODE, ARP_OP, ARP_SPA, ARP_TPA, ARP_SHA, ARP_THA = 19, 20, 2
 IPV6_SRC, IPV6_DST, IPV6_FLABEL, ICMPV6_TYPE, ICMPV6_CODE = 26, 27, 28, 29, 30
 ND_TARGET, ND_SLL, ND_TLL, MPLS_LABEL, MPLS_TC, MPLS_BOS, TUNNEL_ID = 31, 32, 33, 34, 35, 36, 38
 
-OFPET_BAD_ACTION, OFPET_BAD_MATCH = 2, 4
+OFPET_BAD_ACTION, OFPET_BAD_MATCH, OFPET_EXPERIMENTER = 2, 4, 0xffff
+ONF = 0x4f4e4600
 BMC_BAD_TYPE, BMC_BAD_LEN, BMC_BAD_WILDCARDS, BMC_BAD_FIELD = 0, 1, 5, 6
 BMC_BAD_VALUE, BMC_BAD_MASK, BMC_BAD_PREREQ, BMC_DUP_FIELD = 7, 8, 9, 10
 
@@ -25,10 +26,12 @@ Match = dict[int, tuple[int, int]]
 class OFError(Exception):
     """A message refused: answered with this type and code, and the session goes on."""
 
-    def __init__(self, error_type: int, code: int) -> None:
+    def __init__(self, error_type: int, code: int, experimenter: int | None = None) -> None:
         super().__init__(f"error type {error_type} code {code}")
         self.error_type = error_type
         self.code = code
+        self.experimenter = experimenter
+        """Whose error it is when the type is OFPET_EXPERIMENTER; OpenFlow 1.3 lacks some that 1.4 and 1.5 have."""
 
 
 class Field(NamedTuple):
@@ -210,7 +213,7 @@ def parse_match(data: bytes, offset: int) -> tuple[Match, Context, int]:
     if length < 4:
         raise bad_match(BMC_BAD_LEN)
     if kind != 1:
-        raise bad_match(BMC_BAD_TYPE)
+        raise bad_match(BMC_BAD_TYPE if kind or length == 88 else BMC_BAD_LEN)
     padded = (length + 7) // 8 * 8
     if offset + padded > len(data):
         raise bad_match(BMC_BAD_LEN)

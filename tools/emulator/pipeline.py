@@ -74,10 +74,10 @@ class Pipeline:
     def receive(self, data: bytes, in_port: int) -> list[PacketIn]:
         """A frame from a port: sends what comes of it and returns what the controllers get."""
         walk = Walk(self, Packet(data, in_port), in_port)
-        return walk.finish(lambda: walk.table(0))
+        return walk.finish(lambda: walk.table(0)) or []
 
-    def packet_out(self, packet: Packet, in_port: int, actions: tuple[Action, ...]) -> list[PacketIn]:
-        """A controller's packet: carries out its actions and returns what the controllers get."""
+    def packet_out(self, packet: Packet, in_port: int, actions: tuple[Action, ...]) -> list[PacketIn] | None:
+        """A controller's packet: carries out its actions and returns what the controllers get; None if it fails."""
         walk = Walk(self, packet, in_port)
         walk.in_packet_out = True
         return walk.finish(lambda: walk.execute(actions, packet))
@@ -101,15 +101,15 @@ class Walk:
         self.depth = 0
         self.in_packet_out = self.in_set = self.in_group = False
 
-    def finish(self, start: Callable[[], object]) -> list[PacketIn]:
-        """Run the walk and deliver."""
+    def finish(self, start: Callable[[], object]) -> list[PacketIn] | None:
+        """Run the walk and deliver; None, and nothing delivered, if it fails."""
         try:
             start()
             if self.action_set:
                 self.in_set = True
                 self.execute(in_order(self.action_set), self.packet)
         except (Overrun, edits.TooManyLabels):
-            return []
+            return None
         told: list[PacketIn] = []
         ports = self.pipe.ports
         for item in self.out:

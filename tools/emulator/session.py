@@ -75,7 +75,7 @@ class Session(asyncio.Protocol):
         try:
             handlers.handle(self.switch, self, message)
         except OFError as refusal:
-            self.send(wire.error(message, refusal.error_type, refusal.code))
+            self.send(wire.error(message, refusal.error_type, refusal.code, refusal.experimenter))
 
     def stall(self, stalled: bool) -> None:
         """Stop reading what the controller sends, or read on."""

@@ -37,10 +37,13 @@ def hello(xid: int) -> bytes:
     return message(HELLO, xid, b"\x00\x01\x00\x08" + (1 << VERSION).to_bytes(4, "big"))
 
 
-def error(offending: bytes, error_type: int, code: int) -> bytes:
-    """The refusal of a message, with its xid and its first 64 bytes."""
+def error(offending: bytes, error_type: int, code: int, experimenter: int | None = None) -> bytes:
+    """The refusal of a message, with its xid and all of its bytes that fit, as Open vSwitch 3.1 sends it."""
     xid = int.from_bytes(offending[4:8], "big")
-    return message(ERROR, xid, error_type.to_bytes(2, "big") + code.to_bytes(2, "big") + offending[:64])
+    head = error_type.to_bytes(2, "big") + code.to_bytes(2, "big")
+    if experimenter is not None:
+        head += experimenter.to_bytes(4, "big")
+    return message(ERROR, xid, head + offending[:LARGEST - 8 - len(head)])
 
 
 def packet_in(xid: int, reason: int, table_id: int, cookie: int, tlvs: bytes, data: bytes) -> bytes:

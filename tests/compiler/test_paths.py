@@ -1,0 +1,187 @@
+"""Trees and detours on graphs; what frames do with the rules made of them is test_transit's."""
+from __future__ import annotations
+
+from collections import Counter
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hvproxy.compiler.paths import Topology, Tree, tree, visited
+from hvproxy.model.view import Link
+
+
+def links_of(graph: nx.MultiGraph | nx.Graph) -> list[Link]:
+    """Links for the edges of a graph over integers; ports are numbered as the edges come, from 1."""
+    used: Counter[int] = Counter()
+    links = []
+    for a, b in graph.edges():
+        a, b = sorted((a + 1, b + 1))
+        used[a] += 1
+        used[b] += 1
+        links.append(Link(a, used[a], b, used[b]))
+    return links
+
+
+def graph_of(links: list[Link]) -> nx.MultiGraph:
+    graph = nx.MultiGraph()
+    for link in links:
+        graph.add_edge(link.a_dpid, link.b_dpid, key=link)
+    return graph
+
+
+@st.composite
+def fabrics(draw: st.DrawFn) -> list[Link]:
+    """Multigraphs of up to 9 datapaths: not always connected, parallel links included."""
+    count = draw(st.integers(2, 9))
+    pairs = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda pair: pair[0] != pair[1])
+    return links_of(nx.MultiGraph(draw(st.lists(pairs, min_size=1, max_size=20))))
+
+
+def leaf_spine(spines: int, leaves: int) -> list[Link]:
+    return links_of(nx.complete_bipartite_graph(spines, leaves))
+
+
+def link_of_port(links: list[Link], dpid: int, port: int) -> Link:
+    (found,) = [link for link in links if (dpid, port) in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port))]
+    return found
+
+
+@given(fabrics())
+@settings(max_examples=200, deadline=None)
+def test_parents_lie_on_shortest_paths(links: list[Link]) -> None:
+    topology, graph = Topology.of(links), graph_of(links)
+    for destination in graph:
+        towards = tree(topology, destination)
+        assert towards.hops == nx.single_source_shortest_path_length(graph, destination)
+        assert towards.parent.keys() == towards.hops.keys() - {destination}
+        for dpid, port in towards.parent.items():
+            above, _ = towards.peers[dpid, port]
+            assert towards.hops[above] == towards.hops[dpid] - 1
+
+
+@given(fabrics())
+@settings(max_examples=200, deadline=None)
+def test_a_backup_is_missing_exactly_where_the_parent_link_is_a_bridge(links: list[Link]) -> None:
+    topology, graph = Topology.of(links), graph_of(links)
+    for destination in graph:
+        towards = tree(topology, destination)
+        for dpid, port in towards.parent.items():
+            rest = graph.copy()
+            link = link_of_port(links, dpid, port)
+            rest.remove_edge(link.a_dpid, link.b_dpid, key=link)
+            assert (dpid in towards.backup) == nx.has_path(rest, dpid, destination)
+            assert towards.backup.get(dpid) != port
+
+
+@given(fabrics())
+@settings(max_examples=100, deadline=None)
+def test_turn_says_which_backups_lead_to_tree_children(links: list[Link]) -> None:
+    topology = Topology.of(links)
+    for destination in topology.dpids:
+        towards = tree(topology, destination)
+        children = {dpid for dpid, port in towards.backup.items()
+                    if towards.parent.get(towards.peers[dpid, port][0]) == towards.peers[dpid, port][1]}
+        assert towards.turn == children
+
+
+@given(fabrics(), st.randoms())
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_links_does_not_matter(links: list[Link], random: object) -> None:
+    shuffled = list(links)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = Topology.of(links), Topology.of(shuffled + links[:1])
+    assert one == other and hash(one) == hash(other)
+    for destination in one.dpids:
+        first, second = tree(one, destination), tree(other, destination)
+        assert first == second
+        assert list(first.parent.items()) == sorted(second.parent.items())
+
+
+def test_ports_and_ties_are_the_same_in_every_release() -> None:
+    """A change of the tie-break would move every path of a running fabric at an upgrade."""
+    towards = tree(Topology.of(leaf_spine(4, 6)), 5)
+    assert towards.parent == {1: 1, 2: 1, 3: 1, 4: 1, 6: 0, 7: 0, 8: 0, 9: 0, 10: 0}
+
+
+def test_destinations_spread_over_the_spines() -> None:
+    topology = Topology.of(leaf_spine(4, 64))
+    leaves = range(5, 69)
+    used: Counter[int] = Counter()
+    backups: Counter[int] = Counter()
+    for destination in leaves:
+        towards = tree(topology, destination)
+        used.update(towards.parent[leaf] for leaf in leaves if leaf != destination)
+        backups.update(towards.backup[leaf] for leaf in leaves if leaf != destination)
+    fair = 64 * 63 / 4
+    for port in range(1, 5):
+        assert 0.8 * fair < used[port] < 1.2 * fair
+        assert 0.8 * fair < backups[port] < 1.2 * fair
+
+
+def test_parallel_links_back_each_other_up_and_share_the_destinations() -> None:
+    topology = Topology.of([Link(1, 1, 2, 1), Link(1, 2, 2, 2)] + [Link(2, 10 + n, 100 + n, 1) for n in range(40)])
+    used = Counter(tree(topology, 100 + n).parent[1] for n in range(40))
+    assert used[1] + used[2] == 40 and min(used.values()) >= 10
+    towards = tree(topology, 100)
+    assert {towards.parent[1], towards.backup[1]} == {1, 2}
+    assert towards.turn == frozenset()
+
+
+def test_a_backup_avoids_the_parent_where_it_can() -> None:
+    """4 reaches 1 through 2, with a second link to 2 and a longer way through 5 and 3 that 2's loss does not cut."""
+    links = [Link(1, 1, 2, 1), Link(2, 2, 4, 1), Link(2, 3, 4, 2), Link(4, 3, 5, 1), Link(3, 1, 5, 2), Link(1, 2, 3, 2)]
+    assert tree(Topology.of(links), 1).backup[4] == 3
+
+
+def test_an_own_link_is_preferred_to_a_child() -> None:
+    """2 could detour by its child 4 as well as by its own link to 3."""
+    links = [Link(1, 1, 2, 1), Link(1, 2, 3, 1), Link(2, 2, 3, 2), Link(2, 3, 4, 1), Link(3, 3, 4, 2)]
+    towards = tree(Topology.of(links), 1)
+    assert towards.backup[2] == 2 and towards.turn == frozenset()
+
+
+def test_a_destination_without_links_has_an_empty_tree() -> None:
+    assert tree(Topology.of([Link(1, 1, 2, 1)]), 3) == Tree(
+        3, {}, {}, {}, frozenset(), {3: 0}, {(1, 1): (2, 1), (2, 1): (1, 1)})
+
+
+def test_a_link_to_itself_is_not_used() -> None:
+    topology = Topology.of([Link(1, 1, 1, 2), Link(1, 3, 2, 1)])
+    assert topology.links == (Link(1, 3, 2, 1),)
+    assert topology.ambiguous == ()
+
+
+def test_links_that_share_a_port_are_left_out_and_told() -> None:
+    shared = (Link(1, 1, 2, 1), Link(1, 1, 3, 1))
+    topology = Topology.of([*shared, Link(2, 2, 3, 2)])
+    assert topology.links == (Link(2, 2, 3, 2),)
+    assert topology.ambiguous == shared
+    assert topology.dpids == (2, 3)
+
+
+@pytest.mark.parametrize("length", [3, 4, 5, 8, 9])
+def test_on_a_ring_a_frame_can_visit_everything(length: int) -> None:
+    topology = Topology.of(links_of(nx.cycle_graph(length)))
+    towards = tree(topology, 1)
+    for source in range(2, length + 1):
+        assert visited(towards, source) == frozenset(range(1, length + 1))
+
+
+def test_on_a_line_a_frame_visits_the_way_alone() -> None:
+    towards = tree(Topology.of(links_of(nx.path_graph(5))), 2)
+    assert visited(towards, 4) == {4, 3, 2}
+    assert visited(towards, 2) == {2}
+
+
+def test_on_leaf_spine_a_frame_visits_few_others() -> None:
+    """One detour each at the leaf and at the spine."""
+    towards = tree(Topology.of(leaf_spine(4, 30)), 5)
+    assert max(len(visited(towards, leaf)) for leaf in range(6, 35)) <= 6
+
+
+def test_where_the_destination_is_out_of_reach_a_frame_stays() -> None:
+    towards = tree(Topology.of([Link(1, 1, 2, 1), Link(3, 1, 4, 1)]), 1)
+    assert visited(towards, 3) == {3}
+    assert visited(towards, 9) == {9}

@@ -1,0 +1,217 @@
+"""Two spines and four leaves of real Open vSwitch, hosts of three tenants, their unmodified controllers, and hvproxy.
+
+All tenants use 10.0.0.0/24 and the same MAC addresses. Red is driven by ovs-testcontroller, blue by ryu's
+simple_switch_13, green by pipeline_app.py (two tables, write-actions, groups). Blue has two ports on one leaf and a
+pair of VLAN sub-ports on one physical port.
+"""
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from tests.system.ovs import PrivateOvs
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAVES = (1, 2, 3, 4)
+SPINES = (0x11, 0x12)
+UPLINKS = {0x11: 11, 0x12: 12}
+API_PORT, SWITCH_PORT = 8080, 6633
+PATTERN = {"red": "aa", "blue": "bb", "green": "cc"}
+CONTROLLER_PORT = {"red": 7001, "blue": 7002, "green": 7003}
+LISTEN_PORT = {"red": 16653, "blue": 16654, "green": 16655}
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """A host: its tenant, number there (last byte of MAC and address), leaf, port and VLAN."""
+
+    tenant: str
+    number: int
+    leaf: int
+    port: int
+    vlan: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.tenant}{self.number}"
+
+    @property
+    def address(self) -> str:
+        return f"10.0.0.{self.number}"
+
+    @property
+    def mac(self) -> str:
+        return f"02:00:00:00:00:{self.number:02x}"
+
+
+HOSTS = tuple(HostSpec(*row) for row in (
+    ("red", 1, 1, 1), ("red", 2, 2, 1), ("red", 3, 3, 1), ("red", 4, 4, 1),
+    ("blue", 1, 1, 2), ("blue", 2, 1, 3), ("blue", 3, 2, 2), ("blue", 4, 3, 4, 20), ("blue", 5, 3, 4, 30),
+    ("green", 1, 1, 5), ("green", 2, 2, 5), ("green", 3, 4, 5),
+))
+
+
+def wait_until(true: Callable[[], object], what: str, seconds: float = 40.0) -> None:
+    """Wait for a condition; the time is only a safety net."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.05)
+
+
+class Network:
+    """Context manager: everything up and settled inside."""
+
+    def __init__(self, hosts: tuple[HostSpec, ...] = HOSTS) -> None:
+        self.ovs = PrivateOvs()
+        self.hosts = hosts
+        self.links: dict[tuple[int, int], tuple[str, str]] = {}
+        """(leaf, spine) -> the two interfaces of the link."""
+        self.trunks: dict[str, str] = {}
+        """Host with VLAN sub-ports -> the control socket of tagged_hosts.py there."""
+
+    def __enter__(self) -> Network:
+        self.ovs.__enter__()
+        try:
+            self._build()
+        except BaseException:
+            self.ovs.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.ovs.stop()
+
+    def config(self) -> dict[str, object]:
+        """hvproxy's configuration for it."""
+        return {
+            "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
+            "fabric": {"discovery": True},
+            "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "memory:",
+            "tenants": [
+                {"name": tenant, "logical_switches": [{
+                    "name": tenant, "datapath_id": 0xA0 + index,
+                    "controllers": [f"tcp:127.0.0.1:{CONTROLLER_PORT[tenant]}"],
+                    "listen": [f"ptcp:{LISTEN_PORT[tenant]}:127.0.0.1"],
+                    "ports": [
+                        {"number": h.number, "name": h.name,
+                         "attach": {"datapath": h.leaf, "port": h.port, **({"vlan": h.vlan} if h.vlan else {})}}
+                        for h in self.hosts if h.tenant == tenant],
+                }]} for index, tenant in enumerate(sorted({h.tenant for h in self.hosts}))],
+        }
+
+    def _build(self) -> None:
+        ovs = self.ovs
+        target = [f"tcp:127.0.0.1:{SWITCH_PORT}"]
+        path = ovs.directory / "net.yaml"
+        path.write_text(yaml.safe_dump(self.config()))
+        binaries = Path(sys.executable).parent
+        for tenant in sorted({h.tenant for h in self.hosts}):
+            self._start_controller(tenant)
+        ovs.spawn(str(binaries / "hvproxy"), "serve", str(path), log="hvproxy.log")
+        for dpid in (*LEAVES, *SPINES):
+            ovs.add_bridge(f"s{dpid:x}", dpid)
+        for spine in SPINES:
+            for leaf in LEAVES:
+                self.links[leaf, spine] = ovs.add_link(f"s{leaf:x}", UPLINKS[spine], f"s{spine:x}", leaf)
+        for host in self.hosts:
+            self._add_host(host)
+        for dpid in (*LEAVES, *SPINES):
+            ovs.set_controllers(f"s{dpid:x}", *target)
+        wait_until(self.settled, "not all links are discovered, all switches ready and all ports up")
+        for tenant in sorted({h.tenant for h in self.hosts}):
+            wait_until(lambda t=tenant: self.ready(t), f"the controller of {tenant} did not set up its switch")
+
+    def _start_controller(self, tenant: str) -> None:
+        port = str(CONTROLLER_PORT[tenant])
+        if tenant == "red":
+            self.ovs.spawn("ovs-testcontroller", f"ptcp:{port}:127.0.0.1", "-O", "OpenFlow13", log="red.log")
+            return
+        app = "ryu.app.simple_switch_13" if tenant == "blue" else str(ROOT / "tests/system/pipeline_app.py")
+        self.ovs.spawn(sys.executable, str(ROOT / "tools/ryu-run"), "--ofp-tcp-listen-port", port,
+                       "--ofp-listen-host", "127.0.0.1", app, log=f"{tenant}.log")
+
+    def _add_host(self, host: HostSpec) -> None:
+        ovs = self.ovs
+        bridge = f"s{host.leaf:x}"
+        if host.vlan is None:
+            ovs.add_host(host.name, bridge, host.port, host.mac, f"{host.address}/24")
+            return
+        trunk = f"trunk{host.leaf}-{host.port}"
+        if trunk in self.trunks:
+            return
+        ovs.add_host(trunk, bridge, host.port, "02:00:00:00:ff:01", "192.0.2.1/24")
+        ovs.run("ip", "address", "flush", "dev", "eth0", host=trunk)
+        ovs.run("ip", "link", "set", "eth0", "promisc", "on", host=trunk)
+        path = self.trunks[trunk] = str(ovs.directory / f"{trunk}.sock")
+        ovs.spawn(sys.executable, str(ROOT / "tests/system/tagged_hosts.py"), "eth0", path,
+                  *(f"{h.vlan}:{h.mac.replace(':', '')}:{h.address}" for h in self.hosts
+                    if (h.leaf, h.port) == (host.leaf, host.port)), host=trunk)
+
+    # What it says
+
+    def get(self, path: str) -> object:
+        """GET from the API."""
+        return json.loads(self.get_text(path))
+
+    def get_text(self, path: str) -> str:
+        def ask() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}{path}", timeout=10) as reply:
+                text: str = reply.read().decode()
+                return text
+        return self.ovs.inside(ask)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a metric that carry these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(
+            float(line.rsplit(" ", 1)[1]) for line in self.get_text("/metrics").splitlines()
+            if line.split("{")[0].split(" ")[0] == name and all(label in line for label in wanted))
+
+    def settled(self) -> bool:
+        """All switches ready, all links found, all ports up."""
+        try:
+            self.get("/readyz")
+            links = self.get("/v1/links")
+            tenants = sorted({h.tenant for h in self.hosts})
+            ports = [port for t in tenants for port in self.get(f"/v1/logical-switches/{t}/ports")]  # type: ignore
+        except (OSError, urllib.error.URLError):
+            return False
+        return len(links) == len(self.links) and all(p["state"] == "up" for p in ports)  # type: ignore
+
+    def ready(self, tenant: str) -> bool:
+        """Its controller has installed its first entries."""
+        return bool(self.get(f"/v1/logical-switches/{tenant}/flows"))
+
+    # What hosts do
+
+    def ping(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2, wait: float = 2) -> int:
+        """Ping; how many answers came. The payload is the tenant's pattern (zeros from hosts on VLANs)."""
+        if a.vlan is not None:
+            with socket.socket(socket.AF_UNIX) as control:
+                control.connect(self.trunks[f"trunk{a.leaf}-{a.port}"])
+                control.sendall(f"{a.vlan} {b.address} {count}\n".encode())
+                return int(control.makefile().readline())
+        result = self.ovs.run("ping", "-n", "-q", "-c", str(count), "-i", str(interval), "-W", str(wait),
+                              "-p", PATTERN[a.tenant], b.address, host=a.name, check=False,
+                              timeout=60 + count * interval)
+        for line in result.stdout.splitlines():
+            if "packets transmitted" in line:
+                return int(line.split(",")[1].split()[0])
+        return 0
+
+    def of(self, tenant: str) -> list[HostSpec]:
+        return [h for h in self.hosts if h.tenant == tenant]
