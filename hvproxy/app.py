@@ -81,7 +81,7 @@ async def start(reactor: Any, config: Config) -> None:
         await sockets.listen_for_switches(address, config.switches.tls)
     api = config.api.listen
     await server_endpoint(reactor, api, config.api.tls).listen(make_site(runtime, metrics))
-    runtime.flush()
+    runtime.start()
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
              logical_switches=len(hv.logical_switches))
     reactor.addSystemEventTrigger("before", "shutdown", runtime.stop)

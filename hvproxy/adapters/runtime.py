@@ -1,6 +1,6 @@
 """The shell around the core: bytes and time go in, commands come out and are carried out here.
 
-Decides nothing. Every event goes through `Runtime.event`, which lets the core speak and then sets the one timer.
+Decides nothing. After every event `Runtime.flush` carries out what the core left; one timer lets time pass.
 """
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from hvproxy.hypervisor.commands import (
 )
 from hvproxy.hypervisor.hypervisor import Hypervisor
 
-LONGEST_SLEEP = 60.0
+LONGEST_SLEEP = 0.1
+"""Seconds. The core is asked when it wants to be woken only then, not after every message: asking costs a look at
+every session."""
+SHORTEST_SLEEP = 0.005
 FULL = 4 * 1024 * 1024
 """Unsent bytes after which a peer that does not read is not read either."""
 
@@ -71,7 +74,7 @@ class Runtime:
             self.observe(direction, self.now() - start)
 
     def flush(self) -> None:
-        """Carry out what the core has to have done, and be back when it wants to be."""
+        """Carry out what the core has to have done."""
         while self.hv.out:
             writes: dict[int, list[bytes]] = {}
             for command in self.hv.commands():
@@ -83,7 +86,6 @@ class Runtime:
                 self._perform(command)
             for conn in list(writes):
                 self._write(writes, conn)
-        self._wake_at(self.hv.deadline)
 
     def _write(self, writes: dict[int, list[bytes]], conn: int) -> None:
         data = writes.pop(conn, None)
@@ -117,16 +119,16 @@ class Runtime:
             case _:
                 raise TypeError(f"unknown command {command!r}")
 
-    def _wake_at(self, deadline: float) -> None:
-        delay = min(max(0.0, deadline - self.now()), LONGEST_SLEEP)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self._clock.callLater(delay, self._wake)
+    def start(self) -> None:
+        """Let time pass from now on."""
+        self._wake()
 
     def _wake(self) -> None:
-        self._timer = None
-        self.hv.tick(self.now())
+        now = self.now()
+        self.hv.tick(now)
         self.flush()
+        delay = min(max(SHORTEST_SLEEP, self.hv.deadline - now), LONGEST_SLEEP)
+        self._timer = self._clock.callLater(delay, self._wake)
 
     def stop(self) -> None:
         """No more timers; connections are the sockets' business."""

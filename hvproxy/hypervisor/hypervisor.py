@@ -56,7 +56,7 @@ class Hypervisor(Gather):
         self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"))
-        self.rollout = Rollout(self._send_change, self.confirm, self._holds)
+        self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
         self.logical_switches: dict[str, LogicalSwitch] = {}
         self.tenants: set[str] = set()
         """Also those that have no logical switch."""
@@ -295,6 +295,11 @@ class Hypervisor(Gather):
         one_done = all_of(len(datapaths), done, now)
         for dp in datapaths:
             dp.confirm(one_done, now)
+
+    def _confirm_connected(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
+        """As `confirm`, without those that are away: a dead switch must not hold up the way around it, and gets
+        everything at once when it is back."""
+        self.confirm([dpid for dpid in dpids if self.switches.datapaths[dpid].connected], done, now)
 
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)

@@ -40,6 +40,8 @@ class Rollout:
         self.target: dict[Part, dict[Dpid, Content]] = {}
         self._sent: dict[Part, dict[Dpid, Content]] = {}
         self._moving: set[Part] = set()
+        self._touched: set[Dpid] = set()
+        """What was sent to since all was settled last."""
         self._round = 0
         self._waiting: list[Callable[[float], None]] = []
 
@@ -62,36 +64,41 @@ class Rollout:
 
         `extra` is sent along with the first step: entries of an edge, which must be there before packets enter.
         """
+        fresh = []
         for part, contents in parts.items():
             if contents != self.target.get(part, {}):
+                fresh.append(part)
                 self.target[part] = contents
-                self._moving.add(part)
                 if not contents:
                     del self.target[part]
-        if self._moving or extra:
+        self._moving.update(fresh)
+        if fresh or extra:
             self._round += 1
-            self._step(Step.MAKE, self._round, now, extra or {})
+            # What moves already was made by an earlier round: only what is new has anything to make.
+            self._step(Step.MAKE, self._round, now, fresh, extra or {})
 
-    def _step(self, step: Step, round_: int, now: float, extra: Mapping[Dpid, Change]) -> None:
-        if round_ != self._round:
-            return  # a newer target has started over
+    def _step(
+        self, step: Step, round_: int, now: float, parts: Iterable[Part], extra: Mapping[Dpid, Change]
+    ) -> None:
         changes: dict[Dpid, list[Change]] = {dpid: [change] for dpid, change in extra.items()}
-        for part in sorted(self._moving, key=repr):
+        for part in sorted(parts, key=repr):
             sent, target = self._sent.setdefault(part, {}), self.target.get(part, {})
             for dpid in sorted({*sent, *target}):
                 change = self._difference(step, dpid, sent.setdefault(dpid, Content()), target.get(dpid, Content()))
                 if change:
                     changes.setdefault(dpid, []).append(change)
-        for dpid, parts in changes.items():
-            self._send(dpid, merged(parts), now)
-        self._confirm(changes, lambda at: self._confirmed(step, round_, at), now)
+        for dpid, several in changes.items():
+            self._send(dpid, merged(several), now)
+        self._touched.update(changes)
+        self._confirm(self._touched, lambda at: self._confirmed(step, round_, at), now)
 
     def _confirmed(self, step: Step, round_: int, now: float) -> None:
         if round_ != self._round:
-            return
+            return  # a newer target has started over
         if step is not Step.BREAK:
-            self._step(Step(step + 1), round_, now, {})
+            self._step(Step(step + 1), round_, now, tuple(self._moving), {})
             return
+        self._touched.clear()
         for part in self._moving:
             if part not in self.target:
                 self._sent.pop(part, None)

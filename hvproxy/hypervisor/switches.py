@@ -22,6 +22,10 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, PacketIn, decode_features_reply, type_of
 
 End = tuple[Dpid, PortNo]
+LINK_DELAY = 0.02
+"""Seconds in which changes of links are gathered before paths are computed anew; fast failover acts meanwhile."""
+START_DELAY = 0.3
+"""The same while switches are still coming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Switches:
         self._named_links = tuple(links)
         self._sessions: dict[int, Session] = {}
         self._links: frozenset[Link] = frozenset()
+        self._links_due = inf
 
     # Datapaths
 
@@ -185,12 +190,12 @@ class Switches:
                 if not dp.port_up(number):
                     self.discovery.forget(dp.dpid, number)
         self._owner.ports_changed(dp, now)
-        self._look_at_links(now)
+        self._look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         self._out.log("info", "switch ready", dpid=f"{dp.dpid:016x}")
         self._owner.datapath_ready(dp, now)
-        self._look_at_links(now)
+        self._look_soon(now)
 
     def datapath_lost(self, dp: Datapath, now: float) -> None:
         self._out.log("warning", "switch lost", dpid=f"{dp.dpid:016x}")
@@ -200,7 +205,7 @@ class Switches:
         if self.discovery is not None:
             self.discovery.forget(dp.dpid)
         self._owner.datapath_absent(dp, now)
-        self._look_at_links(now)
+        self._look_soon(now)
 
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
         self._owner.packet_arrived(dp, message, now)
@@ -255,7 +260,11 @@ class Switches:
                        dpid=f"{dp.dpid:016x}", port=arrived.in_port)
             self.discovery.forget(dp.dpid, arrived.in_port)
             return
-        self._look_at_links(now)
+        self._look_soon(now)
+
+    def _look_soon(self, now: float) -> None:
+        if self._links_due == inf:
+            self._links_due = now + (LINK_DELAY if self.all_known else START_DELAY)
 
     def _look_at_links(self, now: float) -> None:
         up: dict[End, bool] = {}
@@ -277,7 +286,8 @@ class Switches:
 
     @property
     def deadline(self) -> float:
-        times = [session.channel.deadline for session in self._sessions.values()]
+        times = [self._links_due]
+        times += [session.channel.deadline for session in self._sessions.values()]
         times += [dp.deadline for dp in self.datapaths.values()]
         if self.discovery is not None:
             times.append(self.discovery.deadline)
@@ -292,9 +302,12 @@ class Switches:
         for dp in list(self.datapaths.values()):
             if now >= dp.deadline:
                 dp.tick(now)
+        if now >= self._links_due:
+            self._links_due = inf
+            self._look_at_links(now)
         if self.discovery is not None and now >= self.discovery.deadline:
             ends = [(dp.dpid, number) for dp in self.datapaths.values() if dp.state is State.READY
                     for number in dp.ports if dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)]
             for dpid, port_no, frame in self.discovery.probe(now, ends):
                 self.datapaths[dpid].send_packet_out(of13.OFPP_CONTROLLER, actions.output(port_no), frame, now, None)
-            self._look_at_links(now)
+            self._look_soon(now)

@@ -28,12 +28,18 @@ _MESSAGE_TYPES: Final[dict[int, str]] = {
     number: name.removeprefix("OFPT_").lower()
     for name, number in vars(of13).items() if name.startswith("OFPT_") and isinstance(number, int)
 }
-_OVS_NAMES: Final[dict[str, str]] = {
+_MATCH_NAMES: Final[dict[str, str]] = {
     "eth_dst": "dl_dst", "eth_src": "dl_src", "vlan_pcp": "dl_vlan_pcp", "ip_ecn": "nw_ecn", "ip_proto": "nw_proto",
     "ipv4_src": "nw_src", "ipv4_dst": "nw_dst", "icmpv4_type": "icmp_type", "icmpv4_code": "icmp_code",
     "ipv6_flabel": "ipv6_label", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll", "ipv6_nd_tll": "nd_tll",
     "tunnel_id": "tun_id",
 }
+_SET_NAMES: Final[dict[str, str]] = {
+    "ipv4_src": "ip_src", "ipv4_dst": "ip_dst", "ip_ecn": "nw_ecn", "icmpv4_type": "icmp_type",
+    "icmpv4_code": "icmp_code", "ipv6_flabel": "ipv6_label", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll",
+    "ipv6_nd_tll": "nd_tll",
+}
+"""In a set-field Open vSwitch has other names."""
 _DECIMAL: Final = frozenset((
     "vlan_pcp", "ip_dscp", "ip_ecn", "ip_proto", "icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code", "arp_op",
     "mpls_label", "mpls_tc", "mpls_bos", "tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst",
@@ -131,7 +137,7 @@ def _fields(tlvs: bytes) -> Iterator[str]:
 
 
 def _field(field: Field, value: int, mask: int | None) -> str:
-    name = _OVS_NAMES.get(field.name, field.name)
+    name = _MATCH_NAMES.get(field.name, field.name)
     if field.name == "vlan_vid":
         if mask is None and value & VLAN_PRESENT:
             return f"dl_vlan={value & ~VLAN_PRESENT}"
@@ -185,14 +191,7 @@ def _set_field(action: bytes) -> str:
     value = int.from_bytes(action[8:8 + field.size], "big")
     # Open vSwitch takes a VLAN id here with the bit that says there is one, unlike in a match.
     shown = str(value) if field.name == "vlan_vid" else _value(field, value)
-    return f"set_field:{shown}->{field.name if field.name not in _SET_NAMES else _SET_NAMES[field.name]}"
-
-
-_SET_NAMES: Final = {
-    "ipv4_src": "ip_src", "ipv4_dst": "ip_dst", "ip_ecn": "nw_ecn", "icmpv4_type": "icmp_type",
-    "icmpv4_code": "icmp_code", "ipv6_flabel": "ipv6_label", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll",
-    "ipv6_nd_tll": "nd_tll",
-}
+    return f"set_field:{shown}->{_SET_NAMES.get(field.name, field.name)}"
 
 
 def _unknown(action: bytes) -> str:
