@@ -1,0 +1,16 @@
+"""hvproxy, a network hypervisor: logical OpenFlow switches for unmodified controllers over shared physical switches.
+
+Five words: a tenant installs *entries* in the tables of its *logical switch*; the compiler lowers them to *rules* of
+*datapaths*; a *label* carries a frame from edge to edge.
+
+    errors      what goes wrong on purpose, by who must act
+    openflow    the wire: lengths proven, messages as bytes, matches and actions as values. The only importer of ryu
+    model       what exists: ports, VIFs, contexts, rules, the operator's intent
+    compiler    pure functions: view -> rules and groups
+    hypervisor  the core: logical tables, sessions, datapaths, fabric. Bytes and `now` in, commands out
+    config      the configuration file
+    adapters    sockets, HTTP, metrics. The only importers of twisted and prometheus_client
+    app, cli    putting it together, and the command line
+
+Each imports only from those above it, and tools/test checks it.
+"""

@@ -1,177 +1,252 @@
-"""The command line: `hvproxy serve`, `check` and `show`. Exit status 0 good, 1 failed, 2 bad usage or configuration."""
+"""The command line: checks a configuration, starts hvproxy, and shows what a running one has.
+
+`show` asks the HTTP API as any other client does. Exit status: 0 good, 1 failed, 2 bad usage or configuration.
+"""
 from __future__ import annotations
 
 import json
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Sequence
-from importlib import metadata
-from typing import Any
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from importlib.metadata import version
+from typing import Any, NoReturn
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from hvproxy.config import Config, load
+from hvproxy import config as configuration
 from hvproxy.errors import ConfigError
+from hvproxy.model.schema import format_dpid, parse_dpid
 
 DEFAULT_API = "http://127.0.0.1:8080"
-api_option = click.option("--api", default=DEFAULT_API, show_default=True, metavar="URL", envvar="HVPROXY_API",
-                          help="Where hvproxy's API is.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+_TIMEOUT = 30.0
+_PIPE_WIDTH = 400
+"""Columns of a table that goes to no terminal: wide enough that grep finds a row on one line."""
+
+Column = tuple[str, Callable[[Mapping[str, Any]], object]]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("hvproxy"), prog_name="hvproxy")
+@click.version_option(version("hvproxy"), prog_name="hvproxy")
 def main() -> None:
-    """A network hypervisor: logical OpenFlow switches for unmodified controllers over shared physical switches."""
+    """hvproxy, a network hypervisor: gives each tenant's OpenFlow controller a logical switch of its own over switches
+    that all tenants share.
+
+    Start with `hvproxy check CONFIG`, then `hvproxy serve CONFIG`; look at what runs with `hvproxy show`.
+    """
 
 
-def read(path: str) -> Config:
-    """The configuration; prints every mistake and ends with status 2 when there are any."""
+@main.command()
+@click.argument("config", metavar="CONFIG")
+def check(config: str) -> None:
+    """Check the configuration file CONFIG and list every mistake in it.
+
+    Opens nothing and connects nowhere. Exit status 0: good; 2: mistakes.
+    """
+    checked = _load(config)
+    switches = [each for tenant in checked.tenants for each in tenant.logical_switches]
+    ports = sum(len(each.ports) for each in switches)
+    click.echo(
+        f"{config}: good: {_count(checked.tenants, 'tenant')}, {_count(switches, 'logical switch', 'es')}, "
+        f"{ports} logical port{'' if ports == 1 else 's'}, {_count(checked.fabric.links, 'configured link')}"
+    )
+
+
+@main.command()
+@click.argument("config", metavar="CONFIG")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How an event is written to stderr: for people, or one JSON object a line.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), default="info", show_default=True,
+              help="The least important events that are written.")
+def serve(config: str, log_format: str, log_level: str) -> None:
+    """Run hvproxy with the configuration file CONFIG until it is told to stop (SIGINT, SIGTERM)."""
+    checked = _load(config)
+    from hvproxy import app  # here, as it installs the reactor, which no other command needs
+
+    sys.exit(app.serve(checked, log_format=log_format, log_level=log_level))
+
+
+def _api_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--json", "as_json", is_flag=True, help="JSON as the API gives it, for programs.")(command)
+    return click.option("--api", default=DEFAULT_API, show_default=True, metavar="URL", envvar="HVPROXY_API",
+                        show_envvar=True, help="Where the running hvproxy answers.")(command)
+
+
+@main.group()
+def show() -> None:
+    """Show what a running hvproxy has; tables for people, --json for programs."""
+
+
+@show.command()
+@_api_options
+def switches(api: str, as_json: bool) -> None:
+    """The datapaths: their connections, and how many rules each holds."""
+    _show(api, "/v1/datapaths", as_json, "datapaths", [
+        _field("dpid"), _field("state"), _field("role"), _field("address"), _field("ports"), _field("rules"),
+        _field("groups"), _field("description"),
+    ])
+
+
+@show.command()
+@_api_options
+def links(api: str, as_json: bool) -> None:
+    """The links between datapaths."""
+    _show(api, "/v1/links", as_json, "links", [
+        ("a", lambda row: _end(row.get("a"))), ("b", lambda row: _end(row.get("b"))), _field("source"), _field("state"),
+    ])
+
+
+@show.command("logical-switches")
+@_api_options
+def logical_switches(api: str, as_json: bool) -> None:
+    """The tenants' logical switches and their controllers."""
+    _show(api, "/v1/logical-switches", as_json, "logical switches", [
+        _field("name"), _field("tenant"), _field("datapath_id", "datapath id"),
+        ("controllers", lambda row: _controllers(row.get("controllers"))), _field("ports"), _field("entries"),
+    ])
+
+
+@show.command()
+@click.argument("logical_switch", metavar="LS")
+@_api_options
+def ports(logical_switch: str, api: str, as_json: bool) -> None:
+    """The logical ports of the logical switch LS and the VIFs they are bound to."""
+    _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/ports", as_json, "ports", [
+        _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"),
+        ("attached to", lambda row: _attach(row.get("attach"))),
+    ])
+
+
+@show.command()
+@click.argument("logical_switch", metavar="LS")
+@_api_options
+def flows(logical_switch: str, api: str, as_json: bool) -> None:
+    """The entries that tenants installed in the logical tables of the logical switch LS."""
+    _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/flows", as_json, "entries", [
+        _field("table_id", "table"), _field("priority"), _field("match"), _field("instructions"), _field("packets"),
+        _field("bytes"), _field("duration"), _field("cookie"),
+    ])
+
+
+@show.command()
+@click.argument("dpid", metavar="DPID")
+@_api_options
+def rules(dpid: str, api: str, as_json: bool) -> None:
+    """The rules hvproxy installed in the datapath DPID (0x1, or its 16 digits), and why each is there."""
     try:
-        return load(path)
+        number = parse_dpid(dpid)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="DPID") from error
+    _show(api, f"/v1/datapaths/{format_dpid(number)}/rules", as_json, "rules", [
+        _field("table"), _field("priority"), _field("match"), _field("instructions"),
+        _field("logical_switch", "logical switch"), _field("entry"), _field("why"),
+    ])
+
+
+def _load(path: str) -> configuration.Config:
+    try:
+        return configuration.load(path)
     except ConfigError as error:
         for key, what in error.mistakes:
             click.echo(f"{path}: {key}: {what}" if key else f"{path}: {what}", err=True)
         sys.exit(2)
 
 
-@main.command()
-@click.argument("config")
-def check(config: str) -> None:
-    """Check a configuration file and list every mistake in it."""
-    found = read(config)
-    switches = [ls for tenant in found.tenants for ls in tenant.logical_switches]
-    click.echo(f"{config}: good: {len(found.tenants)} tenants, {len(switches)} logical switches, "
-               f"{sum(len(ls.ports) for ls in switches)} ports")
+def _count(things: tuple[object, ...] | list[Any], noun: str, plural: str = "s") -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else plural}"
 
 
-@main.command()
-@click.argument("config")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="Lines for people or for machines.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
-              show_default=True, help="The least important events to tell.")
-def serve(config: str, log_format: str, log_level: str) -> None:
-    """Serve the logical switches of a configuration file until interrupted."""
-    found = read(config)
-    from hvproxy import app
-
-    sys.exit(app.serve(found, log_format=log_format, log_level=log_level))
-
-
-@main.group()
-def show() -> None:
-    """Show what a running hvproxy knows."""
-
-
-def get(api: str, path: str) -> Any:
-    """GET from the API; ends with status 1 and what to do next when that fails."""
-    try:
-        with urllib.request.urlopen(api.rstrip("/") + path, timeout=10) as reply:
-            return json.load(reply)
-    except urllib.error.HTTPError as error:
-        try:
-            why = json.load(error)["error"]
-        except (ValueError, KeyError, TypeError):
-            why = f"HTTP status {error.code}"
-        raise click.ClickException(why) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise click.ClickException(
-            f"no API at {api}: {reason}. Is hvproxy running? Name its api.listen address with --api URL.") from error
-
-
-def present(rows: Any, as_json: bool, columns: Sequence[tuple[str, str]]) -> None:
-    """Print rows as JSON or as a table of these (heading, key) columns."""
+def _show(api: str, path: str, as_json: bool, title: str, columns: list[Column]) -> None:
+    answer = _get(api, path)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(answer, indent=2))
         return
-    table = Table(*(heading for heading, _ in columns))
-    for row in rows:
-        table.add_row(*(cell(row, key) for _, key in columns))
+    if not isinstance(answer, list) or not all(isinstance(row, Mapping) for row in answer):
+        _fail(f"{api}{path} answered something else than a list of objects; is {api} an hvproxy of this version?")
+    if not answer:
+        click.echo(f"no {title}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, _ in columns:
+        table.add_column(name, overflow="fold")
+    for row in answer:
+        table.add_row(*(Text(_cell(value(row))) for _, value in columns))
     console = Console()
     if not console.is_terminal:
-        console.width = 400
-    console.print(table)
+        console.width = _PIPE_WIDTH
+    with console.capture() as capture:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def cell(row: Any, key: str) -> str:
-    """One value as text; `a.b` goes into objects."""
-    for part in key.split("."):
-        row = row.get(part) if isinstance(row, dict) else None
-    if row is None:
+def _get(api: str, path: str) -> Any:
+    url = api.rstrip("/") + path
+    try:
+        request = Request(url, headers={"Accept": "application/json"})
+        # Without the environment's HTTP proxy: the API is a local affair.
+        with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT) as response:
+            return json.load(response)
+    except HTTPError as error:
+        _fail(f"{url}: {_refusal(error)}")
+    except ValueError as error:
+        what = "is not a URL; write --api http://HOST:PORT" if "url" in str(error) else "did not answer JSON"
+        _fail(f"{url}: {what}")
+    except (URLError, HTTPException, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        _fail(f"cannot reach {api}: {reason}\nIs hvproxy running (hvproxy serve CONFIG)? "
+              "If its api.listen is another address, name it with --api URL.")
+
+
+def _refusal(error: HTTPError) -> str:
+    try:
+        said = json.load(error).get("error")
+    except (ValueError, AttributeError, OSError):
+        said = None
+    hint = "; hvproxy show switches and hvproxy show logical-switches list what there is" if error.code == 404 else ""
+    return f"{said or error.reason} (HTTP status {error.code}){hint}"
+
+
+def _fail(what: str) -> NoReturn:
+    click.echo(f"hvproxy: {what}", err=True)
+    sys.exit(1)
+
+
+def _field(name: str, header: str = "") -> Column:
+    return header or name.replace("_", " "), lambda row: row.get(name)
+
+
+def _cell(value: object) -> str:
+    if value is None:
         return "-"
-    if isinstance(row, list):
-        return ", ".join(str(item.get("address", item)) if isinstance(item, dict) else str(item) for item in row)
-    if isinstance(row, dict):
-        return ", ".join(f"{k}={v}" for k, v in row.items())
-    return str(row)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return str(value) if isinstance(value, (str, int)) else json.dumps(value, separators=(",", ":"))
 
 
-@show.command()
-@api_option
-@json_option
-def switches(api: str, as_json: bool) -> None:
-    """The physical switches."""
-    present(get(api, "/v1/datapaths"), as_json, (
-        ("DPID", "dpid"), ("state", "state"), ("role", "role"), ("address", "address"),
-        ("description", "description"), ("ports", "ports"), ("rules", "rules"), ("groups", "groups")))
+def _end(end: object) -> object:
+    return f"{end.get('dpid')}:{end.get('port')}" if isinstance(end, Mapping) else end
 
 
-@show.command()
-@api_option
-@json_option
-def links(api: str, as_json: bool) -> None:
-    """The links of the fabric."""
-    present(get(api, "/v1/links"), as_json, (
-        ("from", "a.dpid"), ("port", "a.port"), ("to", "b.dpid"), ("port", "b.port"), ("source", "source"),
-        ("state", "state")))
+def _controllers(controllers: object) -> object:
+    if not isinstance(controllers, list):
+        return controllers
+    texts = []
+    for each in controllers:
+        said = [str(each[key]) for key in ("state", "role") if each.get(key)] if isinstance(each, Mapping) else []
+        address = str(each.get("address")) if isinstance(each, Mapping) else str(each)
+        texts.append(f"{address} ({', '.join(said)})" if said else address)
+    return ", ".join(texts) or None
 
 
-@show.command("logical-switches")
-@api_option
-@json_option
-def logical_switches(api: str, as_json: bool) -> None:
-    """The logical switches."""
-    present(get(api, "/v1/logical-switches"), as_json, (
-        ("name", "name"), ("tenant", "tenant"), ("datapath id", "datapath_id"), ("controllers", "controllers")))
-
-
-def of_logical_switch(name: str, what: str) -> str:
-    return f"/v1/logical-switches/{urllib.parse.quote(name, safe='')}/{what}"
-
-
-@show.command()
-@click.argument("logical_switch")
-@api_option
-@json_option
-def ports(logical_switch: str, api: str, as_json: bool) -> None:
-    """The ports of a logical switch."""
-    present(get(api, of_logical_switch(logical_switch, "ports")), as_json, (
-        ("number", "number"), ("name", "name"), ("address", "hw_addr"), ("state", "state"), ("attached to", "attach")))
-
-
-@show.command()
-@click.argument("logical_switch")
-@api_option
-@json_option
-def flows(logical_switch: str, api: str, as_json: bool) -> None:
-    """The entries of a logical switch, with their counters."""
-    present(get(api, of_logical_switch(logical_switch, "flows")), as_json, (
-        ("table", "table_id"), ("priority", "priority"), ("match", "match"), ("instructions", "instructions"),
-        ("packets", "packets"), ("bytes", "bytes"), ("seconds", "duration"), ("cookie", "cookie")))
-
-
-@show.command()
-@click.argument("dpid")
-@api_option
-@json_option
-def rules(dpid: str, api: str, as_json: bool) -> None:
-    """The rules of a physical switch: whose each one is, and why it is there."""
-    present(get(api, f"/v1/datapaths/{urllib.parse.quote(dpid, safe='')}/rules"), as_json, (
-        ("table", "table"), ("priority", "priority"), ("match", "match"), ("instructions", "instructions"),
-        ("logical switch", "logical_switch"), ("why", "why")))
+def _attach(attach: object) -> object:
+    if not isinstance(attach, Mapping) or "datapath" not in attach:
+        return attach
+    vlan = attach.get("vlan")
+    return f"{attach['datapath']}:{attach.get('port')}" + (f" vlan {vlan}" if vlan is not None else "")

@@ -19,7 +19,7 @@ from hvproxy.hypervisor.gather import Gather, all_of
 from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.switches import NamedLink, Switches
-from hvproxy.model.layout import ContextLayout, RuleKind, cookie, read_cookie
+from hvproxy.model.layout import ContextLayout, RuleKind, Table, cookie, read_cookie
 from hvproxy.model.rules import Change, Group, Rule
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
@@ -143,6 +143,10 @@ class Hypervisor(Gather):
             self.bind(ls, now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
+        needed = Table.LOGICAL + max((ls.spec.tables for ls in self._on(dp.dpid)), default=0)
+        if dp.features is not None and dp.features.n_tables < needed:
+            self.switches.alarm("a switch has too few tables for the logical switches on it", dpid=f"{dp.dpid:016x}",
+                                has=dp.features.n_tables, needed=needed)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
         self._dial_when_known(now)

@@ -63,6 +63,8 @@ class Installed:
         """Unconfirmed messages about each rule or group, in order."""
         self._last: Barrier | None = None
         """The barrier that nothing was sent after."""
+        self._changed = False
+        """Rules or groups were sent since the last barrier."""
 
     @property
     def next_xid(self) -> int:
@@ -122,17 +124,19 @@ class Installed:
         for group_id in sorted(set(change.drop_groups) - set(groups), reverse=True):
             if group_id in self.held:
                 self._drop_group(messages, group_id, origin_of(group_id))
+        self._changed = self._changed or bool(messages)
         return messages
 
     def packet_out(self, in_port: int, actions: bytes, data: bytes, origin: object) -> bytes:
-        """A packet-out whose refusal will find its origin."""
-        messages: list[bytes] = []
+        """A packet-out whose refusal will find its origin; it does not overtake the rules sent before it (trap 3)."""
+        messages = [self.barrier([])] if self._changed else []
         self._write(messages, Sent(origin), lambda xid: build.packet_out(xid, in_port, actions, data))
         return b"".join(messages)
 
     def barrier(self, callbacks: list[Confirmed]) -> bytes:
         """A barrier request; `confirmed` returns the callbacks."""
         xid = self._outstanding.next()
+        self._changed = False
         self._last = Barrier(callbacks)
         self._outstanding.remember(xid, self._last)
         return build.barrier_request(xid)

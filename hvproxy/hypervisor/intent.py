@@ -64,7 +64,8 @@ def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> 
         hv.connection_lost(conn, now)
     dpids = list(ls.edges)
     hv.change(ls.emptied(now), now)
-    ls.ports.clear()
+    for number in list(ls.ports):
+        ls.remove_port(number)
     hv.bind(ls, now)
     hv.waiting_to_dial.discard(name)
     del hv.logical_switches[name]
@@ -102,7 +103,7 @@ def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
 def delete_port(hv: Hypervisor, name: str, number: int, done: Done, now: float) -> None:
     """Take a logical port away; `done` once no datapath holds anything of it."""
     ls = logical_switch(hv, name)
-    port = ls.ports.pop(number, None)
+    port = ls.remove_port(number)
     if port is None:
         raise NotFound("", f"logical switch {name} has no port {number}")
     port.up = False
@@ -113,11 +114,10 @@ def delete_port(hv: Hypervisor, name: str, number: int, done: Done, now: float) 
 
 
 def _add(hv: Hypervisor, ls: LogicalSwitch, spec: PortSpec, now: float) -> None:
-    used = {port.index for port in ls.ports.values()}
-    index = next((i for i in range(1, hv.settings.layout.last_lport + 1) if i not in used), None)
+    index = next((i for i in range(1, hv.settings.layout.last_lport + 1) if i not in ls.port_at), None)
     if index is None:
         raise Exhausted("", f"a logical switch has at most {hv.settings.layout.last_lport} ports")
-    ls.ports[spec.number] = LogicalPort(ls.spec.name, spec, index)
+    ls.add_port(LogicalPort(ls.spec.name, spec, index))
     if spec.attach is not None:
         hv.switches.expect(spec.attach.datapath, now)
 

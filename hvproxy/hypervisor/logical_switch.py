@@ -66,6 +66,8 @@ class LogicalSwitch:
         self.farewells = Farewells()
         self.roles = Roles()
         self.ports: dict[int, LogicalPort] = {}
+        self.port_at: dict[int, LogicalPort] = {}
+        """The same by index in the metadata. Changed by add_port and remove_port only."""
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
@@ -83,6 +85,15 @@ class LogicalSwitch:
             of13.OFPT_BARRIER_REQUEST: self._barrier,
             of13.OFPT_ROLE_REQUEST: self._role,
         }
+
+    def add_port(self, port: LogicalPort) -> None:
+        self.ports[port.number] = self.port_at[port.index] = port
+
+    def remove_port(self, number: int) -> LogicalPort | None:
+        port = self.ports.pop(number, None)
+        if port is not None:
+            del self.port_at[port.index]
+        return port
 
     # What it looks like to the compiler
 

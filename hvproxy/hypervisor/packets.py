@@ -39,7 +39,7 @@ def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
         entry = ls.tables.by_number(owner[1])
         if entry is None:
             return True  # its entry is gone meanwhile; a switch would not send it any more
-    port = next((p for p in ls.ports.values() if p.index == index), None) if index else None
+    port = ls.port_at.get(index)
     if index and port is None:
         return False
     in_port = of13.OFPP_CONTROLLER if port is None else port.number

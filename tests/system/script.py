@@ -90,13 +90,12 @@ def frame(rng: Random) -> bytes:
         return head + b"\x88\x47" + stack + inner
     if kind == "other":
         return head + b"\x88\xb5" + bytes(rng.choice((10, 46)))
-    protocol = rng.choice((1, 6, 17, 132, 200))
+    protocol = rng.choice((1, 6, 17, 132, 200, 0))
     packet = ipv4(source, destination, protocol, transport(protocol, source, destination, rng),
                   rng.choice((1, 2, 64)))
     if kind == "fragment":
-        packet = packet[:6] + rng.choice((b"\x20\x00", b"\x00\x05")) + bytes(4) + packet[12:]
-        packet = packet[:8] + b"\x40" + packet[9:10] + checksum(packet[:8] + b"\x40" + packet[9:20]).to_bytes(
-            2, "big") + packet[12:]
+        packet = packet[:6] + rng.choice((b"\x20\x00", b"\x00\x05")) + packet[8:10] + bytes(2) + packet[12:]
+        packet = packet[:10] + checksum(packet[:20]).to_bytes(2, "big") + packet[12:]
     return head + b"\x08\x00" + packet
 
 

@@ -259,6 +259,14 @@ def growth(answers: list[Any], before: dict[int, tuple[int, ...]]) -> list[Any]:
     return out
 
 
+def unlike(what: str, real: list[Any], emulated: list[Any]) -> str:
+    """Two lists that differ, without what they share."""
+    if len(real) == len(emulated) == 1 and isinstance(real[0], tuple) and isinstance(real[0][1], list):
+        return unlike(f"{what} {real[0][0]}", real[0][1], emulated[0][1])
+    return (f"{what}\n  only real     {[item for item in real if item not in emulated]}"
+            f"\n  only emulated {[item for item in emulated if item not in real]}")
+
+
 class Comparison:
     """Does steps on both sides and compares."""
 
@@ -294,17 +302,17 @@ class Comparison:
         answers = [self._relative(answer, index) for index, answer in enumerate(answers)]
         differences = []
         if answers[0] != answers[1]:
-            differences.append(f"answers\n  real     {answers[0]}\n  emulated {answers[1]}")
+            differences.append(unlike("answers", *answers))
         (told, frames), (other_told, other_frames) = real.drain(), emulated.drain()
         self.seen["messages"] += len(told)
         self.seen["frames"] += sum(map(len, frames.values()))
         self.seen["refusals"] += sum(isinstance(answer, str) and answer[2:4] == "01" for answer in answers[0])
         if told != other_told:
-            differences.append(f"messages\n  real     {told}\n  emulated {other_told}")
+            differences.append(unlike("messages", told, other_told))
         if frames != other_frames:
             shown = [{port: [frame.hex() for frame in got] for port, got in side.items()}
                      for side in (frames, other_frames)]
-            differences.append(f"frames\n  real     {shown[0]}\n  emulated {shown[1]}")
+            differences.append(unlike("frames", [*shown[0].items()], [*shown[1].items()]))
         return differences
 
     def _relative(self, answers: list[Any], index: int) -> list[Any]:

@@ -218,7 +218,8 @@ def parse_instructions(data: bytes, offset: int) -> Instructions:
     if 3 in found:
         start, end = found[3]
         write, body = parse_actions(data, start + 8, end)
-        raw.append(b"\x00\x03" + (8 + len(body)).to_bytes(2, "big") + bytes(4) + body)
+        if body:
+            raw.append(b"\x00\x03" + (8 + len(body)).to_bytes(2, "big") + bytes(4) + body)
     if 2 in found:
         start = found[2][0]
         value = int.from_bytes(data[start + 8:start + 16], "big")

@@ -62,12 +62,18 @@ def mend_transport(packet: Packet, old: bytes, new: bytes) -> None:
 
 
 def push_vlan(packet: Packet, tpid: int) -> None:
-    """Put a tag with VID and priority 0 outermost."""
+    """Put a tag with VID and priority 0 outermost; of the tags known, Open vSwitch keeps two and loses the third."""
     fields = packet.fields
     vid = fields[oxm.VLAN_VID]
-    if vid:
-        packet.tags.append((fields[oxm.VLAN_PCP] << 13) | (vid & 0xfff))
     data = packet.data
+    if vid:
+        if packet.tags:
+            del packet.tags[0]
+            data = data[:16] + data[20:]
+            packet.l3 -= 4
+            if packet.l4:
+                packet.l4 -= 4
+        packet.tags.append((fields[oxm.VLAN_PCP] << 13) | (vid & 0xfff))
     packet.data = data[:12] + tpid.to_bytes(2, "big") + b"\0\0" + data[12:]
     packet.l3 += 4
     if packet.l4:
@@ -150,8 +156,15 @@ def is_ip(packet: Packet) -> bool:
     return oxm.IPV4_SRC in packet.fields or oxm.IPV6_SRC in packet.fields
 
 
+def unnumbered(packet: Packet) -> bool:
+    """Whether the packet has IP protocol 0: Open vSwitch leaves all of its network header as it is."""
+    return packet.fields.get(oxm.IP_PROTO) == 0
+
+
 def set_ttl(packet: Packet, ttl: int) -> None:
     """Overwrite TTL or hop limit."""
+    if unnumbered(packet):
+        return
     if oxm.IPV4_SRC in packet.fields:
         offset = packet.l3 + 8
         old = packet.data[offset:offset + 2]
@@ -202,6 +215,8 @@ def set_field(packet: Packet, field: int, value: int) -> None:
 def _set_inner(packet: Packet, field: int, value: int) -> None:
     """Overwrite a field behind the Ethernet header that the packet has with another value."""
     data, l3 = packet.data, packet.l3
+    if unnumbered(packet):
+        return
     if field in ADDRESSES:
         start, size = ADDRESSES[field]
         old, new = data[l3 + start:l3 + start + size], value.to_bytes(size, "big")

@@ -120,9 +120,13 @@ class Walk:
         return told
 
     def table(self, table_id: int) -> None:
-        """Match in this table and the ones it leads to."""
+        """Match in this table and the ones it leads to.
+
+        A packet-in from the action set names the first entry, since Open vSwitch carries the set out last of all.
+        """
         packet, tables = self.packet, self.pipe.tables
         before = (self.table_id, self.entry)
+        first: tuple[int, Entry] | None = None
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Overrun
@@ -138,6 +142,8 @@ class Walk:
             if entry.idle:
                 entry.used = tables.clock()
             self.table_id, self.entry = table_id, entry
+            if first is None:
+                first = (table_id, entry)
             doing = entry.instructions
             if doing.apply and not self.execute(doing.apply, packet):
                 break
@@ -154,6 +160,8 @@ class Walk:
         self.depth -= 1
         if before[1] is not None or self.in_packet_out:
             self.table_id, self.entry = before
+        elif first is not None:
+            self.table_id, self.entry = first
 
     def execute(self, actions: tuple[Action, ...], packet: Packet) -> bool:
         """Carry out a list; False when the rest of this table's instructions is void (TTL exhausted)."""

@@ -1,0 +1,176 @@
+"""Why a rule or group is in a datapath, in one sentence: what its cookie, labels and ids say, read back.
+
+For people who look at a switch. Nothing is decided by it.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.model.layout import PLACE, GroupKind, RuleKind, Table, read_cookie
+from hvproxy.model.rules import Group, Rule
+from hvproxy.model.schema import format_dpid
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import decode
+from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.text import port_text
+
+_VID = 0xFFF
+_INDEX_BITS = 28
+"""Of a group id, below its kind (layout.GroupKind)."""
+_TOWARDS_EDGE = {
+    GroupKind.UPLINK: "carries frames towards",
+    GroupKind.DETOUR: "detours frames on their way to",
+    GroupKind.RETURN: "turns round frames on their way to",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What something in a datapath is for."""
+
+    text: str
+    logical_switch: str | None = None
+    entry: int | None = None
+    """The number of the tenant's entry it carries out."""
+    tenant_cookie: int | None = None
+    """The tenant's own cookie of that entry."""
+
+
+class Explanations:
+    """Explains as things are now; make a new one for every report."""
+
+    def __init__(self, hv: Hypervisor) -> None:
+        self._hv = hv
+        self._lports: dict[tuple[int, int], str] = {}
+        self._edges: dict[int, str] = {}
+        """Destination index -> edge."""
+        self._tenant_groups: dict[tuple[int, int], tuple[int, int]] = {}
+        """(logical switch id, place) -> (the tenant's group, index of the ingress lport it is for or 0)."""
+        for ls_id, ls in hv.by_id.items():
+            for port in ls.ports.values():
+                self._lports[ls_id, port.index] = f"{ls.spec.name}/{port.number}"
+            for dpid in ls.view.edges:
+                self._edges[hv.fabric.destination_index(dpid)] = format_dpid(dpid)
+            for group in ls.groups.groups.values():
+                for ingress, place in group.indexes.items():
+                    self._tenant_groups[ls_id, place] = (group.group_id, ingress)
+        self._labels = {label: key for key, label in hv.fabric.labels.used.items()}
+
+    # Rules
+
+    def rule(self, rule: Rule) -> Why:
+        """Why a rule is there."""
+        owner = read_cookie(rule.cookie)
+        if owner is None:
+            return Why("was installed with another format of cookies")
+        ls_id, number = owner
+        if ls_id == 0:
+            return self._of_fabric(rule, number)
+        ls = self._hv.by_id.get(ls_id)
+        if ls is None:
+            return Why("belonged to a logical switch that is deleted")
+        if number & PLACE:
+            return Why(self._placing(rule, ls, number & ~PLACE), ls.spec.name)
+        entry = ls.tables.by_number(number)
+        text = f"entry {number} of {ls.spec.name}" + ("" if entry is not None else ", which is removed")
+        return Why(text, ls.spec.name, number, None if entry is None else entry.cookie)
+
+    def _of_fabric(self, rule: Rule, kind: int) -> Why:
+        match = Match.from_tlvs(rule.match)
+        if kind == RuleKind.FOREIGN:
+            return Why("drops frames under unknown labels" if rule.table == Table.LABEL
+                       else "drops frames of ports that nothing is bound to")
+        if kind == RuleKind.FABRIC_PORT:
+            return Why(f"takes labelled frames from fabric port {match.in_port}")
+        if kind == RuleKind.DISCOVERY:
+            return Why("hands discovery frames to hvproxy")
+        if kind == RuleKind.INJECT:
+            return Why("takes packet-outs of hvproxy into the logical tables")
+        if kind == RuleKind.LABEL:
+            label = _label(match)
+            metadata = decode(rule.instructions).metadata
+            what, name = self._label_means(label)
+            towards = self._edge(0 if metadata is None else metadata[0])
+            return Why(f"carries label {label}{what} towards {towards}", name)
+        if kind == RuleKind.TRANSIT:
+            return Why(self._transit(rule, match))
+        return Why("is of a kind that this hvproxy does not know")
+
+    def _transit(self, rule: Rule, match: Match) -> str:
+        edge = self._edge(0 if match.metadata is None else match.metadata[0])
+        from_port = "" if match.in_port is None else f" that arrive at port {match.in_port}"
+        if match.get(of13.OFPXMT_OFB_VLAN_PCP) is not None:
+            return f"carries detoured frames towards {edge}"
+        verb = "carries" if rule.instructions else "drops"
+        return f"{verb} frames{from_port} {'towards' if rule.instructions else 'for'} {edge}"
+
+    def _placing(self, rule: Rule, ls: LogicalSwitch, index: int) -> str:
+        match = Match.from_tlvs(rule.match)
+        if rule.table == Table.CLASSIFY:
+            vlan = match.get(of13.OFPXMT_OFB_VLAN_VID)
+            tagged = "" if vlan is None else f", VLAN {vlan[0] & _VID},"
+            return f"classifies port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)}"
+        if index == 0:
+            return f"floods label {_label(match)} to the ports of {ls.spec.name} here"
+        return f"delivers label {_label(match)} to {self._lport(ls.ls_id, index)}"
+
+    def _label_means(self, label: int) -> tuple[str, str | None]:
+        key = self._labels.get(label)
+        if key is None:
+            return "", None
+        kind, ls_id, number = key
+        ls = self._hv.by_id.get(ls_id)
+        if ls is None:
+            return "", None
+        if kind == "deliver":
+            return f", frames for {self._lport(ls_id, number)},", ls.spec.name
+        return f", floods of {ls.spec.name},", ls.spec.name
+
+    # Groups
+
+    def group(self, group: Group) -> Why:
+        """Why a group is there."""
+        kind = group.group_id >> _INDEX_BITS
+        rest = group.group_id & (1 << _INDEX_BITS) - 1
+        if kind in _TOWARDS_EDGE:
+            return Why(f"{_TOWARDS_EDGE[GroupKind(kind)]} {self._edge(rest)}")
+        index_bits = _INDEX_BITS - self._hv.settings.layout.logical_switch_bits
+        ls_id, index = rest >> index_bits, rest & (1 << index_bits) - 1
+        ls = self._hv.by_id.get(ls_id)
+        if ls is None:
+            return Why("belonged to a logical switch that is deleted")
+        return Why(self._of_logical_switch(kind, ls, index), ls.spec.name)
+
+    def _of_logical_switch(self, kind: int, ls: LogicalSwitch, index: int) -> str:
+        name, lport = ls.spec.name, self._lport(ls.ls_id, index)
+        if kind == GroupKind.TENANT:
+            number, ingress = self._tenant_groups.get((ls.ls_id, index), (None, 0))
+            if number is None:
+                return f"a removed group of {name}"
+            return f"group {number} of {name}" + (f" for frames of {self._lport(ls.ls_id, ingress)}" if ingress else "")
+        if kind == GroupKind.HAIRPIN:
+            return (f"sends to {lport} on the port of arrival" if index
+                    else f"sends frames of {name} back to {port_text(of13.OFPP_IN_PORT)}")
+        return {
+            GroupKind.CONTROLLER: f"sends to the controllers of {name}",
+            GroupKind.LPORT: f"sends to {lport}",
+            GroupKind.FLOOD: f"floods {name}",
+            GroupKind.FLOOD_ARRIVED: f"floods to the ports of {name} here",
+            GroupKind.FLOOD_FROM: f"floods {name} with frames of {lport}",
+        }.get(GroupKind(kind), f"serves {name}")
+
+    # Names
+
+    def _edge(self, index: int) -> str:
+        found = self._edges.get(index)
+        return f"edge {found}" if found is not None else "an edge that is none any more"
+
+    def _lport(self, ls_id: int, index: int) -> str:
+        return self._lports.get((ls_id, index), "a port that is deleted")
+
+
+def _label(match: Match) -> int:
+    found = match.get(of13.OFPXMT_OFB_VLAN_VID)
+    return 0 if found is None else found[0] & _VID

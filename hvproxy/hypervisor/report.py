@@ -1,0 +1,331 @@
+"""What exists and how it is, as plain objects: what the HTTP API and the command line show.
+
+Only reads. Datapath ids are 16 hexadecimal digits, cookies are hexadecimal text (JSON's numbers end at 2**53), what
+the operator wrote stands as he would write it again.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from hvproxy.errors import NotFound
+from hvproxy.hypervisor.controller_session import ControllerSession
+from hvproxy.hypervisor.datapath import Datapath
+from hvproxy.hypervisor.datapath_state import State
+from hvproxy.hypervisor.explain import Explanations, Why
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.intent import logical_switch as find
+from hvproxy.hypervisor.logical_port import LogicalPort
+from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
+from hvproxy.model.schema import format_dpid, plain
+from hvproxy.model.view import Dpid
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import build as build_instructions
+from hvproxy.openflow.text import bucket_texts, group_number, group_type, instructions_text, match_text
+
+Row: TypeAlias = dict[str, object]
+"""One object, fit for JSON."""
+
+STATE_OF_LOGICAL_SWITCH = frozenset(("entries", "state"))
+STATE_OF_PORT = frozenset(("hw_addr", "state", "why_down", "datapath", "port_no"))
+"""The keys that are not the operator's."""
+ROLES = {
+    of13.OFPCR_ROLE_EQUAL: "equal", of13.OFPCR_ROLE_MASTER: "master", of13.OFPCR_ROLE_SLAVE: "slave",
+}
+
+
+# Switches
+
+def datapaths(hv: Hypervisor) -> list[Row]:
+    """Every physical switch, configured or seen."""
+    return [_summary(hv, dp) for _, dp in sorted(hv.switches.datapaths.items())]
+
+
+def datapath(hv: Hypervisor, dpid: Dpid) -> Row:
+    """One physical switch with its ports. Raises NotFound."""
+    dp = _datapath(hv, dpid)
+    fabric = hv.fabric.fabric_ports(dpid)
+    bound: dict[int, list[str]] = {}
+    for ls in hv.logical_switches.values():
+        for lport in ls.view.at(dpid):
+            assert lport.vif is not None
+            bound.setdefault(lport.vif.port_no, []).append(f"{ls.spec.name}/{lport.number}")
+    ports = [{
+        "number": number,
+        "name": desc.name,
+        "hw_addr": desc.hw_addr.hex(":"),
+        "state": _up(dp.port_up(number)),
+        "use": "access" if number in bound else "fabric" if number in fabric else "none",
+        "bound": bound.get(number, []),
+    } for number, desc in sorted(dp.ports.items())]
+    return {**_summary(hv, dp), "confirmed": not dp.unconfirmed, "port_list": ports}
+
+
+def _summary(hv: Hypervisor, dp: Datapath) -> Row:
+    return {
+        "dpid": format_dpid(dp.dpid),
+        "state": dp.state.value,
+        "role": _role(hv, dp.dpid),
+        "address": hv.switches.addresses.get(dp.dpid),
+        "description": _description(dp),
+        "ports": len(dp.ports),
+        "rules": len(dp.desired_rules),
+        "groups": len(dp.desired_groups),
+    }
+
+
+def _role(hv: Hypervisor, dpid: Dpid) -> str:
+    if any(dpid in ls.view.edges for ls in hv.logical_switches.values()):
+        return "edge"
+    return "transit" if hv.fabric.fabric_ports(dpid) else "none"
+
+
+def _description(dp: Datapath) -> str | None:
+    if dp.desc is None:
+        return None
+    return " ".join(part for part in (dp.desc.manufacturer, dp.desc.hardware, dp.desc.software) if part)
+
+
+def rules(hv: Hypervisor, dpid: Dpid) -> list[Row]:
+    """Every rule that a physical switch is to hold, and why. Raises NotFound."""
+    dp = _datapath(hv, dpid)
+    why = Explanations(hv)
+    ordered = sorted(dp.desired_rules.values(), key=lambda rule: (rule.table, -rule.priority, rule.match))
+    return [{
+        "table": rule.table,
+        "priority": rule.priority,
+        "cookie": _hexadecimal(rule.cookie),
+        "match": match_text(rule.match),
+        "instructions": instructions_text(rule.instructions),
+        **_reason(why.rule(rule)),
+    } for rule in ordered]
+
+
+def rule_groups(hv: Hypervisor, dpid: Dpid) -> list[Row]:
+    """Every group that a physical switch is to hold, and why. Raises NotFound."""
+    dp = _datapath(hv, dpid)
+    why = Explanations(hv)
+    rows: list[Row] = []
+    for group_id, group in sorted(dp.desired_groups.items()):
+        reason = why.group(group)
+        rows.append({
+            "group_id": group_number(group_id),
+            "type": group_type(group.type),
+            "buckets": bucket_texts(group.buckets),
+            "logical_switch": reason.logical_switch,
+            "why": reason.text,
+        })
+    return rows
+
+
+def _reason(why: Why) -> Row:
+    return {
+        "logical_switch": why.logical_switch,
+        "entry": why.entry,
+        "tenant_cookie": None if why.tenant_cookie is None else _hexadecimal(why.tenant_cookie),
+        "why": why.text,
+    }
+
+
+def links(hv: Hypervisor) -> list[Row]:
+    """The configured links, working or not, and those found."""
+    working = hv.switches.links
+    configured = hv.switches.configured_links()
+    found = []
+    for named, link in configured:
+        ends = sorted((named.a, named.b), key=lambda end: end[0])
+        if link is not None:
+            ends = [(link.a_dpid, link.a_port), (link.b_dpid, link.b_port)]
+        found.append((ends, "configured", link in working))
+    known = {link for _, link in configured}
+    for link in sorted(working - known):
+        found.append(([(link.a_dpid, link.a_port), (link.b_dpid, link.b_port)], "discovered", True))
+    found.sort(key=lambda each: [(dpid, str(port)) for dpid, port in each[0]])
+    return [{
+        "a": {"dpid": format_dpid(a[0]), "port": a[1]},
+        "b": {"dpid": format_dpid(b[0]), "port": b[1]},
+        "source": source,
+        "state": _up(up),
+    } for (a, b), source, up in found]
+
+
+def _datapath(hv: Hypervisor, dpid: Dpid) -> Datapath:
+    found = hv.switches.datapaths.get(dpid)
+    if found is None:
+        raise NotFound("", f"there is no datapath {format_dpid(dpid)}")
+    return found
+
+
+# Tenants and their logical switches
+
+def tenants(hv: Hypervisor) -> list[Row]:
+    """Every tenant with its logical switches, as in the configuration file."""
+    return [tenant(hv, name) for name in sorted(hv.tenants)]
+
+
+def tenant(hv: Hypervisor, name: str) -> Row:
+    """One tenant. Raises NotFound."""
+    if name not in hv.tenants:
+        raise NotFound("", f"there is no tenant {name}")
+    return _plain(tenant_spec(hv, name))
+
+
+def tenant_spec(hv: Hypervisor, name: str) -> TenantSpec:
+    """A tenant as the operator could have written it."""
+    return TenantSpec(name=name, logical_switches=tuple(
+        spec_of(ls) for _, ls in sorted(hv.logical_switches.items()) if ls.spec.tenant == name))
+
+
+def spec_of(ls: LogicalSwitch) -> LogicalSwitchSpec:
+    """A logical switch as the operator could have written it, with the ports it has now."""
+    ports: tuple[PortSpec, ...] = tuple(port.spec for _, port in sorted(ls.ports.items()))
+    return msgspec.structs.replace(ls.spec, ports=ports)
+
+
+def logical_switches(hv: Hypervisor) -> list[Row]:
+    """Every logical switch: its YAML object and its state."""
+    return [logical_switch(hv, name) for name in sorted(hv.logical_switches)]
+
+
+def logical_switch(hv: Hypervisor, name: str) -> Row:
+    """One logical switch. Raises NotFound."""
+    ls = find(hv, name)
+    return {**_plain(spec_of(ls)), "entries": len(ls.tables), "state": {
+        "controllers": controllers(hv, name),
+        "ports_up": sum(port.up for port in ls.ports.values()),
+        "entries": len(ls.tables),
+        "groups": len(ls.groups.groups),
+    }}
+
+
+def controllers(hv: Hypervisor, name: str) -> list[Row]:
+    """The configured controllers of a logical switch, connected or not, then those that came by themselves."""
+    ls = find(hv, name)
+    sessions = [session for _, session in sorted(ls.sessions.items())]
+    dialled = {session.peer: session for session in sessions if not session.passive}
+    idle = "waiting" if name in hv.waiting_to_dial else "connecting"
+    rows = []
+    for address in ls.spec.controllers:
+        rows.append(_controller(str(address), dialled.get(str(address)), idle))
+    rows += [_controller(session.peer, session, idle) for session in sessions if session.passive]
+    return rows
+
+
+def _controller(address: str, session: ControllerSession | None, idle: str) -> Row:
+    connected = session is not None and session.open
+    return {
+        "address": address,
+        "state": "connected" if connected else idle,
+        "role": ROLES.get(session.role, "equal") if session is not None and connected else None,
+        "dialled": session is None or not session.passive,
+    }
+
+
+def ports(hv: Hypervisor, name: str) -> list[Row]:
+    """The ports of a logical switch."""
+    ls = find(hv, name)
+    return [_port(hv, port) for _, port in sorted(ls.ports.items())]
+
+
+def port(hv: Hypervisor, name: str, number: int) -> Row:
+    """One port of a logical switch. Raises NotFound."""
+    found = find(hv, name).ports.get(number)
+    if found is None:
+        raise NotFound("", f"logical switch {name} has no port {number}")
+    return _port(hv, found)
+
+
+def _port(hv: Hypervisor, port: LogicalPort) -> Row:
+    attach = port.spec.attach
+    return {
+        **_plain(port.spec),
+        "hw_addr": port.hw_addr.hex(":"),
+        "state": _up(port.up),
+        "why_down": None if port.up else why_down(hv, port),
+        "datapath": None if attach is None else format_dpid(attach.datapath),
+        "port_no": None if port.vif is None else port.vif.port_no,
+    }
+
+
+def why_down(hv: Hypervisor, port: LogicalPort) -> str:
+    """What keeps a logical port from being up."""
+    attach = port.spec.attach
+    if attach is None:
+        return "it is not attached"
+    dp = hv.switches.datapaths.get(attach.datapath)
+    if dp is None or dp.state is not State.READY:
+        return f"its switch is {'unknown' if dp is None else dp.state.value}"
+    port_no = hv.switches.port_number(attach.datapath, attach.port)
+    if port_no is None:
+        return f"its switch has no port {attach.port}"
+    if port.vif is None:
+        return "another logical port has its VIF"
+    if not dp.port_up(port_no):
+        return "the physical port is down"
+    if not port.placed:
+        return "the switches have not confirmed its rules yet"
+    return "its switch is cut off from the larger part of the fabric"
+
+
+def flows(hv: Hypervisor, name: str, done: Callable[[list[Row]], None], now: float) -> None:
+    """The entries of a logical switch with counters that are up to date; `done` gets them."""
+    ls = find(hv, name)
+    ls.read_counters(lambda at: done(_flows(ls, at)), now)
+
+
+def _flows(ls: LogicalSwitch, now: float) -> list[Row]:
+    rows: list[Row] = []
+    ordered = sorted(ls.tables.entries(), key=lambda entry: (entry.table_id, -entry.priority, entry.match.tlvs))
+    for entry in ordered:
+        packets, octets = ls.counters.total(entry.number)
+        rows.append({
+            "table_id": entry.table_id,
+            "priority": entry.priority,
+            "cookie": _hexadecimal(entry.cookie),
+            "match": match_text(entry.match.tlvs),
+            "instructions": instructions_text(build_instructions(entry.instructions)),
+            "packets": packets,
+            "bytes": octets,
+            "duration": round(max(0.0, now - entry.created), 3),
+            "idle_timeout": entry.idle_timeout,
+            "hard_timeout": entry.hard_timeout,
+            "entry": entry.number,
+            "datapaths": [format_dpid(dpid) for dpid in sorted(entry.rules)],
+        })
+    return rows
+
+
+def groups(hv: Hypervisor, name: str) -> list[Row]:
+    """The groups that the tenant installed in a logical switch."""
+    return [{
+        "group_id": group_id,
+        "type": group_type(group.type),
+        "buckets": bucket_texts(group.buckets),
+    } for group_id, group in sorted(find(hv, name).groups.groups.items())]
+
+
+# Readiness
+
+def reasons_unready(hv: Hypervisor) -> list[str]:
+    """What hvproxy still waits for; nothing when it serves."""
+    waits = [f"switch {format_dpid(dpid)} is {dp.state.value}"
+             for dpid, dp in sorted(hv.switches.datapaths.items()) if dp.state not in (State.READY, State.ABSENT)]
+    return waits + [f"the controllers of logical switch {name} are not dialled yet"
+                    for name in sorted(hv.waiting_to_dial)]
+
+
+def _plain(spec: msgspec.Struct) -> Row:
+    value = plain(spec)
+    assert isinstance(value, dict)
+    return value
+
+
+def _hexadecimal(number: int) -> str:
+    return f"{number:#x}"
+
+
+def _up(is_up: bool) -> str:
+    return "up" if is_up else "down"
