@@ -20,7 +20,8 @@ log = Logger()
 def settings_of(config: Config, secret: bytes) -> Settings:
     """What the core must know of the configuration."""
     fabric = config.fabric
-    chosen = secret if fabric.secret is None else fabric.secret.text.encode()
+    # Fresh at every start: discovery frames of an earlier one must not prove a link.
+    chosen = secret if fabric.secret is None else fabric.secret.text.encode() + secret
     return Settings(
         grace=config.switches.grace,
         first_vid=fabric.vlan_range.first,
@@ -45,11 +46,12 @@ def serve(config: Config, *, log_format: str = "text", log_level: str = "info") 
         try:
             await start(reactor, config)
         except CannotListenError as error:
-            failed.append(f"cannot listen on {error.interface}:{error.port}: {error.socketError}")
+            failed.append(f"cannot listen on {error.interface}:{error.port}: {error.socketError}; "
+                          "is another hvproxy running, or is the address not this machine's?")
         except OSError as error:
             failed.append(f"cannot start: {error}")
         if failed:
-            log.error("{reason}; is another hvproxy running, or the address not this machine's?", reason=failed[0])
+            log.error("{why}", why=failed[0])
             reactor.stop()  # type: ignore[attr-defined]
 
     def begin_now() -> None:
@@ -80,7 +82,8 @@ async def start(reactor: Any, config: Config) -> None:
     for address in config.switches.listen:
         await sockets.listen_for_switches(address, config.switches.tls)
     api = config.api.listen
-    await server_endpoint(reactor, api, config.api.tls).listen(make_site(runtime, metrics))
+    await server_endpoint(reactor, api, config.api.tls).listen(make_site(
+        runtime, metrics, taken=(*config.switches.listen, api)))
     runtime.start()
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
              logical_switches=len(hv.logical_switches))

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import yaml
@@ -47,10 +47,10 @@ def say(text: str) -> None:
     console.print(f"[bold cyan]·[/] {text}")
 
 
-async def wait_until(true: Callable[[], object], what: str, programs: list[subprocess.Popen[bytes]]) -> None:
+async def wait_until(true: Callable[[], Awaitable[object]], what: str, programs: list[subprocess.Popen[bytes]]) -> None:
     """Wait for a condition while the programs run; 60 s at most."""
     for _ in range(600):
-        if true():
+        if await true():
             return
         for program in programs:
             if program.poll() is not None:
@@ -105,18 +105,23 @@ class Demonstration:
             } for index, (tenant, leaves) in enumerate(TENANTS.items())],
         }
 
-    def get(self, path: str) -> object:
+    async def get(self, path: str) -> object:
+        """GET from the API, in a thread: the switches that hvproxy may have to ask live in this one."""
+        return await asyncio.to_thread(self._get, path)
+
+    def _get(self, path: str) -> object:
         """GET from the API; None while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.api}{path}", timeout=5) as reply:
                 text = reply.read().decode()
+                is_json = reply.headers.get_content_type() == "application/json"
         except (urllib.error.URLError, OSError):
             return None
-        return text if path == "/metrics" else json.loads(text)
+        return json.loads(text) if is_json else text
 
-    def told(self, tenant: str) -> int:
+    async def told(self, tenant: str) -> int:
         """How many port-status messages the tenant's controller was sent."""
-        text = self.get("/metrics")
+        text = await self.get("/metrics")
         assert isinstance(text, str)
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in text.splitlines()
                    if line.startswith("hvproxy_messages_total{") and 'direction="to_controller"' in line
@@ -131,7 +136,7 @@ class Demonstration:
                        "127.0.0.1", "--ofp-tcp-listen-port", str(port), "ryu.app.simple_switch_13")
         say(f"starting hvproxy serve {path}")
         self.spawn("hvproxy", str(BINARIES / "hvproxy"), "serve", str(path))
-        await wait_until(lambda: self.get("/healthz") is not None, "hvproxy answers", self.programs)
+        await wait_until(lambda: self.get("/healthz"), "hvproxy answers", self.programs)
         say("connecting 2 spines and 4 leaves (emulated switches, real OpenFlow 1.3 over TCP)")
         self.fabric = leaf_spine(2, 4)
         for tenant, leaves in TENANTS.items():
@@ -142,24 +147,24 @@ class Demonstration:
         self.fabric.connect_all(f"tcp:127.0.0.1:{self.switches}")
         await wait_until(self.settled, "all switches ready, links found, ports up, controllers at work", self.programs)
 
-    def settled(self) -> bool:
-        if self.get("/readyz") is None or len(self.get("/v1/links") or ()) < 8:  # type: ignore[arg-type]
+    async def settled(self) -> bool:
+        if not await self.get("/readyz") or len(await self.get("/v1/links") or ()) < 8:  # type: ignore[arg-type]
             return False
         for tenant in TENANTS:
-            ports = self.get(f"/v1/logical-switches/{tenant}/ports") or []
+            ports = await self.get(f"/v1/logical-switches/{tenant}/ports") or []
             if not ports or any(port["state"] != "up" for port in ports):  # type: ignore[attr-defined]
                 return False
-            if not self.get(f"/v1/logical-switches/{tenant}/flows"):
+            if not await self.get(f"/v1/logical-switches/{tenant}/flows"):
                 return False
         return True
 
     # What is shown
 
-    def show_views(self) -> None:
+    async def show_views(self) -> None:
         table = Table("switch", "seen by", "what it is")
-        for dp in self.get("/v1/datapaths") or ():  # type: ignore[attr-defined]
+        for dp in await self.get("/v1/datapaths") or ():  # type: ignore[attr-defined]
             table.add_row(dp["dpid"], "the operator", f"{dp['role']}, {dp['rules']} rules, {dp['groups']} groups")
-        for ls in self.get("/v1/logical-switches") or ():  # type: ignore[attr-defined]
+        for ls in await self.get("/v1/logical-switches") or ():  # type: ignore[attr-defined]
             table.add_row(str(ls["datapath_id"]), f"{ls['tenant']}'s controller",
                           f"one OpenFlow 1.3 switch with {len(TENANTS[ls['name']])} ports")
         console.print(table)
@@ -204,7 +209,7 @@ class Demonstration:
         """Ping red1 -> red4 at 100/s while the spine link in use goes down and up; (sent, lost, told)."""
         assert self.fabric is not None
         a, b = self.hosts["red"][0], self.hosts["red"][3]
-        told = sum(self.told(tenant) for tenant in TENANTS)
+        told = sum([await self.told(tenant) for tenant in TENANTS])
         before = {port: self.fabric.switches[1].ports[port].tx_packets for port in (1001, 1002)}
         for _ in range(5):
             await a.ping(b.ip, timeout=2.0)
@@ -216,7 +221,7 @@ class Demonstration:
             pings.append(asyncio.ensure_future(a.ping(b.ip, timeout=2.0)))
             await asyncio.sleep(0.01)
         answers = await asyncio.gather(*pings)
-        return len(answers), answers.count(None), sum(self.told(tenant) for tenant in TENANTS) - told
+        return len(answers), answers.count(None), sum([await self.told(tenant) for tenant in TENANTS]) - told
 
 
 async def demonstrate(keep: bool, pings: int) -> None:
@@ -224,7 +229,7 @@ async def demonstrate(keep: bool, pings: int) -> None:
     demo = Demonstration(directory)
     try:
         await demo.start()
-        demo.show_views()
+        await demo.show_views()
         per_round = sum(len(leaves) * (len(leaves) - 1) for leaves in TENANTS.values())
         say(f"both tenants use 10.0.0.0/24 and the same MAC addresses; pinging all pairs, {pings} pings …")
         sent, lost = await demo.ping_all(max(1, -(-pings // per_round)))

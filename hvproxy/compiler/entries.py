@@ -1,6 +1,8 @@
 """A tenant's entry as the rules of one edge. The hot function of the compiler: a flow-mod costs its own entry only.
 
-Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout.
+Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout. The tunnel id, which tenants
+cannot use, carries the number of the entry whose part of the action set can reach the controller: a packet-in from the
+action set has the cookie of the first rule of all, as Open vSwitch carries the set out last, and that one classifies.
 """
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from hvproxy.model.view import Lport
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
-from hvproxy.openflow.oxm import Match, metadata_tlv
+from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
+
+
+REMEMBERED = 4096
+"""Lowered instructions kept per edge."""
 
 
 class EntryLike(Protocol):
@@ -43,12 +49,12 @@ def rules_for(entry: EntryLike, edge: Edge) -> tuple[Rule, ...]:
         mask |= entry.match.metadata[1]
     rules = []
     for ingress, more_value, more_mask in _ingresses(entry, edge):
-        for group_value, group_mask, instructions in _action_set_cases(entry, edge, ingress):
+        for group_value, group_mask, instructions in _wire_cases(entry, edge, ingress):
             rules.append(Rule(
                 Table.LOGICAL + entry.table_id,
                 entry.priority,
                 metadata_tlv(value | more_value | group_value, mask | more_mask | group_mask) + entry.match.body,
-                build(instructions),
+                instructions,
                 cookie(ls_id, entry.number),
             ))
     return tuple(rules)
@@ -76,6 +82,26 @@ def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, in
     return cases
 
 
+def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tuple[int, int, bytes], ...]:
+    """`_action_set_cases` as wire bytes, remembered: tenants' entries differ in their matches, not in what they do."""
+    key = (entry.instructions, entry.table_id == 0, ingress, _named_in_set(entry))
+    known = edge.remembered.get(key)
+    if known is None:
+        known = tuple((value, mask, build(lowered))
+                      for value, mask, lowered in _action_set_cases(entry, edge, ingress))
+        if len(edge.remembered) >= REMEMBERED:
+            edge.remembered.clear()
+        edge.remembered[key] = known
+    return known
+
+
+def _named_in_set(entry: EntryLike) -> int:
+    """The number of an entry that may have its part of the action set send to the controller, 0 of any other."""
+    write = entry.instructions.write
+    reaches = bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write)
+    return entry.number if reaches else 0
+
+
 def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> list[tuple[int, int, Instructions]]:
     """(flag value, flag mask, instructions): two cases where an output is written and the set may hold a group.
 
@@ -87,11 +113,13 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     if tenant.goto is not None and (writes_group or tenant.clear):
         value, mask = metadata or (0, 0)
         metadata = (value | GROUP_FLAG if writes_group else value, mask | GROUP_FLAG)
+    number = _named_in_set(entry)
+    name = actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, number)) if number else b""
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,
         apply=lower(tenant.apply, edge, ingress, in_set=False),
-        write=lower(tenant.write, edge, ingress, in_set=True),
+        write=name + lower(tenant.write, edge, ingress, in_set=True),
         clear=tenant.clear,
         meter=tenant.meter,
     )

@@ -5,8 +5,8 @@ entries that name it (design 1.3). Pure; knows one logical switch on one edge, a
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hvproxy.model.layout import ContextLayout, GroupKind
@@ -38,6 +38,9 @@ class Edge:
     dpid: Dpid
     tenant_groups: Mapping[int, TenantGroup]
     """By the tenant's group id."""
+    remembered: dict[Hashable, tuple[tuple[int, int, bytes], ...]] = field(
+        default_factory=dict, compare=False, repr=False)
+    """What compiler.entries has computed for this edge already."""
 
     @cached_property
     def lports(self) -> dict[int, Lport]:
@@ -88,11 +91,11 @@ def _output(port: int, edge: Edge, ingress: Lport | None, in_set: bool) -> bytes
             return actions.group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index))
         return actions.group(edge.group_id(GroupKind.FLOOD))
     lport = edge.lports.get(port)
-    if lport is None:
-        return b""
+    if lport is None or lport == ingress:
+        # No such port, or back to the ingress port without IN_PORT (OF 1.3.5 section 7.2.5). In an action set it
+        # displaces earlier outputs all the same.
+        return actions.group(edge.group_id(GroupKind.NOWHERE)) if in_set else b""
     if ingress is not None and on_one_port(ingress, lport):
-        if lport == ingress:
-            return b""  # OF 1.3.5 section 5.10: never back to the ingress port without IN_PORT
         return actions.group(edge.group_id(GroupKind.HAIRPIN, lport.index))
     return actions.group(edge.group_id(GroupKind.LPORT, lport.index))
 

@@ -141,7 +141,7 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
     for here in order[1:]:
         shortest = [hop for hop in all_hops[here] if depth[hop.to] < depth[here]]
         chosen = shortest[0] if len(shortest) == 1 else min(
-            shortest, key=lambda hop: ((hop.salt ^ seed) * _HASH & _HASH_MASK, hop.port))
+            shortest, key=lambda hop: (_spread(hop, seed), hop.port))
         up[here] = chosen
         above[here] = chosen.to
     in_tree = {hop.link for hop in up if hop is not None}
@@ -174,8 +174,7 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
         own = ways[here]
         for hop in all_hops[here]:
             if reach.get(hop.link, level) < level:
-                spread = (hop.salt ^ seed) * _HASH & _HASH_MASK
-                own.append((reach[hop.link], 1 + depth[hop.to], 0, spread, hop.port))
+                own.append((reach[hop.link], 1 + depth[hop.to], 0, _spread(hop, seed), hop.port))
         if not own:
             continue
         least = min(own)
@@ -186,11 +185,16 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
         if least[0] < level - 1:
             # Useful to the parent or to one further up; otherwise the frame would come back to who sent it down.
             descend[dpid] = least[4]
-            ways[uplink.to].append((least[0], 1 + least[1], 1, uplink.salt, uplink.far_port))
+            ways[uplink.to].append((least[0], 1 + least[1], 1, _spread(uplink, seed), uplink.far_port))
     return Tree(
         destination, _sorted(parent), _sorted(backup), _sorted(descend), frozenset(turn),
         {dpids[here]: depth[here] for here in sorted(order)}, topology.peers,
     )
+
+
+def _spread(hop: _Hop, seed: int) -> int:
+    """Breaks a tie between links, differently for each destination."""
+    return (hop.salt ^ seed) * _HASH & _HASH_MASK
 
 
 def _sorted(ports: dict[Dpid, PortNo]) -> dict[Dpid, PortNo]:

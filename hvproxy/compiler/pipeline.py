@@ -88,6 +88,7 @@ def _classify(content: Content, edge: Edge) -> None:
 def _groups(content: Content, edge: Edge, transport: Transport) -> None:
     lports = edge.logical_switch.lports
     local = edge.logical_switch.at(edge.dpid)
+    content.add_group(_nowhere(edge.group_id(GroupKind.NOWHERE)))
     content.add_group(_indirect(edge.group_id(GroupKind.CONTROLLER),
                                 actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)))
     content.add_group(_indirect(edge.group_id(GroupKind.HAIRPIN), actions.output(of13.OFPP_IN_PORT)))

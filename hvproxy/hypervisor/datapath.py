@@ -66,7 +66,7 @@ class DatapathOwner(Protocol):
         """The switch refused what `origin` caused: putting or dropping a rule or a group, or a packet-out (None)."""
 
     def close_datapath(self, dp: Datapath, reason: str) -> None:
-        """Its session cannot go on: close the connection, then call `detached`."""
+        """Its session cannot go on: close the connection, then call `detached`, now or later."""
 
     def log(self, level: str, event: str, **fields: object) -> None:
         """Tell the operator."""
@@ -93,6 +93,7 @@ class Datapath:
         self._send: Callable[[bytes], None] | None = None
         self._installed = Installed()
         self._requests = Requests()
+        self._closing = False
         self._settles = 0
         """The xid of the barrier that makes it READY."""
         self._waiting: list[Confirmed] = []
@@ -163,9 +164,8 @@ class Datapath:
         elif not self._installed.join(callback):
             self._barrier([callback])
 
-    def request(
-        self, kind: int, body: bytes, callback: Callable[[list[bytes] | None, float], None], now: float,
-    ) -> None:
+    def request(self, kind: int, body: bytes, callback: Callable[[list[bytes] | None, float], None],
+                now: float) -> None:
         """Ask for statistics: the bodies of all parts, or None when the switch cannot or did not answer."""
         parts: list[bytes] = []
         if self.connected:
@@ -200,6 +200,7 @@ class Datapath:
             self._grace_ends = now + self._grace
         self._step(Input.DETACHED)
         self._send = None
+        self._closing = False
         self._barrier_due = self._read_due = math.inf
         waiting, origins = self._installed.lost()
         self._installed = Installed()
@@ -213,7 +214,7 @@ class Datapath:
         """A message of the open session, its lengths proven."""
         self._refuse_oversize(now)
         kind = type_of(message)
-        if not self.connected:
+        if not self.connected or self._closing:
             return  # it was on its way when we gave the session up
         if kind == of13.OFPT_PACKET_IN:
             self._owner.packet_arrived(self, message, now)
@@ -264,8 +265,7 @@ class Datapath:
 
     def _was_read(self, reading: Reading, kind: Kind, complete: bool, now: float) -> None:
         if not complete:
-            if self.connected:
-                self._owner.close_datapath(self, f"it did not answer when asked for {kind.name}")
+            self._close(f"it did not answer when asked for {kind.name}")
             return
         if kind is Kind.PORT_DESC and reading.ports != self.ports:
             self.ports = reading.ports
@@ -275,7 +275,7 @@ class Datapath:
 
     def _read_is_due(self, now: float) -> None:
         if self.state is State.READING:
-            self._owner.close_datapath(self, "it could not be read in time")
+            self._close("it could not be read in time")
         elif self.state is State.READY:
             self._step(Input.DISTURBED)
             if self._installed.needs_barrier:
@@ -302,10 +302,7 @@ class Datapath:
         if found.foreign_rules or found.foreign_groups:
             self._owner.log("warning", "the switch holds rules or groups that are not ours", dpid=self.dpid,
                             rules=found.foreign_rules, groups=found.foreign_groups)
-        self._owner.log(
-            "info", "reconciled", dpid=self.dpid, kept=needed.kept, rules_put=len(needed.change.put_rules),
-            groups_put=len(needed.change.put_groups), rules_dropped=len(needed.change.drop_rules),
-            groups_dropped=len(needed.change.drop_groups))
+        self._owner.log("info", "reconciled", dpid=self.dpid, **needed.summary)
         self._installed.held = needed.held
         origins, self._origins = self._origins, {}
         self._apply(needed.change, origins.get, now)
@@ -315,14 +312,13 @@ class Datapath:
     # Writing
 
     def _apply(self, change: Change, origin_of: Callable[[HeldKey], object | None], now: float) -> None:
-        messages = self._installed.apply(change, origin_of)
-        if messages:
-            self._write(b"".join(messages), now)
+        self._write(b"".join(self._installed.apply(change, origin_of)), now)
 
     def _write(self, data: bytes, now: float) -> None:
         assert self._send is not None
-        self._barrier_due = min(self._barrier_due, now + CONFIRM_WITHIN)
-        self._send(data)
+        if data:
+            self._barrier_due = min(self._barrier_due, now + CONFIRM_WITHIN)
+            self._send(data)
 
     def _barrier(self, callbacks: list[Confirmed]) -> int:
         assert self._send is not None
@@ -331,9 +327,8 @@ class Datapath:
         self._send(request)
         return xid_of(request)
 
-    def _ask(
-        self, kind: int, body: bytes, each: Callable[[bytes], None], done: Callable[[bool, float], None], now: float,
-    ) -> None:
+    def _ask(self, kind: int, body: bytes, each: Callable[[bytes], None], done: Callable[[bool, float], None],
+             now: float) -> None:
         assert self._send is not None
         xid = self._installed.next_xid
         self._requests.begin(xid, kind, each, done, now)
@@ -360,7 +355,7 @@ class Datapath:
         if sent is not None:
             self._owner.rule_refused(self, sent.origin, sent.content, error, now)
         elif self._installed.awaits(error.xid):
-            self._owner.close_datapath(self, "it refuses barriers")
+            self._close("it refuses barriers")
         elif not self._requests.failed(error.xid, now):
             self._owner.log("warning", "the switch refused something unknown", dpid=self.dpid, xid=error.xid,
                             type=error.type, code=error.code)
@@ -392,6 +387,12 @@ class Datapath:
             self.ports[number] = status.port
         if changed:
             self._owner.ports_changed(self, now)
+
+    def _close(self, reason: str) -> None:
+        if self.connected and not self._closing:
+            self._closing = True
+            self._barrier_due = self._read_due = math.inf
+            self._owner.close_datapath(self, reason)
 
     def _step(self, event: Input) -> None:
         self.state = TRANSITIONS[self.state, event]

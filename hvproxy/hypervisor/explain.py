@@ -14,14 +14,12 @@ from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.text import port_text
 
 _VID = 0xFFF
 _INDEX_BITS = 28
 """Of a group id, below its kind (layout.GroupKind)."""
 _TOWARDS_EDGE = {
     GroupKind.UPLINK: "carries frames towards",
-    GroupKind.DETOUR: "detours frames on their way to",
     GroupKind.RETURN: "turns round frames on their way to",
 }
 
@@ -152,8 +150,9 @@ class Explanations:
             return f"group {number} of {name}" + (f" for frames of {self._lport(ls.ls_id, ingress)}" if ingress else "")
         if kind == GroupKind.HAIRPIN:
             return (f"sends to {lport} on the port of arrival" if index
-                    else f"sends frames of {name} back to {port_text(of13.OFPP_IN_PORT)}")
+                    else f"sends frames of {name} back where they came from")
         return {
+            GroupKind.NOWHERE: f"stands for outputs to ports that {name} does not have",
             GroupKind.CONTROLLER: f"sends to the controllers of {name}",
             GroupKind.LPORT: f"sends to {lport}",
             GroupKind.FLOOD: f"floods {name}",

@@ -10,13 +10,13 @@ from hvproxy.compiler.lowering import Edge, lower
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Entry
-from hvproxy.model.layout import SHARED_FLAG, read_cookie
+from hvproxy.model.layout import PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, decode_packet_out
-from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm import Match, tlv
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
@@ -36,7 +36,8 @@ def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
     if owner is not None:
         if owner[0] != ls.ls_id:
             return False
-        entry = ls.tables.by_number(owner[1])
+        from_set = bool(owner[1] & PLACE)
+        entry = ls.tables.by_number(_writer(arrived) if from_set else owner[1])
         if entry is None:
             return True  # its entry is gone meanwhile; a switch would not send it any more
     port = ls.port_at.get(index)
@@ -48,8 +49,10 @@ def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
     if entry is not None:
         cookie, table_id = entry.cookie, entry.table_id
         max_len = controller_max_len(ls, entry)
-        if entry.is_table_miss and reason == of13.OFPR_ACTION:
-            reason = of13.OFPR_NO_MATCH  # its rule matches the context, so the datapath calls it an action
+        if (entry.is_table_miss and reason == of13.OFPR_ACTION and not from_set
+                and of13.OFPP_CONTROLLER in actions.outputs(entry.instructions.apply)):
+            # Its rule matches the context, so the datapath calls it an action; what a group sends is one.
+            reason = of13.OFPR_NO_MATCH
     tlvs = tlv(of13.OFPXMT_OFB_IN_PORT, in_port)
     if tenant_metadata:
         tlvs += tlv(of13.OFPXMT_OFB_METADATA, tenant_metadata)
@@ -64,6 +67,12 @@ def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
         elif session.wants_packets:
             session.send(message)
     return True
+
+
+def _writer(arrived: PacketIn) -> int:
+    """The number of the entry that wrote what the action set sent to the controller (compiler.entries)."""
+    found = Match.from_tlvs(arrived.match_tlvs).get(of13.OFPXMT_OFB_TUNNEL_ID)
+    return 0 if found is None else found[0]
 
 
 def controller_max_len(ls: LogicalSwitch, entry: Entry) -> int:

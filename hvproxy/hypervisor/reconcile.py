@@ -97,6 +97,13 @@ class Difference:
     kept: int
     """Rules and groups that are right already."""
 
+    @property
+    def summary(self) -> dict[str, int]:
+        """For the log: how much there was to do."""
+        change = self.change
+        return {"kept": self.kept, "rules_put": len(change.put_rules), "groups_put": len(change.put_groups),
+                "rules_dropped": len(change.drop_rules), "groups_dropped": len(change.drop_groups)}
+
 
 def difference(desired_rules: Mapping[RuleKey, Rule], desired_groups: Mapping[int, Group], found: Found) -> Difference:
     """Everything desired that was not found with the same content is put; everything of ours beyond it is dropped."""

@@ -62,7 +62,7 @@ class GroupKind(IntEnum):
     ascending order of id never refers to a group that is not there yet."""
 
     UPLINK = 1
-    DETOUR = 2
+    NOWHERE = 2
     RETURN = 3
     CONTROLLER = 4
     LPORT = 5

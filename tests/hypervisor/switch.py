@@ -164,7 +164,6 @@ class Owner:
 
     def close_datapath(self, dp: Datapath, reason: str) -> None:
         self.told.append(("close", reason))
-        dp.detached(0.0)
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.logs.append((level, event, fields))
@@ -192,7 +191,7 @@ class Scene:
 
     def pump(self) -> None:
         """Let the switch's replies arrive until it has nothing more to say."""
-        while self.switch.replies and self.dp.connected:
+        while self.switch.replies:
             reply = self.switch.replies.pop(0)
             guard.check(reply, True)
             self.dp.receive(reply, self.now)

@@ -160,8 +160,12 @@ def test_switch_that_refuses_what_is_required_is_closed(kind: Kind) -> None:
     scene.switch.refused_kinds = {kind}
     scene.connect()
     scene.pump()
-    assert ("close", f"it did not answer when asked for {kind.name}") in scene.owner.told
-    assert not scene.dp.connected and brief(scene.switch.log) == READS
+    scene.pass_time(60)
+    assert [told for told in scene.owner.told if told[0] != "ports"] == [
+        ("close", f"it did not answer when asked for {kind.name}")]
+    assert scene.dp.state is State.READING and brief(scene.switch.log) == READS
+    scene.dp.detached(scene.now)
+    assert scene.owner.told[-1] == ("absent",)
 
 
 def test_switch_that_never_answers_is_closed() -> None:
@@ -171,8 +175,9 @@ def test_switch_that_never_answers_is_closed() -> None:
     scene.pump()
     scene.pass_time(READ_WITHIN - 1)
     assert scene.dp.state is State.READING
-    scene.pass_time(1)
-    assert not scene.dp.connected
+    scene.owner.take()
+    scene.pass_time(60)
+    assert [told[0] for told in scene.owner.take()] == ["close"]
 
 
 def test_switch_that_refuses_barriers_is_closed() -> None:
@@ -180,7 +185,17 @@ def test_switch_that_refuses_barriers_is_closed() -> None:
     scene.switch.refuses_barriers = True
     scene.connect()
     scene.pump()
-    assert scene.owner.told[1] == ("close", "it refuses barriers")
+    assert scene.owner.told[1:] == [("close", "it refuses barriers")]
+
+
+def test_session_given_up_is_not_listened_to_any_more() -> None:
+    scene = Scene(1)
+    scene.switch.refused_kinds = {Kind.FLOW}
+    scene.connect()
+    scene.pump()
+    scene.owner.take()
+    scene.dp.receive(build.packet_in(0, of13.OFP_NO_BUFFER, 5, 1, 10, 7, b"", b"frame"), scene.now)
+    assert scene.owner.take() == []
 
 
 def test_foreign_content_is_left_alone_and_reported() -> None:

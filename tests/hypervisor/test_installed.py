@@ -36,8 +36,10 @@ class Bench:
         return []
 
     def truth(self) -> dict[HeldKey, Rule | Group]:
-        truth: dict[HeldKey, Rule | Group] = dict(self.switch.rules())
-        return truth | dict(self.switch.group_values())
+        truth: dict[HeldKey, Rule | Group] = {}
+        truth.update(self.switch.rules().items())
+        truth.update(self.switch.group_values().items())
+        return truth
 
 
 def test_order_is_groups_rules_entrances_exits_leftovers_groups() -> None:
@@ -110,13 +112,14 @@ def test_refusal_is_found_once() -> None:
 def test_messages_are_remembered_until_a_barrier_behind_them_and_no_longer() -> None:
     bench = Bench()
     bench.apply(put(rule(1)), "o")
-    assert bench.installed.unconfirmed and bench.installed.needs_barrier and not bench.installed.is_sure(rule(1).key)
+    assert (bench.installed.unconfirmed, bench.installed.needs_barrier) == (True, True)
+    assert not bench.installed.is_sure(rule(1).key)
     bench.switch.receive(bench.installed.barrier([]))
-    assert bench.installed.unconfirmed and not bench.installed.needs_barrier
+    assert (bench.installed.unconfirmed, bench.installed.needs_barrier) == (True, False)
     bench.apply(put(rule(2)), "later")
     bench.answer()
-    assert bench.installed.is_sure(rule(1).key) and not bench.installed.is_sure(rule(2).key)
-    assert bench.installed.unconfirmed
+    assert (bench.installed.is_sure(rule(1).key), bench.installed.is_sure(rule(2).key)) == (True, False)
+    assert (bench.installed.unconfirmed, bench.installed.needs_barrier) == (True, True)
 
 
 def test_reply_to_a_later_barrier_covers_an_earlier() -> None:

@@ -143,10 +143,11 @@ def test_flags_a_switch_adds_of_its_own_are_no_difference() -> None:
     assert not compare(put(rule(1)), stats(rule(1), flags=of13.OFPFF_SEND_FLOW_REM | of13.OFPFF_NO_BYT_COUNTS))
 
 
-def test_kept_counts_what_is_right_already() -> None:
+def test_summary_counts_what_is_right_already_and_what_is_not() -> None:
     wanted = put(rule(1), rule(2), group(1))
     read = found(stats(rule(1)), described(group(1)), stats(rule(9)), wanted=wanted)
-    assert difference({r.key: r for r in wanted.put_rules}, {group(1).group_id: group(1)}, read).kept == 2
+    assert difference({r.key: r for r in wanted.put_rules}, {group(1).group_id: group(1)}, read).summary == {
+        "kept": 2, "rules_put": 1, "groups_put": 0, "rules_dropped": 1, "groups_dropped": 0}
 
 
 RULES = st.builds(rule, st.integers(1, 4), st.integers(1, 2), st.sampled_from([0, 10]), st.integers(0, 2),

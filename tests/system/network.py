@@ -184,7 +184,7 @@ class Network:
     def settled(self) -> bool:
         """All switches ready, all links found, all ports up."""
         try:
-            self.get("/readyz")
+            self.get_text("/readyz")
             links = self.get("/v1/links")
             tenants = sorted({h.tenant for h in self.hosts})
             ports = [port for t in tenants for port in self.get(f"/v1/logical-switches/{t}/ports")]  # type: ignore

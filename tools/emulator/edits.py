@@ -6,12 +6,15 @@ the packet lacks does nothing, and a checksum is adjusted by the difference, so 
 from __future__ import annotations
 
 from tools.emulator import oxm
-from tools.emulator.frames import FRAG_LATER, MPLS_TYPES, PORTS, Packet, nd_options
+from tools.emulator.frames import FRAG_ANY, FRAG_LATER, MPLS_TYPES, PORTS, Packet, nd_options
 
 MAX_LABELS = 3
 SIMPLE = {oxm.ARP_OP: (6, 2), oxm.ARP_SHA: (8, 6), oxm.ARP_SPA: (14, 4), oxm.ARP_THA: (18, 6), oxm.ARP_TPA: (24, 4)}
 ADDRESSES = {oxm.IPV4_SRC: (12, 4), oxm.IPV4_DST: (16, 4), oxm.IPV6_SRC: (8, 16), oxm.IPV6_DST: (24, 16)}
 CHECKSUM_AT = {6: 16, 17: 6, 58: 2}
+LEAST_HEADER = {6: 20, 17: 8, 58: 4}
+ICMP = (oxm.ICMPV4_TYPE, oxm.ICMPV4_CODE, oxm.ICMPV6_TYPE, oxm.ICMPV6_CODE)
+TRANSPORT = (oxm.TCP_SRC, oxm.TCP_DST, oxm.UDP_SRC, oxm.UDP_DST, oxm.SCTP_SRC, oxm.SCTP_DST, *ICMP)
 MPLS_BITS = {oxm.MPLS_LABEL: (12, 20), oxm.MPLS_TC: (9, 3)}
 
 
@@ -51,10 +54,10 @@ def mend(packet: Packet, offset: int, old: bytes, new: bytes, udp: bool = False)
 
 
 def mend_transport(packet: Packet, old: bytes, new: bytes) -> None:
-    """Adjust the checksum of TCP, UDP or ICMPv6, if the frame shows it."""
+    """Adjust the checksum of TCP, UDP or ICMPv6; Open vSwitch does so in later fragments too, where it is none."""
     protocol = packet.fields.get(oxm.IP_PROTO, 0)
     place = CHECKSUM_AT.get(protocol)
-    if place is None or FRAG_LATER in packet.fields or not packet.l4:
+    if place is None or not packet.l4 or len(packet.data) - packet.l4 < LEAST_HEADER[protocol]:
         return
     if protocol == 58 and packet.fields[oxm.ETH_TYPE] != 0x86dd:
         return
@@ -135,14 +138,15 @@ def push_mpls(packet: Packet, kind: int) -> None:
 
 
 def pop_mpls(packet: Packet, kind: int) -> None:
-    """Take the outermost label entry off; what is behind it is then read as `kind`."""
+    """Take the outermost label entry off, or all of them if what is behind is to be read as something else."""
     count = labels(packet)
     if not count:
         return
     data, l3, fields = packet.data, packet.l3, packet.fields
     if count == MAX_LABELS and not data[l3 + 4 * count - 2] & 1:
         raise TooManyLabels
-    packet.data = data[:l3 - 2] + kind.to_bytes(2, "big") + data[l3 + 4:]
+    gone = 4 if kind in MPLS_TYPES else 4 * count
+    packet.data = data[:l3 - 2] + kind.to_bytes(2, "big") + data[l3 + gone:]
     packet.parse(fields[oxm.IN_PORT], fields[oxm.METADATA])
 
 
@@ -156,15 +160,8 @@ def is_ip(packet: Packet) -> bool:
     return oxm.IPV4_SRC in packet.fields or oxm.IPV6_SRC in packet.fields
 
 
-def unnumbered(packet: Packet) -> bool:
-    """Whether the packet has IP protocol 0: Open vSwitch leaves all of its network header as it is."""
-    return packet.fields.get(oxm.IP_PROTO) == 0
-
-
 def set_ttl(packet: Packet, ttl: int) -> None:
     """Overwrite TTL or hop limit."""
-    if unnumbered(packet):
-        return
     if oxm.IPV4_SRC in packet.fields:
         offset = packet.l3 + 8
         old = packet.data[offset:offset + 2]
@@ -207,6 +204,8 @@ def set_field(packet: Packet, field: int, value: int) -> None:
     elif field == oxm.VLAN_PCP:
         fields[field] = value
         put(packet, 14, (value << 13 | fields[oxm.VLAN_VID] & 0xfff).to_bytes(2, "big"))
+    elif FRAG_ANY in fields and field in TRANSPORT:
+        _set_inner(packet, field, value)
     elif fields[field] != value:
         _set_inner(packet, field, value)
         fields[field] = value
@@ -215,8 +214,6 @@ def set_field(packet: Packet, field: int, value: int) -> None:
 def _set_inner(packet: Packet, field: int, value: int) -> None:
     """Overwrite a field behind the Ethernet header that the packet has with another value."""
     data, l3 = packet.data, packet.l3
-    if unnumbered(packet):
-        return
     if field in ADDRESSES:
         start, size = ADDRESSES[field]
         old, new = data[l3 + start:l3 + start + size], value.to_bytes(size, "big")
@@ -236,7 +233,7 @@ def _set_inner(packet: Packet, field: int, value: int) -> None:
         shift, bits = MPLS_BITS[field]
         entry = int.from_bytes(data[l3:l3 + 4], "big") & ~((1 << bits) - 1 << shift) | value << shift
         put(packet, l3, entry.to_bytes(4, "big"))
-    elif FRAG_LATER not in packet.fields and packet.l4:
+    elif packet.l4 and (field in ICMP or FRAG_LATER not in packet.fields):
         _set_transport(packet, field, value)
 
 
@@ -267,7 +264,7 @@ def _set_transport(packet: Packet, field: int, value: int) -> None:
         old = data[offset:offset + 2]
         put(packet, offset, new)
         mend_transport(packet, old, new)
-    elif field in (oxm.ICMPV4_TYPE, oxm.ICMPV4_CODE, oxm.ICMPV6_TYPE, oxm.ICMPV6_CODE):
+    elif field in ICMP:
         if l4 + 4 > len(data):
             return
         old = data[l4:l4 + 2]

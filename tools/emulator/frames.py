@@ -1,8 +1,8 @@
 """Ethernet frames as match fields, parsed once and only when something looks (OF 1.3.5 section 7.2.3.7).
 
 Follows Open vSwitch with its default vlan-limit of 1: only the outermost tag is looked behind, a second one is
-the Ethernet type. Fields that a frame does not have are absent; those of a truncated or later IP fragment's
-upper layer are zero. Nothing here knows tables or OpenFlow messages.
+the Ethernet type. Fields that a frame does not have are absent; those of the upper layer are zero where it is cut
+off, and in every IP fragment, the first one too (OFPC_FRAG_NORMAL). Nothing here knows tables or OpenFlow messages.
 """
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tools.emulator import oxm
 
 VLAN_TYPES = (0x8100, 0x88a8)
 MPLS_TYPES = (0x8847, 0x8848)
-FRAG_LATER = -1
-"""Pseudo field of a parsed frame: it is a later fragment."""
+FRAG_ANY, FRAG_LATER = -2, -1
+"""Pseudo fields of a parsed frame: it is a fragment, it is one without the upper layer's header."""
 
 PORTS = {6: (oxm.TCP_SRC, oxm.TCP_DST, 20), 17: (oxm.UDP_SRC, oxm.UDP_DST, 8),
          132: (oxm.SCTP_SRC, oxm.SCTP_DST, 12)}
@@ -105,10 +105,10 @@ class Packet:
         fields[oxm.IP_DSCP] = tos >> 2
         fields[oxm.IP_ECN] = tos & 3
         self.l4 = offset + header
-        later = fragment & 0x1fff
-        if later:
-            fields[FRAG_LATER] = 1
-        self._transport(data, offset + header, offset + total, protocol, not later, fields)
+        fragment &= 0x3fff
+        if fragment:
+            self._fragment(bool(fragment & 0x1fff), fields)
+        self._transport(data, offset + header, offset + total, protocol, not fragment, fields)
 
     def _ipv6(self, data: bytes, offset: int, fields: dict[int, int]) -> None:
         offset = self.l3
@@ -121,11 +121,11 @@ class Packet:
             return
         protocol = data[offset + 6]
         position = offset + 40
-        later = False
-        while protocol in IPV6_SKIPPED and position + 8 <= end and not later:
+        fragment = 0
+        while protocol in IPV6_SKIPPED and position + 8 <= end and not fragment & 0xfff8:
             following = data[position]
             if protocol == 44:
-                later = bool(int.from_bytes(data[position + 2:position + 4], "big") & 0xfff8)
+                fragment = int.from_bytes(data[position + 2:position + 4], "big") & 0xfff9
                 position += 8
             else:
                 size = data[position + 1]
@@ -140,9 +140,15 @@ class Packet:
         fields[oxm.IP_DSCP] = first >> 22 & 0x3f
         fields[oxm.IP_ECN] = first >> 20 & 3
         self.l4 = position
+        if fragment:
+            self._fragment(fragment & 0xfff8 != 0, fields)
+        self._transport(data, position, end, protocol, not fragment, fields)
+
+    @staticmethod
+    def _fragment(later: bool, fields: dict[int, int]) -> None:
+        fields[FRAG_ANY] = 1
         if later:
             fields[FRAG_LATER] = 1
-        self._transport(data, position, end, protocol, not later, fields)
 
     def _transport(self, data: bytes, offset: int, end: int, protocol: int, visible: bool,
                    fields: dict[int, int]) -> None:

@@ -190,6 +190,7 @@ class Walk:
                 edits.push_mpls(packet, action[1])
             elif kind == POP_MPLS:
                 edits.pop_mpls(packet, action[1])
+                self.size = len(packet.data)  # Open vSwitch looks at the packet afresh, and counts it as it is now
             elif kind == SET_MPLS_TTL:
                 edits.set_mpls_ttl(packet, action[1])
             elif kind == DEC_MPLS_TTL:
@@ -277,7 +278,7 @@ class Walk:
 
     def bucket(self, group: Group, index: int, packet: Packet) -> None:
         """One bucket on its copy of the packet."""
-        was_in_group = self.in_group
+        was_in_group, size = self.in_group, self.size
         self.in_group = True
         self.depth += 1
         try:
@@ -285,4 +286,4 @@ class Walk:
         except edits.TooManyLabels:
             pass  # this bucket's copy is lost, the others are not
         self.depth -= 1
-        self.in_group = was_in_group
+        self.in_group, self.size = was_in_group, size

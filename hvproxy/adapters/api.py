@@ -1,0 +1,326 @@
+"""The HTTP API under /v1 as calls and answers: what can be asked and ordered, and with which objects.
+
+Bodies are the objects of the configuration file, checked as that is. Routing, headers and bytes are http's business;
+what is possible is the core's to say.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from hvproxy.adapters.sockets import tls_options
+from hvproxy.errors import Conflict, ModelError, NotFound
+from hvproxy.hypervisor import intent, replacing, report, tenants
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.model.address import Address
+from hvproxy.model.intent import LAST_LPORT, LogicalSwitchSpec, PortSpec, TenantSpec, parse
+from hvproxy.model.schema import parse_dpid
+
+Spec = TypeVar("Spec", bound=msgspec.Struct)
+T = TypeVar("T")
+
+
+class RuntimeLike(Protocol):
+    """The part of runtime.Runtime that is needed here."""
+
+    @property
+    def hv(self) -> Hypervisor: ...
+    def now(self) -> float: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call is answered with; `body` goes out as JSON."""
+
+    status: int = 200
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[..., Coroutine[Deferred[Any], Any, Answer]]
+"""(Api, decoded body or None, **parts of the path) -> Answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call that the API takes."""
+
+    method: str
+    path: str
+    """As werkzeug writes it: /v1/tenants/<name>."""
+    handler: Handler
+    takes: type[msgspec.Struct] | None = None
+    """What the body is."""
+    answers: str = ""
+    """The name of the schema of what it answers (openapi); "[]" behind it: a list."""
+    statuses: tuple[int, ...] = (200,)
+
+
+class Api:
+    """The calls. Each speaks to the core and then has its commands carried out."""
+
+    ROUTES: ClassVar[tuple[Route, ...]]
+
+    def __init__(self, runtime: RuntimeLike, clock: IReactorTime, taken: Sequence[Address] = ()) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._taken = taken
+        """Where hvproxy itself listens."""
+
+    @property
+    def _hv(self) -> Hypervisor:
+        return self._runtime.hv
+
+    # The fabric
+
+    async def list_datapaths(self, body: object) -> Answer:
+        """The physical switches, configured or seen."""
+        return Answer(body=report.datapaths(self._hv))
+
+    async def get_datapath(self, body: object, dpid: str) -> Answer:
+        """One physical switch with its ports."""
+        return Answer(body=report.datapath(self._hv, _dpid(dpid)))
+
+    async def list_rules(self, body: object, dpid: str) -> Answer:
+        """Every rule that a physical switch is to hold, and why it is there."""
+        return Answer(body=report.rules(self._hv, _dpid(dpid)))
+
+    async def list_rule_groups(self, body: object, dpid: str) -> Answer:
+        """Every group that a physical switch is to hold, and why it is there."""
+        return Answer(body=report.rule_groups(self._hv, _dpid(dpid)))
+
+    async def list_links(self, body: object) -> Answer:
+        """The links between physical switches: the configured ones and those found."""
+        return Answer(body=report.links(self._hv))
+
+    # Tenants
+
+    async def list_tenants(self, body: object) -> Answer:
+        """The tenants with their logical switches."""
+        return Answer(body=report.tenants(self._hv))
+
+    async def get_tenant(self, body: object, name: str) -> Answer:
+        """One tenant with its logical switches."""
+        return Answer(body=report.tenant(self._hv, name))
+
+    async def post_tenant(self, body: object) -> Answer:
+        """Create a tenant, with its logical switches if it has any."""
+        spec = parse(TenantSpec, body)
+        self._check_adapters(spec.logical_switches, tenants.IN_TENANT)
+        self._carry_out(lambda now: tenants.create_tenant(self._hv, spec, now))
+        return self._made(f"/v1/tenants/{spec.name}", report.tenant(self._hv, spec.name))
+
+    async def put_tenant(self, body: object, name: str) -> Answer:
+        """Create a tenant, or make it have just these logical switches."""
+        spec = parse(TenantSpec, _named(body, "name", name))
+        _agree("name", spec.name, name)
+        if name not in self._hv.tenants:
+            return await self.post_tenant(body=_named(body, "name", name))
+        self._check_adapters(spec.logical_switches, tenants.IN_TENANT)
+        await _unhindered(self._replace(tenants.plan_tenant(self._hv, spec)))
+        return Answer(body=report.tenant(self._hv, name))
+
+    async def delete_tenant(self, body: object, name: str) -> Answer:
+        """Delete a tenant and its logical switches; answered when no physical switch holds anything of them."""
+        await self._confirmed(lambda done, now: tenants.delete_tenant(self._hv, name, done, now))
+        return Answer(204)
+
+    # Logical switches
+
+    async def list_logical_switches(self, body: object) -> Answer:
+        """The logical switches of all tenants, with their state."""
+        return Answer(body=report.logical_switches(self._hv))
+
+    async def get_logical_switch(self, body: object, name: str) -> Answer:
+        """One logical switch with its state."""
+        return Answer(body=report.logical_switch(self._hv, name))
+
+    async def post_logical_switch(self, body: object) -> Answer:
+        """Create a logical switch of a tenant that exists."""
+        spec = parse(LogicalSwitchSpec, _without_state(body))
+        self._check_adapters([spec])
+        self._carry_out(lambda now: tenants.create_logical_switch(self._hv, spec, now))
+        return self._made(f"/v1/logical-switches/{spec.name}", report.logical_switch(self._hv, spec.name))
+
+    async def put_logical_switch(self, body: object, name: str) -> Answer:
+        """Create or replace a logical switch. It keeps its entries unless its datapath_id, protocols, tables or tls
+        change: those make another switch of it, which begins empty."""
+        existing = self._hv.logical_switches.get(name)
+        spec = parse(LogicalSwitchSpec, _named(_without_state(body), "name", name),
+                     tenant="" if existing is None else existing.spec.tenant)
+        _agree("name", spec.name, name)
+        self._check_adapters([spec])
+        tenants.check_tenant(self._hv, spec)
+        await _unhindered(self._replace(replacing.plan(self._hv, [spec], () if existing is None else [name])))
+        body = report.logical_switch(self._hv, name)
+        return self._made(f"/v1/logical-switches/{name}", body) if existing is None else Answer(body=body)
+
+    async def delete_logical_switch(self, body: object, name: str) -> Answer:
+        """Delete a logical switch; answered when no physical switch holds anything of it."""
+        await self._confirmed(lambda done, now: intent.delete_logical_switch(self._hv, name, done, now))
+        return Answer(204)
+
+    # What is in a logical switch
+
+    async def list_ports(self, body: object, name: str) -> Answer:
+        """The ports of a logical switch, and what keeps those that are down from being up."""
+        return Answer(body=report.ports(self._hv, name))
+
+    async def get_port(self, body: object, name: str, number: str) -> Answer:
+        """One port of a logical switch."""
+        return Answer(body=report.port(self._hv, name, _number(number)))
+
+    async def post_port(self, body: object, name: str) -> Answer:
+        """Create a port."""
+        ls = intent.logical_switch(self._hv, name)
+        spec = parse(PortSpec, _without(body, report.STATE_OF_PORT))
+        if spec.number in ls.ports:
+            raise Conflict("number", f"logical switch {name} has a port {spec.number} already")
+        return self._put_port(name, spec)
+
+    async def put_port(self, body: object, name: str, number: str) -> Answer:
+        """Create a port, or bind or rename it."""
+        intent.logical_switch(self._hv, name)
+        spec = parse(PortSpec, _named(_without(body, report.STATE_OF_PORT), "number", _number(number)))
+        _agree("number", spec.number, _number(number))
+        return self._put_port(name, spec)
+
+    def _put_port(self, name: str, spec: PortSpec) -> Answer:
+        created = self._carry_out(lambda now: intent.put_port(self._hv, name, spec, now))
+        body = report.port(self._hv, name, spec.number)
+        return self._made(f"/v1/logical-switches/{name}/ports/{spec.number}", body) if created else Answer(body=body)
+
+    async def delete_port(self, body: object, name: str, number: str) -> Answer:
+        """Delete a port; answered when no physical switch holds anything of it."""
+        await self._confirmed(lambda done, now: intent.delete_port(self._hv, name, _number(number), done, now))
+        return Answer(204)
+
+    async def list_flows(self, body: object, name: str) -> Answer:
+        """The entries that controllers installed in a logical switch; their counters are asked of the switches."""
+        rows: Deferred[list[report.Row]] = Deferred()
+        self._carry_out(lambda now: report.flows(self._hv, name, rows.callback, now))
+        return Answer(body=await rows)
+
+    async def list_groups(self, body: object, name: str) -> Answer:
+        """The groups that controllers installed in a logical switch."""
+        return Answer(body=report.groups(self._hv, name))
+
+    async def list_meters(self, body: object, name: str) -> Answer:
+        """The meters of a logical switch: none, for meters are not offered."""
+        intent.logical_switch(self._hv, name)
+        return Answer(body=[])
+
+    # How it is done
+
+    def _carry_out(self, call: Callable[[float], T]) -> T:
+        try:
+            return call(self._runtime.now())
+        finally:
+            self._runtime.flush()
+
+    async def _confirmed(self, call: Callable[[Callable[[float], None], float], None]) -> None:
+        """Do what calls back when the switches have confirmed it, and wait until they have."""
+        confirmed: Deferred[float] = Deferred()
+        self._carry_out(lambda now: call(confirmed.callback, now))
+        await confirmed
+
+    async def _replace(self, plan: replacing.Plan) -> None:
+        for name in plan.delete:
+            await self._confirmed(lambda done, now, each=name: intent.delete_logical_switch(  # type: ignore[misc]
+                self._hv, each, done, now))
+        if plan.delete:
+            await deferLater(self._clock, 0)  # its listeners close in the reactor's next turn
+        self._carry_out(lambda now: replacing.adjust(self._hv, plan.adjust, now))
+        self._carry_out(lambda now: tenants.create_all(self._hv, plan, now))
+
+    def _check_adapters(self, specs: Sequence[LogicalSwitchSpec], prefix: str = "") -> None:
+        """What the core cannot know: where hvproxy itself listens, and whether key files can be used."""
+        for index, spec in enumerate(specs):
+            at = prefix.format(index)
+            for number, address in enumerate(spec.listen):
+                if any(address.collides(ours) for ours in self._taken):
+                    raise Conflict(f"{at}listen[{number}]", f"{address} is in use by hvproxy itself")
+            if spec.tls is not None:
+                try:
+                    tls_options(spec.tls).getContext()
+                except (OSError, ValueError, SSL.Error) as error:
+                    raise ModelError(f"{at}tls", f"the key files cannot be used: {error}") from error
+
+    @staticmethod
+    def _made(location: str, body: object) -> Answer:
+        return Answer(201, body, {"Location": location})
+
+
+async def _unhindered(job: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Wait for a job that goes on to its end even if nobody waits any more: half of it would be worse than all."""
+    waiting: Deferred[T] = Deferred()
+    ensureDeferred(job).addCallbacks(waiting.callback, waiting.errback)
+    return await waiting
+
+
+def _dpid(text: str) -> int:
+    try:
+        return parse_dpid(text)
+    except ValueError as error:
+        raise NotFound("", str(error)) from error
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= LAST_LPORT):
+        raise NotFound("", f"{text!r} is not a port number from 1 to {LAST_LPORT}")
+    return int(text)
+
+
+def _named(body: object, key: str, value: object) -> object:
+    """The path of a PUT says already what it is about."""
+    return {**body, key: body.get(key, value)} if isinstance(body, Mapping) else body
+
+
+def _agree(key: str, said: object, path: object) -> None:
+    if said != path:
+        raise ModelError(key, f"{said!r} is not {path!r}, which the path says")
+
+
+def _without(body: object, keys: frozenset[str]) -> object:
+    """The operator's part of an object that came out of the API: what was read can be written back."""
+    return {key: value for key, value in body.items() if key not in keys} if isinstance(body, Mapping) else body
+
+
+def _without_state(body: object) -> object:
+    return _without(body, report.STATE_OF_LOGICAL_SWITCH)
+
+
+_LS = "/v1/logical-switches/<name>"
+Api.ROUTES = (
+    Route("GET", "/v1/datapaths", Api.list_datapaths, answers="Datapath[]"),
+    Route("GET", "/v1/datapaths/<dpid>", Api.get_datapath, answers="DatapathDetails"),
+    Route("GET", "/v1/datapaths/<dpid>/rules", Api.list_rules, answers="Rule[]"),
+    Route("GET", "/v1/datapaths/<dpid>/groups", Api.list_rule_groups, answers="RuleGroup[]"),
+    Route("GET", "/v1/links", Api.list_links, answers="Link[]"),
+    Route("GET", "/v1/tenants", Api.list_tenants, answers="TenantSpec[]"),
+    Route("POST", "/v1/tenants", Api.post_tenant, TenantSpec, "TenantSpec", (201,)),
+    Route("GET", "/v1/tenants/<name>", Api.get_tenant, answers="TenantSpec"),
+    Route("PUT", "/v1/tenants/<name>", Api.put_tenant, TenantSpec, "TenantSpec", (200, 201)),
+    Route("DELETE", "/v1/tenants/<name>", Api.delete_tenant, statuses=(204,)),
+    Route("GET", "/v1/logical-switches", Api.list_logical_switches, answers="LogicalSwitch[]"),
+    Route("POST", "/v1/logical-switches", Api.post_logical_switch, LogicalSwitchSpec, "LogicalSwitch", (201,)),
+    Route("GET", _LS, Api.get_logical_switch, answers="LogicalSwitch"),
+    Route("PUT", _LS, Api.put_logical_switch, LogicalSwitchSpec, "LogicalSwitch", (200, 201)),
+    Route("DELETE", _LS, Api.delete_logical_switch, statuses=(204,)),
+    Route("GET", f"{_LS}/ports", Api.list_ports, answers="Port[]"),
+    Route("POST", f"{_LS}/ports", Api.post_port, PortSpec, "Port", (201,)),
+    Route("GET", f"{_LS}/ports/<number>", Api.get_port, answers="Port"),
+    Route("PUT", f"{_LS}/ports/<number>", Api.put_port, PortSpec, "Port", (200, 201)),
+    Route("DELETE", f"{_LS}/ports/<number>", Api.delete_port, statuses=(204,)),
+    Route("GET", f"{_LS}/flows", Api.list_flows, answers="Flow[]"),
+    Route("GET", f"{_LS}/groups", Api.list_groups, answers="TenantGroup[]"),
+    Route("GET", f"{_LS}/meters", Api.list_meters, answers="Meter[]"),
+)

@@ -1,0 +1,130 @@
+"""What Prometheus is told: most of it is read off the core when it asks, times are observed as they pass."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from hvproxy.hypervisor import report
+from hvproxy.hypervisor.datapath_state import State
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.model.schema import format_dpid
+from hvproxy.openflow.text import message_type
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_TRANSLATION_BUCKETS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, .1, .25, 1.0)
+_BARRIER_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, .1, .25, .5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class HasHypervisor(Protocol):
+    """Who has the core that is measured."""
+
+    @property
+    def hv(self) -> Hypervisor: ...
+
+
+class Metrics:
+    """A registry of its own, with everything in it."""
+
+    def __init__(self, runtime: HasHypervisor) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(CoreCollector(runtime))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._translation = Histogram(
+            "hvproxy_translation_seconds", "Time from bytes received to all they caused written.", ["direction"],
+            buckets=_TRANSLATION_BUCKETS, registry=self._registry)
+        self._barrier = Histogram(
+            "hvproxy_barrier_seconds", "Time from a controller's barrier request to its reply.",
+            buckets=_BARRIER_BUCKETS, registry=self._registry)
+
+    def observe_translation(self, direction: str, seconds: float) -> None:
+        """What came from that side ("from_controller", "from_switch") took so long."""
+        self._translation.labels(direction).observe(seconds)
+
+    def observe_barrier(self, seconds: float) -> None:
+        """A controller's barrier took so long to be answered."""
+        self._barrier.observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+
+class CoreCollector(Collector):
+    """Reads the core at the moment Prometheus asks."""
+
+    def __init__(self, runtime: HasHypervisor) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterable[Metric]:
+        hv = self._runtime.hv
+        yield self._messages(hv)
+        yield from self._of_switches(hv)
+        yield from self._of_logical_switches(hv)
+        yield _counter("alarms", "What an operator should look at, by kind.", ["alarm"],
+                       [([alarm], seen) for alarm, seen in sorted(hv.switches.alarms.items())])
+        yield _counter("unattributed_packets", "Packet-ins of no known context, which were dropped.", [],
+                       [([], hv.unattributed)])
+        yield _counter("refused_discovery_frames", "Discovery frames that proved nothing.", [],
+                       [([], hv.switches.refused_frames)])
+
+    def _messages(self, hv: Hypervisor) -> Metric:
+        tallies = [("from_switch", "", hv.switches.received), ("to_switch", "", hv.switches.sent)]
+        for name, ls in sorted(hv.logical_switches.items()):
+            tallies += [("from_controller", name, ls.received), ("to_controller", name, ls.sent)]
+        return _counter("messages", "OpenFlow messages.", ["direction", "type", "logical_switch"], [
+            ([direction, message_type(kind), name], count)
+            for direction, name, tally in tallies for kind, count in enumerate(tally) if count])
+
+    def _of_switches(self, hv: Hypervisor) -> Iterator[Metric]:
+        datapaths = sorted(hv.switches.datapaths.items())
+        states = Counter(dp.state for _, dp in datapaths)
+        yield _gauge("switches", "Physical switches.", ["state"], [([state.value], states[state]) for state in State])
+        yield _gauge("rules", "Rules that a physical switch is to hold.", ["dpid"],
+                     [([format_dpid(dpid)], len(dp.desired_rules)) for dpid, dp in datapaths])
+        yield _gauge("rule_groups", "Groups that a physical switch is to hold.", ["dpid"],
+                     [([format_dpid(dpid)], len(dp.desired_groups)) for dpid, dp in datapaths])
+        yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
+        yield _gauge("labels_used", "Labels in use.", [], [([], len(hv.fabric.labels.used))])
+        yield _gauge("labels", "Labels there are.", [], [([], hv.settings.last_vid - hv.settings.first_vid + 1)])
+
+    def _of_logical_switches(self, hv: Hypervisor) -> Iterator[Metric]:
+        switches = sorted(hv.logical_switches.items())
+        yield _gauge("tenants", "Tenants.", [], [([], len(hv.tenants))])
+        yield _gauge("logical_switches", "Logical switches.", [], [([], len(switches))])
+        yield _gauge("entries", "Entries in the logical tables.", ["logical_switch"],
+                     [([name], len(ls.tables)) for name, ls in switches])
+        yield _gauge("groups", "Groups that controllers installed.", ["logical_switch"],
+                     [([name], len(ls.groups.groups)) for name, ls in switches])
+        ports = []
+        controllers = []
+        for name, ls in switches:
+            up = sum(port.up for port in ls.ports.values())
+            ports += [([name, "up"], up), ([name, "down"], len(ls.ports) - up)]
+            states = Counter(str(row["state"]) for row in report.controllers(hv, name))
+            controllers += [([name, state], states[state]) for state in ("connected", "connecting", "waiting")]
+        yield _gauge("logical_ports", "Ports of logical switches.", ["logical_switch", "state"], ports)
+        yield _gauge("controllers", "Controllers of logical switches.", ["logical_switch", "state"], controllers)
+
+
+_Samples = Iterable[tuple[Sequence[str], float]]
+
+
+def _gauge(name: str, what: str, labels: Sequence[str], samples: _Samples) -> Metric:
+    family = GaugeMetricFamily(f"hvproxy_{name}", what, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, what: str, labels: Sequence[str], samples: _Samples) -> Metric:
+    family = CounterMetricFamily(f"hvproxy_{name}", what, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family

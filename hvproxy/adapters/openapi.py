@@ -1,0 +1,149 @@
+"""The OpenAPI description of the HTTP API, made from its routes and from the objects it takes."""
+from __future__ import annotations
+
+from typing import Any
+
+from hvproxy.adapters.api import Api, Route
+from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
+from hvproxy.model.schema import json_schemas
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "integer"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
+_DPID: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+_HEXADECIMAL: Schema = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
+_UP: Schema = {"enum": ["up", "down"]}
+_MISTAKE = "what is wrong, and at which key of the body"
+
+
+def _nullable(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+_DATAPATH: dict[str, Schema] = {
+    "dpid": _DPID,
+    "state": {"enum": ["lost", "absent", "reading", "settling", "ready"]},
+    "role": {"enum": ["edge", "transit", "none"]},
+    "address": _nullable(_TEXT),
+    "description": _nullable(_TEXT),
+    "ports": _NUMBER,
+    "rules": _NUMBER,
+    "groups": _NUMBER,
+}
+_LINK_END = _object(dpid=_DPID, port={"type": ["integer", "string"]})
+
+
+def _answers(specs: Schema) -> dict[str, Schema]:
+    """The schemas of what is answered and is not just what was written."""
+    switch, port = specs["LogicalSwitchSpec"], specs["PortSpec"]
+    controller = _object(address=_TEXT, state={"enum": ["connected", "connecting", "waiting"]},
+                         role=_nullable({"enum": ["equal", "master", "slave"]}), dialled={"type": "boolean"})
+    state = _object(controllers=_list(controller), ports_up=_NUMBER, entries=_NUMBER, groups=_NUMBER)
+    return {
+        "Datapath": _object(**_DATAPATH),
+        "DatapathDetails": _object(**_DATAPATH, confirmed={"type": "boolean"}, port_list=_list(_object(
+            number=_NUMBER, name=_TEXT, hw_addr=_TEXT, state=_UP, use={"enum": ["access", "fabric", "none"]},
+            bound=_TEXTS))),
+        "Rule": _object(
+            table=_NUMBER, priority=_NUMBER, cookie=_HEXADECIMAL, match=_TEXT, instructions=_TEXT,
+            logical_switch=_nullable(_TEXT), entry=_nullable(_NUMBER), tenant_cookie=_nullable(_HEXADECIMAL),
+            why=_TEXT),
+        "RuleGroup": _object(group_id=_HEXADECIMAL, type=_TEXT, buckets=_TEXTS, logical_switch=_nullable(_TEXT),
+                             why=_TEXT),
+        "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered"]}, state=_UP),
+        "LogicalSwitch": {**switch, "title": "LogicalSwitch",
+                          "properties": {**switch["properties"], "entries": _NUMBER, "state": state}},
+        "Port": {**port, "title": "Port", "properties": {
+            **port["properties"], "hw_addr": _TEXT, "state": _UP, "why_down": _nullable(_TEXT),
+            "datapath": _nullable(_DPID), "port_no": _nullable(_NUMBER)}},
+        "Flow": _object(
+            table_id=_NUMBER, priority=_NUMBER, cookie=_HEXADECIMAL, match=_TEXT, instructions=_TEXT, packets=_NUMBER,
+            bytes=_NUMBER, duration={"type": "number"}, idle_timeout=_NUMBER, hard_timeout=_NUMBER, entry=_NUMBER,
+            datapaths=_list(_DPID)),
+        "TenantGroup": _object(group_id=_NUMBER, type=_TEXT, buckets=_TEXTS),
+        "Meter": {"type": "object"},
+        "Readiness": _object(ready={"type": "boolean"}, reasons=_TEXTS),
+        "Error": {
+            "type": "object",
+            "properties": {"error": _TEXT, "path": _TEXT, "mistakes": _list(_object(path=_TEXT, error=_TEXT))},
+            "required": ["error", "path"],
+        },
+    }
+
+
+def document(version: str) -> Schema:
+    """The whole description (OpenAPI 3.1)."""
+    specs = json_schemas([TenantSpec, LogicalSwitchSpec, PortSpec])
+    paths: dict[str, Schema] = {
+        "/healthz": {"get": _plain_page("Whether the process answers.")},
+        "/readyz": {"get": {
+            "summary": "Whether every switch is known and all controllers have been dialled.",
+            "responses": {"200": _json("ready", _ref("Readiness")), "503": _json("not yet", _ref("Readiness"))},
+        }},
+        "/metrics": {"get": _plain_page("Metrics in the text format of Prometheus.")},
+    }
+    for route in Api.ROUTES:
+        path = route.path.replace("<", "{").replace(">", "}")
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, path)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "hvproxy", "version": version, "license": {"name": "Apache-2.0"},
+                 "description": "A network hypervisor: tenants' logical switches over shared OpenFlow switches."},
+        "paths": paths,
+        "components": {"schemas": {**specs, **_answers(specs)}},
+    }
+
+
+def _operation(route: Route, path: str) -> Schema:
+    summary, _, more = " ".join((route.handler.__doc__ or "").split()).partition(". ")
+    operation: Schema = {
+        "operationId": route.handler.__name__,
+        "summary": summary.rstrip("."),
+        "responses": {str(status): _answer(route, status) for status in route.statuses},
+    }
+    if more:
+        operation["description"] = more
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    if names:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
+        operation["responses"]["404"] = _json("there is no such thing", _ref("Error"))
+    if route.takes is not None:
+        operation["requestBody"] = {
+            "required": True, "content": {"application/json": {"schema": _ref(route.takes.__name__)}}}
+        for status, what in (("400", _MISTAKE), ("409", "it contradicts what exists"), ("413", "more than 1 MiB"),
+                             ("415", "not application/json"), ("507", "identifiers have run out")):
+            operation["responses"][status] = _json(what, _ref("Error"))
+    return operation
+
+
+def _answer(route: Route, status: int) -> Schema:
+    if not route.answers:
+        return {"description": "done"}
+    name = route.answers.removesuffix("[]")
+    answer = _json("created" if status == 201 else "good", _list(_ref(name)) if name != route.answers else _ref(name))
+    if status == 201:
+        answer["headers"] = {"Location": {"schema": _TEXT}}
+    return answer
+
+
+def _json(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _plain_page(summary: str) -> Schema:
+    return {"summary": summary, "responses": {"200": {"description": "good", "content": {"text/plain": {}}}}}
