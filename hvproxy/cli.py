@@ -61,7 +61,7 @@ def check(config: str) -> None:
 @click.argument("config", metavar="CONFIG")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How an event is written to stderr: for people, or one JSON object a line.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), default="info", show_default=True,
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
               help="The least important events that are written.")
 def serve(config: str, log_format: str, log_level: str) -> None:
     """Run hvproxy with the configuration file CONFIG until it is told to stop (SIGINT, SIGTERM)."""
@@ -107,7 +107,7 @@ def logical_switches(api: str, as_json: bool) -> None:
     """The tenants' logical switches and their controllers."""
     _show(api, "/v1/logical-switches", as_json, "logical switches", [
         _field("name"), _field("tenant"), _field("datapath_id", "datapath id"),
-        ("controllers", lambda row: _controllers(row.get("controllers"))), _field("ports"), _field("entries"),
+        ("controllers", _controllers), ("ports", lambda row: _number(row.get("ports"))), _field("entries"),
     ])
 
 
@@ -118,7 +118,7 @@ def ports(logical_switch: str, api: str, as_json: bool) -> None:
     """The logical ports of the logical switch LS and the VIFs they are bound to."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/ports", as_json, "ports", [
         _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"),
-        ("attached to", lambda row: _attach(row.get("attach"))),
+        ("attached to", lambda row: _attach(row.get("attach"))), _field("why_down", "why it is down"),
     ])
 
 
@@ -234,7 +234,10 @@ def _end(end: object) -> object:
     return f"{end.get('dpid')}:{end.get('port')}" if isinstance(end, Mapping) else end
 
 
-def _controllers(controllers: object) -> object:
+def _controllers(row: Mapping[str, Any]) -> object:
+    """The sessions there are; failing that, the addresses that are configured."""
+    state = row.get("state")
+    controllers = state.get("controllers") if isinstance(state, Mapping) else row.get("controllers")
     if not isinstance(controllers, list):
         return controllers
     texts = []
@@ -243,6 +246,10 @@ def _controllers(controllers: object) -> object:
         address = str(each.get("address")) if isinstance(each, Mapping) else str(each)
         texts.append(f"{address} ({', '.join(said)})" if said else address)
     return ", ".join(texts) or None
+
+
+def _number(things: object) -> object:
+    return len(things) if isinstance(things, list) else things
 
 
 def _attach(attach: object) -> object:

@@ -43,7 +43,7 @@ class EndSwitch:
         self.conn = 0
         self.rules: dict[tuple[int, int, bytes], Any] = {}
         self.groups: dict[int, Any] = {}
-        self.packet_outs: list[Any] = []
+        self.packet_outs: list[bytes] = []
         self.hold_barriers = False
         self.held: list[bytes] = []
         self.refuse: tuple[int, int] | None = None
@@ -102,7 +102,7 @@ class EndSwitch:
             else:
                 self.groups[mod.group_id] = (mod.type, mod.buckets)
         elif kind == of13.OFPT_PACKET_OUT:
-            self.packet_outs.append(parsed(message))
+            self.packet_outs.append(message)
 
     def flow_mod(self, message: bytes) -> None:
         self.flow_mods += 1

@@ -19,7 +19,9 @@ from hvproxy.hypervisor.hypervisor import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.openflow import actions
 from hvproxy.openflow.instructions import decode
-from hvproxy.openflow.messages import decode_error, decode_flow_mod
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import decode_error, decode_flow_mod, decode_packet_out
+from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World, spec
 from tests.packets import Plane, tagged, tags
 from tests.tools import controller as c
@@ -48,6 +50,8 @@ ANY_VIDS = (*OWN_VIDS, FIRST_LABEL, FIRST_LABEL + 1)
 TABLES = 3
 FIRST_COOKIE, TABLE_COOKIES = 700, 100
 """An entry's cookie tells its table."""
+NO_COOKIE = 0xFFFFFFFFFFFFFFFF
+"""Of what no entry sent."""
 PUSH = c.simple(17, 0x8100)
 POP = c.simple(18)
 FLOOD_BLOCKS = (c.FLOOD, c.ALL, c.IN_PORT, c.CONTROLLER)
@@ -182,21 +186,23 @@ class Both:
         self.say(wire.PACKET_OUT, body)
         expected_out = Counter((place[1], data) for place, data in self.one.take_out())
         expected_in = Counter(told(message) for _, message in self.one.packet_ins())
-        pending = {name: [] for name in self.tenants}
+        pending: dict[str, list[tuple[int, bytes]]] = {name: [] for name in self.tenants}
         for dpid, switch in self.world.switches.items():
             sent, switch.packet_outs = switch.packet_outs, []
-            for packet_out in sent:
-                pending[self.whose(packet_out)].append((dpid, bytes(packet_out.buf)))
+            for message in sent:
+                pending[self.whose(message)].append((dpid, message))
         for name, messages in pending.items():
             self.fabric.take_out()
             for dpid, message in messages:
                 self.fabric.request(dpid, message)
             self.compare(name, self.at_ports(self.fabric.take_out()), expected_out, expected_in)
 
-    def whose(self, packet_out: Any) -> str:
-        """The logical switch whose context a packet-out to a datapath sets."""
-        ls_id = packet_out.actions[0].value >> 52
-        return self.world.hv.by_id[ls_id].spec.name
+    def whose(self, message: bytes) -> str:
+        """The logical switch whose context a packet-out to a datapath sets, with its first action."""
+        kind, action = next(actions.walk(decode_packet_out(message).actions))
+        assert kind == of13.OFPAT_SET_FIELD and action[4:8] == tlv(of13.OFPXMT_OFB_METADATA, 0)[:4]
+        context = int.from_bytes(action[8:16], "big")
+        return self.world.hv.by_id[self.world.hv.settings.layout.read(context)[0]].spec.name
 
     def hits(self) -> Counter[str]:
         """How often packets have matched the rules of each logical switch."""
@@ -212,8 +218,9 @@ class Both:
     def told_alike(self, got: Counter[Told], expected: Counter[Told]) -> None:
         """Packet-ins from an action set name the entry that wrote it, where Open vSwitch names the first of all."""
         if self.program.tells_from_sets:
-            assert all(packet.cookie in self.program.cookies for packet in got)
-            assert all(packet.table == (packet.cookie - FIRST_COOKIE) // TABLE_COOKIES for packet in got)
+            for packet in got:
+                table = 0 if packet.cookie == NO_COOKIE else (packet.cookie - FIRST_COOKIE) // TABLE_COOKIES
+                assert packet.cookie in {*self.program.cookies, NO_COOKIE} and packet.table == table
             got, expected = (Counter(packet._replace(table=0, cookie=0) for packet in packets.elements())
                              for packets in (got, expected))
         assert got == expected
@@ -229,6 +236,12 @@ class Both:
     def install(self, program: Program) -> None:
         """Nothing but this program, everywhere."""
         self.program = program
+        for left_over in (self.one.take_out, self.one.packet_ins, self.world.run):
+            left_over()
+        for controller in self.tenants.values():
+            controller.messages.clear()
+        for switch in self.world.switches.values():
+            switch.packet_outs.clear()
         self.say(wire.FLOW_MOD, c.flow_mod(command=3, table=0xFF))
         self.say(wire.GROUP_MOD, c.group_mod(2, 0, 0xFFFFFFFC))
         for body in program.groups:
@@ -317,7 +330,7 @@ def flow_mods(draw: Any, table: int, priority: int, groups: int, where: str, vid
         parts.append(c.metadata(draw(st.sampled_from((0, 1, 0x80000002))) & mask, mask))
     if table < TABLES - 1 and draw(st.integers(0, 2)):
         parts.append(c.goto(draw(st.integers(table + 1, TABLES - 1))))
-    return c.flow_mod(match, b"".join(parts), table=table, priority=priority, 
+    return c.flow_mod(match, b"".join(parts), table=table, priority=priority,
                       cookie=FIRST_COOKIE + table * TABLE_COOKIES + priority)
 
 

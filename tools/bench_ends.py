@@ -15,7 +15,7 @@ IN_PORT, OUT_PORT = 1, 2
 DPID = 1
 ANY = 0xffffffff
 CONTROLLER = 0xfffffffd
-ADD, DELETE = 0, 3
+ADD, DELETE, DELETE_STRICT = 0, 3, 4
 FLOW, PORT_STATS, GROUP, GROUP_DESC, PORT_DESC = 1, 4, 6, 7, 13
 WRITE_METADATA, APPLY_ACTIONS = 2, 4
 BENCH_COOKIE = 0xbe
@@ -86,14 +86,15 @@ class Switch(End):
         """(table, cookie) of the table-miss entry."""
         self.on_flow_mod: Callable[[], None] | None = None
         self.echoed = 0
+        self._rules: dict[bytes, bytes] = {}
+        """(table, priority, match) to cookie, for the flow-removed of a rule that goes."""
 
     def take(self, kind: int, message: bytes) -> None:
         if kind == wire.FLOW_MOD:
             self.flow_mods += 1
+            self._flow_mod(message)
             if self.on_flow_mod is not None:
                 self.on_flow_mod()
-            if self.miss is None:
-                self._learn(message)
         elif kind == wire.BARRIER_REQUEST:
             self.answer(wire.BARRIER_REPLY, message)
         elif kind == wire.ECHO_REQUEST:
@@ -117,12 +118,23 @@ class Switch(End):
             return
         self.answer(wire.MULTIPART_REPLY, message, message[8:10] + bytes(6) + body)
 
+    def _flow_mod(self, message: bytes) -> None:
+        key = message[24:25] + message[30:32] + message[48:48 + int.from_bytes(message[50:52], "big")]
+        command = message[25]
+        if command == ADD:
+            self._rules[key] = message[8:16]
+            if self.miss is None:
+                self._learn(message)
+        elif command == DELETE_STRICT:
+            cookie = self._rules.pop(key, None)
+            if cookie is not None:
+                body = cookie + message[30:32] + bytes((2, message[24])) + bytes(28) + message[48:]
+                self.transport.write(wire.message(wire.FLOW_REMOVED, 0, body))
+
     def _learn(self, message: bytes) -> None:
-        cookie, _, table, command, _, _, priority, *_ = wire.FLOW_MOD_BODY.unpack_from(message, 8)
+        cookie, _, table, _, _, _, priority, *_ = wire.FLOW_MOD_BODY.unpack_from(message, 8)
         length = int.from_bytes(message[50:52], "big")
         match, instructions = message[52:48 + length], message[48 + (length + 7) // 8 * 8:]
-        if command != ADD:
-            return
         if priority == 0:
             self.miss = table, cookie
         elif match == oxm.tlv(oxm.IN_PORT, IN_PORT) and int.from_bytes(instructions[:2], "big") == WRITE_METADATA:

@@ -77,13 +77,14 @@ class Middle:
         messages = [switch.packet_in()] * count
         before, cpu = controller.packet_ins, cpu_seconds(self.pid)
         await switch.flood(messages)
-        while True:
+        # What answers an echo has taken everything that was sent before it.
+        echoed = switch.echoed
+        switch.transport.write(wire.message(wire.ECHO_REQUEST, 7))
+        await self.programs.wait_until(lambda: switch.echoed > echoed, f"an echo through {self.name}", PATIENCE)
+        seen = -1
+        while controller.packet_ins - before < count and controller.packet_ins != seen:
             seen = controller.packet_ins
-            if seen - before == count:
-                break
             await asyncio.sleep(QUIET)
-            if controller.packet_ins == seen:
-                break
         self.figures[PACKET_IN].append((cpu_seconds(self.pid) - cpu) / count * 1e6)
         self.lost += count - (controller.packet_ins - before)
 

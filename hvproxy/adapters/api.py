@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -20,10 +21,10 @@ from hvproxy.errors import Conflict, ModelError, NotFound
 from hvproxy.hypervisor import intent, replacing, report, tenants
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.model.address import Address
-from hvproxy.model.intent import LAST_LPORT, LogicalSwitchSpec, PortSpec, TenantSpec, parse
+from hvproxy.model.intent import LAST_LPORT, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, parse
 from hvproxy.model.schema import parse_dpid
 
-Spec = TypeVar("Spec", bound=msgspec.Struct)
+_LARGEST_KEY_FILE = 1024 * 1024
 T = TypeVar("T")
 
 
@@ -249,10 +250,7 @@ class Api:
                 if any(address.collides(ours) for ours in self._taken):
                     raise Conflict(f"{at}listen[{number}]", f"{address} is in use by hvproxy itself")
             if spec.tls is not None:
-                try:
-                    tls_options(spec.tls).getContext()
-                except (OSError, ValueError, SSL.Error) as error:
-                    raise ModelError(f"{at}tls", f"the key files cannot be used: {error}") from error
+                _check_key_files(spec.tls, f"{at}tls")
 
     @staticmethod
     def _made(location: str, body: object) -> Answer:
@@ -264,6 +262,25 @@ async def _unhindered(job: Coroutine[Deferred[Any], Any, T]) -> T:
     waiting: Deferred[T] = Deferred()
     ensureDeferred(job).addCallbacks(waiting.callback, waiting.errback)
     return await waiting
+
+
+def _check_key_files(tls: TlsSpec, path: str) -> None:
+    """Raises ModelError unless connections can be made with these files."""
+    for key, name in (("private_key", tls.private_key), ("certificate", tls.certificate), ("ca", tls.ca)):
+        file = Path(name or tls.certificate)
+        try:
+            # Reading a pipe or a device might never end.
+            fit = file.is_file() and file.stat().st_size <= _LARGEST_KEY_FILE
+            # OpenSSL would ask the terminal for the passphrase.
+            locked = fit and key == "private_key" and b"ENCRYPTED" in file.read_bytes()
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}.{key}", f"{name!r} cannot be read: {error}") from error
+        if not fit or locked:
+            raise ModelError(f"{path}.{key}", f"{name!r} is {'encrypted' if locked else 'not a file of keys'}")
+    try:
+        tls_options(tls).getContext()
+    except (OSError, ValueError, SSL.Error, crypto.Error) as error:
+        raise ModelError(path, f"the key files cannot be used: {error}") from error
 
 
 def _dpid(text: str) -> int:

@@ -55,7 +55,9 @@ def make_site(
     `clock` is an IReactorTime, by default Twisted's reactor.
     """
     if clock is None:
-        from twisted.internet import reactor as clock
+        from twisted.internet import reactor
+
+        clock = reactor
     pages = Pages(Api(runtime, clock, taken), Metrics(runtime) if metrics is None else metrics, runtime)
     return Site(pages.app.resource(), requestFactory=Request, timeout=IDLE, reactor=clock,
                 parsePOSTFormSubmission=False)

@@ -1,4 +1,4 @@
-"""Opens what the configuration names: listeners for switches and controllers, dialled controllers with back-off, TLS."""
+"""Opens what the configuration names: listeners, dialled controllers with back-off, TLS."""
 from __future__ import annotations
 
 from collections.abc import Callable

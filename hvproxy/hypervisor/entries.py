@@ -30,10 +30,6 @@ class Snapshot:
     flags: int
     created: float
     modified: float
-    base_packets: int
-    base_bytes: int
-    seen_packets: int
-    seen_bytes: int
 
 
 class Entry:
@@ -41,8 +37,7 @@ class Entry:
 
     __slots__ = (
         "number", "table_id", "priority", "match", "_instructions", "output_ports", "groups", "cookie",
-        "idle_timeout", "hard_timeout", "flags", "created", "modified", "used", "base_packets", "base_bytes",
-        "seen_packets", "seen_bytes", "rules", "queued",
+        "idle_timeout", "hard_timeout", "flags", "created", "modified", "used", "rules", "queued",
     )
 
     def __init__(
@@ -70,12 +65,6 @@ class Entry:
         """The hard timeout counts from here."""
         self.used = now
         """When traffic was last seen; the idle timeout counts from here."""
-        self.base_packets = 0
-        """Counted by rules that are gone."""
-        self.base_bytes = 0
-        self.seen_packets = 0
-        """The sum over the rules that are there, as last polled."""
-        self.seen_bytes = 0
         self.rules: dict[int, tuple[Rule, ...]] = {}
         """dpid -> the rules last compiled for it."""
         self.queued: tuple[float, int] | None = None
@@ -95,16 +84,6 @@ class Entry:
             if data:
                 self.output_ports |= frozenset(actions.outputs(data))
                 self.groups |= frozenset(actions.groups(data))
-
-    @property
-    def packets(self) -> int:
-        """What the tenant is told."""
-        return self.base_packets + self.seen_packets
-
-    @property
-    def octets(self) -> int:
-        """What the tenant is told."""
-        return self.base_bytes + self.seen_bytes
 
     @property
     def is_table_miss(self) -> bool:
@@ -128,7 +107,7 @@ class Entry:
     def snapshot(self) -> Snapshot:
         return Snapshot(
             self.number, self._instructions, self.cookie, self.idle_timeout, self.hard_timeout, self.flags,
-            self.created, self.modified, self.base_packets, self.base_bytes, self.seen_packets, self.seen_bytes,
+            self.created, self.modified,
         )
 
     def __repr__(self) -> str:
@@ -152,12 +131,19 @@ class Edit:
     kind: EditKind
     entry: Entry
     before: Snapshot | None = None
-    """Of REPLACED and MODIFIED. Where `before.number` is not the entry's, its counters were reset: rules with the old
-    number must be replaced by rules that count from zero."""
+    """Of REPLACED and MODIFIED."""
     after: Snapshot | None = None
     """Of REPLACED and MODIFIED."""
     reason: int | None = None
     """Of REMOVED: OFPRR_*; None when it was undone, of which no tenant hears."""
+
+    @property
+    def reset_number(self) -> int | None:
+        """The number that stood for the entry's counters until they were reset: rules with it must be replaced by
+        rules that count from zero. None where nothing was reset."""
+        if self.before is None or self.after is None or self.before.number == self.after.number:
+            return None
+        return self.before.number
 
     @property
     def owes_flow_removed(self) -> bool:

@@ -313,4 +313,3 @@ class Hypervisor(Gather):
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.out.log(level, event, **fields)
-

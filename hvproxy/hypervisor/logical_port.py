@@ -1,4 +1,4 @@
-"""A logical port as its tenant sees it: number, name, MAC and state of its own, whatever carries it (traps 33 to 36)."""
+"""A logical port as its tenant sees it: number, name, MAC and state of its own (traps 33 to 36)."""
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
 """The flow tables of one logical switch, as its tenant sees them: Open vSwitch 3.1's behaviour over OpenFlow 1.3.
 
-They are the truth (design 1.1): filters, overlap, cookies, counters, timeouts and errors are decided here on what the
-tenant sent, whatever became of it in the switches. Every change is a list of edits, and a list of edits can be undone
-when a switch refuses its part. Knows no datapath and no clock; timeouts are fed by whoever polls.
+They are the truth (design 1.1): filters, overlap, cookies, timeouts and errors are decided here on what the tenant
+sent, whatever became of it in the switches. Every change is a list of edits, and a list of edits can be undone when a
+switch refuses its part. Knows no datapath, no clock and no counter: what is counted, is counted by entry number.
 
 An ADD or a strict command costs a look-up; other commands scan the tables they name, and only those.
 """
@@ -82,8 +82,9 @@ class LogicalTables:
         """Carries out a tenant's flow-mod, or raises Refused and changes nothing.
 
         `groups` are the tenant's groups: actions may name no other.
-        A reset of counters gives the entry a new number. The switches then hold a rule with another cookie; since an
-        identical ADD keeps a switch's counts, the old rule must go first or the new one carry OFPFF_RESET_COUNTS.
+        A reset of counters gives the entry a new number (Edit.reset_number). The switches then hold a rule with another
+        cookie; since an identical ADD keeps a switch's counts, the old rule must go first or the new one carry
+        OFPFF_RESET_COUNTS.
         """
         request = read(mod, self.n_tables)
         if mod.command == ADD:
@@ -109,10 +110,9 @@ class LogicalTables:
     def undo(self, edits: Iterable[Edit]) -> list[Edit]:
         """Restores what was before `edits`, which the caller made last; returns the opposite edits.
 
-        Nothing counted meanwhile is lost: counters go on from where they are, and those that had been reset return
-        with what was counted since added. Such an entry gets one more new number, for the rules of the old one may
-        be there or not and must not be counted twice. Where a later flow-mod has changed an entry again, what that
-        one set stays.
+        An entry whose counters had been reset gets one more new number, for the rules of the old one may be there or
+        not and must not be counted twice; whoever counts adds up the numbers it has had. Where a later flow-mod has
+        changed an entry again, what that one set stays.
         """
         return [opposite for edit in reversed(list(edits)) for opposite in self._undo(edit)]
 
@@ -172,8 +172,6 @@ class LogicalTables:
         entry.modified = now
         if request.message.flags & RESET_COUNTS:
             self._renumber(entry)
-            entry.base_packets = entry.base_bytes = 0
-            entry.seen_packets = entry.seen_bytes = 0
         self._expiry.schedule(entry)
         return Edit(kind, entry, before, entry.snapshot())
 
@@ -200,13 +198,10 @@ class LogicalTables:
         for name in _RESTORED:
             if getattr(entry, name) == getattr(after, name):
                 setattr(entry, name, getattr(before, name))
-        if before.number != after.number:
-            entry.number = self._new_number()
-            entry.base_packets += before.base_packets + before.seen_packets + entry.seen_packets
-            entry.base_bytes += before.base_bytes + before.seen_bytes + entry.seen_bytes
-            entry.seen_packets = entry.seen_bytes = 0
         if not held:
             return []  # a later delete; undoing that one brings back the entry as it is now
+        if before.number != after.number:
+            entry.number = self._new_number()
         self._put(entry)
         return [Edit(kind, entry, undone, entry.snapshot())]
 

@@ -73,7 +73,8 @@ def _send(session: ControllerSession, request: Multipart, records: list[bytes]) 
 
 
 def _desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
-    _send(session, request, [Desc("hvproxy", "logical switch", "hvproxy", "None", ls.spec.description or ls.spec.name).encode()])
+    told = ls.spec.description or ls.spec.name
+    _send(session, request, [Desc("hvproxy", "logical switch", "hvproxy", "None", told).encode()])
 
 
 def _port_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

@@ -67,15 +67,12 @@ def test_head_is_answered_as_get_without_the_body() -> None:
         assert head.headers["Content-Length"] == got.headers["Content-Length"] == str(len(got.body))
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/", "/v1/tenants/", "//v1/tenants", "/v1/tenants/red/x",
-                                  "/v1/tenants/..%2f", "/%00", "/v1/logical-switches/a%2fb/ports", "/?/v1"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/", "/v1/tenants/", "/v1//tenants", "/v1/tenants/red/x",
+                                  "/v1/tenants/..%2f", "/%00", "/v1/logical-switches/a%2fb/ports"])
 def test_an_unknown_path_is_404(path: str) -> None:
     reply = a_client().ask("GET", path)
-    if path == "/?/v1":
-        assert reply.status == 200  # a query is not a path
-    else:
-        assert reply.status == 404 and set(reply.json) == {"error", "path"}
-        assert "Location" not in reply.headers
+    assert reply.status == 404 and set(reply.json) == {"error", "path"}
+    assert "Location" not in reply.headers
 
 
 def test_a_wrong_method_is_405_and_told_which_are_right() -> None:
@@ -111,7 +108,8 @@ def test_what_is_not_called_json_is_415(kind: str) -> None:
 
 def test_json_may_have_parameters_in_its_content_type() -> None:
     client = a_client()
-    assert client.ask("POST", "/v1/tenants", b'{"name": "red"}', content_type="Application/JSON; charset=utf-8").status == 201
+    reply = client.ask("POST", "/v1/tenants", b'{"name": "red"}', content_type="Application/JSON; charset=utf-8")
+    assert reply.status == 201
 
 
 @pytest.mark.parametrize("body, where", [

@@ -120,14 +120,17 @@ def test_destinations_spread_over_the_spines() -> None:
         assert 0.8 * fair < backups[port] < 1.2 * fair
 
 
-def test_destinations_spread_over_the_children_a_spine_detours_by() -> None:
-    topology = Topology.of(leaf_spine(2, 64))
+def test_destinations_spread_over_the_children_they_detour_by() -> None:
+    """2 hangs on 1, and so does 4, one hop longer by way of 3; 8 children of 2 have a link to 4 each."""
+    links = [Link(1, 1, 2, 1), Link(1, 2, 3, 1), Link(3, 2, 4, 1)]
+    links += [Link(2, 10 + n, 10 + n, 1) for n in range(8)] + [Link(4, 10 + n, 10 + n, 2) for n in range(8)]
+    topology = Topology.of(links + [Link(1, 100 + n, 100 + n, 1) for n in range(160)])
     used: Counter[int] = Counter()
-    for destination in range(3, 67):
+    for destination in range(100, 260):
         towards = tree(topology, destination)
-        assert towards.turn == {1, 2}
-        used.update(towards.peers[spine, towards.backup[spine]][0] for spine in (1, 2))
-    assert len(used) > 32 and max(used.values()) < 10
+        assert 2 in towards.turn
+        used[towards.backup[2]] += 1
+    assert len(used) == 8 and max(used.values()) <= 40
 
 
 def test_parallel_links_back_each_other_up_and_share_the_destinations() -> None:

@@ -28,8 +28,8 @@ LINKS = tuple(NamedLink(a, b) for a, b in (
 
 def a_world(*specs: Any) -> World:
     """Two spines, three leaves, all ready."""
-    world = World(*(specs or (spec("red", {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (1, 2), 5: (1, 3, 20), 6: (1, 3, 30)}),)),
-                  settings=Settings(links=LINKS, grace=10.0))
+    ports = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (1, 2), 5: (1, 3, 20), 6: (1, 3, 30)}
+    world = World(*(specs or (spec("red", ports),)), settings=Settings(links=LINKS, grace=10.0))
     world.add_switches(1, 2, 3, 0x11, 0x12)
     world.pass_time(1.0)
     return world

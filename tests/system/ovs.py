@@ -227,9 +227,9 @@ class PrivateOvs:
         if not controllers:
             self.vsctl("del-controller", bridge)
             return
-        self.vsctl("set-controller", bridge, *controllers, "--", "set", "controller", bridge, "max_backoff=1000",
-                   "connection_mode=out-of-band") if len(controllers) == 1 else self.vsctl(
-                       "set-controller", bridge, *controllers)
+        self.vsctl("set-controller", bridge, *controllers)
+        for record in self.vsctl("--bare", "--columns=_uuid", "find", "controller").split():
+            self.vsctl("set", "controller", record, "max_backoff=1000", "connection_mode=out-of-band")
 
     def add_port(self, bridge: str, number: int) -> str:
         """A port whose other end is an interface beside the switches; the name of that interface."""
@@ -247,8 +247,8 @@ class PrivateOvs:
     def add_patch(self, bridge_a: str, port_a: int, bridge_b: str, port_b: int) -> None:
         """A pair of patch ports between two bridges."""
         serial = next(self._interfaces)
-        names = (f"pa{serial}", f"pb{serial}")
-        for bridge, port, name, peer in ((bridge_a, port_a, *names), (bridge_b, port_b, *reversed(names))):
+        first, second = f"pa{serial}", f"pb{serial}"
+        for bridge, port, name, peer in ((bridge_a, port_a, first, second), (bridge_b, port_b, second, first)):
             self.vsctl("add-port", bridge, name, "--", "set", "interface", name, "type=patch",
                        f"options:peer={peer}", f"ofport_request={port}")
 

@@ -22,6 +22,7 @@ from tools.emulator.switch import Switch
 
 DPID = 0xc0ffee
 LENGTH = int(os.environ.get("SCRIPT_LENGTH", "300"))
+SEEDS = [int(text) for text in os.environ.get("SEEDS", "1,2,3").split(",")]
 LOCAL = 0xfffffffe
 GRACE, PATIENCE = 0.004, 0.4
 ASYNCHRONOUS = (wire.PACKET_IN, wire.FLOW_REMOVED)
@@ -324,7 +325,7 @@ class Comparison:
         return out
 
     def _growth_of_tables(self, records: list[str], index: int) -> list[tuple[int, ...]]:
-        found = []
+        found: list[tuple[int, ...]] = []
         for record in map(bytes.fromhex, records):
             looked, matched = self.tables[index].get(record[0], (0, 0))
             numbers = (record[0], int.from_bytes(record[4:8], "big"),
@@ -373,7 +374,7 @@ EVERYTHING = [Step(f"multipart {kind}", wire.MULTIPART_REQUEST, kind.to_bytes(2,
                                  (7, b""), (8, b""))]
 
 
-@pytest.mark.parametrize("seed", [int(text) for text in os.environ.get("SEEDS", "1,2,3").split(",")])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_scripts_do_the_same(private: tuple[ovs.PrivateOvs, dict[int, str], int], seed: int) -> None:
     compare(private, random_script(seed, LENGTH) + EVERYTHING)
 

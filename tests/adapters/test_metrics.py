@@ -1,0 +1,122 @@
+"""The numbers Prometheus reads, as its own parser reads them."""
+from __future__ import annotations
+
+from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
+
+from hvproxy.adapters.metrics import Metrics
+from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.model.address import Address
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.instructions import build as build_instructions
+from tests.adapters.client import Loop
+from tests.harness import Controller, World, spec
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(metrics: Metrics) -> Samples:
+    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(metrics.text().decode()) for sample in family.samples}
+
+
+def a_world() -> World:
+    world = World(spec("red", {1: (1, 1), 2: (2, 1)}), settings=Settings(
+        links=(NamedLink((1, 8), (2, 8)), NamedLink((1, 7), (3, 7))), first_vid=100, last_vid=149, grace=0.0))
+    world.hv.tenants.update(("red", "none"))
+    world.add_switches(1, 2)
+    world.pass_time(1.0)
+    return world
+
+
+def test_what_exists_is_counted() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(build.flow_mod(9, of13.OFPFC_ADD, table_id=0, priority=5, match_tlvs=b"", cookie=1,
+                                   instructions=build_instructions(Instructions(apply=actions.output(2)))))
+    world.run()
+    found = samples(Metrics(Loop(world)))
+    red = ("logical_switch", "red")
+    dp = world.hv.switches.datapaths[1]
+    expected: Samples = {
+        ("hvproxy_switches", (("state", "ready"),)): 2,
+        ("hvproxy_switches", (("state", "absent"),)): 1,
+        ("hvproxy_switches", (("state", "reading"),)): 0,
+        ("hvproxy_links", ()): 1,
+        ("hvproxy_tenants", ()): 2,
+        ("hvproxy_logical_switches", ()): 1,
+        ("hvproxy_entries", (red,)): 1,
+        ("hvproxy_groups", (red,)): 0,
+        ("hvproxy_logical_ports", (red, ("state", "up"))): 2,
+        ("hvproxy_logical_ports", (red, ("state", "down"))): 0,
+        ("hvproxy_labels", ()): 50,
+        ("hvproxy_labels_used", ()): 4,
+        ("hvproxy_rules", (("dpid", "0000000000000001"),)): len(dp.desired_rules),
+        ("hvproxy_rule_groups", (("dpid", "0000000000000001"),)): len(dp.desired_groups),
+        ("hvproxy_unattributed_packets_total", ()): 0,
+        ("hvproxy_refused_discovery_frames_total", ()): 0,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_messages_are_counted_by_direction_type_and_logical_switch() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    before = samples(Metrics(Loop(world)))
+    controller.send(build.barrier_request(1) + build.barrier_request(2))
+    controller.take("BARRIER_REPLY", "BARRIER_REPLY")
+    after = samples(Metrics(Loop(world)))
+
+    def grown(direction: str, kind: str, name: str) -> float:
+        key = ("hvproxy_messages_total", (("direction", direction), ("logical_switch", name), ("type", kind)))
+        return after[key] - before.get(key, 0)
+
+    assert grown("from_controller", "barrier_request", "red") == grown("to_controller", "barrier_reply", "red") == 2
+    assert grown("to_switch", "flow_mod", "") == 0 < after[
+        "hvproxy_messages_total", (("direction", "to_switch"), ("logical_switch", ""), ("type", "flow_mod"))]
+
+
+def test_controllers_are_counted_by_state() -> None:
+    controllers = (Address.parse("tcp:127.0.0.1:6653"), Address.parse("tcp:127.0.0.1:6654"))
+    world = World(replace(spec("red", {1: (1, 1)}), controllers=controllers), settings=Settings(grace=5.0))
+
+    def states() -> list[float]:
+        found = samples(Metrics(Loop(world)))
+        return [found["hvproxy_controllers", (("logical_switch", "red"), ("state", state))]
+                for state in ("connected", "connecting", "waiting")]
+
+    assert states() == [0, 0, 2]
+    world.pass_time(6.0)
+    assert states() == [0, 2, 0]
+    Controller(world, "red")
+    assert states() == [1, 1, 0]
+
+
+def test_alarms_are_counted_by_kind() -> None:
+    world = a_world()
+    world.hv.switches.alarm("this should not be: \"really\"\n", dpid="1")
+    world.hv.switches.alarm("this should not be: \"really\"\n", dpid="2")
+    assert samples(Metrics(Loop(world)))["hvproxy_alarms_total", (("alarm", "this should not be: \"really\"\n"),)] == 2
+
+
+def test_times_are_observed_in_histograms() -> None:
+    metrics = Metrics(Loop(a_world()))
+    metrics.observe_translation("from_controller", 0.0003)
+    metrics.observe_translation("from_switch", 7.0)
+    metrics.observe_barrier(0.02)
+    found = samples(metrics)
+    side = ("direction", "from_controller")
+    assert found["hvproxy_translation_seconds_bucket", (side, ("le", "0.00025"))] == 0
+    assert found["hvproxy_translation_seconds_bucket", (side, ("le", "0.0005"))] == 1
+    assert found["hvproxy_translation_seconds_sum", (("direction", "from_switch"),)] == 7.0
+    assert found["hvproxy_barrier_seconds_count", ()] == 1
+
+
+def test_registries_are_apart() -> None:
+    one, other = Metrics(Loop(a_world())), Metrics(Loop(World()))
+    one.observe_barrier(1.0)
+    assert samples(other)["hvproxy_barrier_seconds_count", ()] == 0
+    assert samples(other)["hvproxy_logical_switches", ()] == 0 < samples(other)["process_start_time_seconds", ()]

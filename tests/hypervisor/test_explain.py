@@ -1,0 +1,123 @@
+"""Every rule and group of a whole fabric has a sentence that says what it is for, and the sentence is true."""
+from __future__ import annotations
+
+from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.explain import Explanations, Why
+from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.model.layout import GroupKind, cookie
+from hvproxy.model.rules import Group, Rule
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.instructions import build as build_instructions
+from hvproxy.openflow.oxm import tlv
+from tests.harness import Controller, World, spec
+
+LINKS = tuple(NamedLink(a, b) for a, b in (((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((1, 8), (0x12, 1)),
+                                           ((2, 8), (0x12, 2))))
+
+
+def a_world() -> World:
+    """Two leaves, two spines; red has a VLAN sub-port, an entry and a group."""
+    world = World(spec("red", {1: (1, 1), 2: (2, 1), 5: (1, 3, 20)}),
+                  settings=Settings(links=LINKS, secret=b"0123456789abcdef"))
+    world.add_switches(1, 2, 0x11, 0x12)
+    world.pass_time(2.0)
+    controller = Controller(world, "red")
+    controller.send(build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 77, bucket(actions.output(1))))
+    controller.send(build.flow_mod(9, of13.OFPFC_ADD, table_id=0, priority=5, match_tlvs=b"", cookie=0xABC,
+                                   instructions=build_instructions(Instructions(apply=actions.output(2)))))
+    world.run()
+    return world
+
+
+def rules(world: World, dpid: int) -> set[str]:
+    why = Explanations(world.hv)
+    return {why.rule(rule).text for rule in world.hv.switches.datapaths[dpid].desired_rules.values()}
+
+
+def groups(world: World, dpid: int) -> set[str]:
+    why = Explanations(world.hv)
+    return {why.group(group).text for group in world.hv.switches.datapaths[dpid].desired_groups.values()}
+
+
+def label(world: World, kind: str, number: int) -> int:
+    return world.hv.fabric.labels.used[kind, world.hv.logical_switches["red"].ls_id, number]
+
+
+def test_the_rules_of_an_edge_say_what_they_are_for() -> None:
+    world = a_world()
+    port = {number: port.index for number, port in world.hv.logical_switches["red"].ports.items()}
+    assert rules(world, 1) >= {
+        "classifies port 1 as red/1",
+        "classifies port 3, VLAN 20, as red/5",
+        "takes labelled frames from fabric port 7",
+        "takes packet-outs of hvproxy into the logical tables",
+        "hands discovery frames to hvproxy",
+        "drops frames of ports that nothing is bound to",
+        "drops frames under unknown labels",
+        f"delivers label {label(world, 'deliver', port[1])} to red/1",
+        f"floods label {label(world, 'flood', 1)} to the ports of red here",
+        "entry 1 of red",
+    }
+
+
+def test_the_rules_of_a_spine_say_where_frames_go() -> None:
+    world = a_world()
+    index = world.hv.logical_switches["red"].ports[2].index
+    found = rules(world, 0x11)
+    assert found >= {
+        f"carries label {label(world, 'deliver', index)}, frames for red/2, towards edge 0000000000000002",
+        f"carries label {label(world, 'flood', 1)}, floods of red, towards edge 0000000000000001",
+        "carries frames towards edge 0000000000000002",
+    }
+    assert not any("red/" in text and "label" not in text for text in found)
+
+
+def test_groups_say_what_they_reach() -> None:
+    found = groups(a_world(), 1)
+    assert found >= {
+        "sends to red/1", "sends to red/2", "sends to red/5 on the port of arrival", "sends to the controllers of red",
+        "sends frames of red back where they came from", "floods red", "floods to the ports of red here",
+        "floods red with frames of red/5", "group 77 of red", "group 77 of red for frames of red/5",
+        "carries frames towards edge 0000000000000002",
+    }
+
+
+def test_nothing_in_the_fabric_is_unexplained() -> None:
+    world = a_world()
+    for dpid in world.hv.switches.datapaths:
+        for text in rules(world, dpid) | groups(world, dpid):
+            assert not any(word in text for word in ("unknown kind", "does not know", "none any more", "deleted"))
+            assert not text.startswith("serves")
+
+
+def test_an_entry_brings_its_number_and_the_tenants_cookie() -> None:
+    world = a_world()
+    entry = next(iter(world.hv.logical_switches["red"].tables.entries()))
+    why = Explanations(world.hv)
+    for rule in entry.rules[1]:
+        assert why.rule(rule) == Why(f"entry {entry.number} of red", "red", entry.number, 0xABC)
+
+
+def test_what_is_on_its_way_out_is_said_to_be() -> None:
+    world = a_world()
+    rule = next(iter(next(iter(world.hv.logical_switches["red"].tables.entries())).rules[1]))
+    group = next(g for g in world.hv.switches.datapaths[1].desired_groups.values()
+                 if g.group_id >> 28 == GroupKind.LPORT)
+    gone = Rule(rule.table, 1, b"", b"", cookie(world.hv.logical_switches["red"].ls_id, 4000))
+    assert Explanations(world.hv).rule(gone).text == "entry 4000 of red, which is removed"
+    intent.delete_logical_switch(world.hv, "red", lambda at: None, world.now)
+    world.pass_time(1.0)
+    why = Explanations(world.hv)
+    assert why.rule(rule).text == why.group(group).text == "belonged to a logical switch that is deleted"
+    uplink = Group(GroupKind.UPLINK << 28 | 9, of13.OFPGT_FF, b"")
+    assert why.group(uplink).text == "carries frames towards an edge that is none any more"
+
+
+def test_rules_of_another_format_are_not_read_wrongly() -> None:
+    why = Explanations(a_world().hv)
+    assert "another format" in why.rule(Rule(10, 1, b"", b"", 0xA7FF000100000001)).text
+    assert "does not know" in why.rule(Rule(0, 1, tlv(0, 1), b"", cookie(0, 200))).text
