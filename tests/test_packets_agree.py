@@ -5,7 +5,8 @@ fabric is emulated switches that hold exactly what hvproxy wants them to hold. E
 packet-in, must be the same. With a second tenant of the same entries and addresses nothing may leave at a port of his.
 
 Not generated, because the datapaths differ there on purpose: a tenant's tag inside that of a sub-port (Open vSwitch
-looks behind one tag only), a second tag of the tenant's (with the fabric's they are three), TTLs, and max_len, which has tests of its own.
+looks behind one tag only), a second tag of the tenant's (with the fabric's they are three), TTLs, and max_len, which has
+tests of its own.
 """
 from __future__ import annotations
 
@@ -314,8 +315,8 @@ def matches(draw: Any, table: int, vids: Vids) -> tuple[bytes, int | None]:
 def flow_mods(draw: Any, table: int, priority: int, groups: int, where: str, vids: Vids) -> bytes:
     """The body of a flow-mod; priority 0 makes it the table-miss entry.
 
-    That has no groups in its apply-actions: hvproxy cannot tell what they send to the controller, which is no miss, from
-    what the entry itself does, which is one.
+    That has no groups in its apply-actions: hvproxy cannot tell what they send to the controller, which is no miss,
+    from what the entry itself does, which is one.
     """
     match, known = (c.match(), None) if priority == 0 else draw(matches(table, vids))
     apply, known = draw(action_lists(groups if priority else 0, known, where == "apply", vids))

@@ -1,8 +1,9 @@
 """A tenant's entry as the rules of one edge: a flow-mod costs its own entry only.
 
-Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout. The tunnel id, which no tenant
-may use, carries the number of the entry whose part of the action set can reach the controller: a packet-in from the
-action set has the cookie of the first rule of all, as Open vSwitch carries the set out last, and that one classifies.
+Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout. The tunnel id, which no
+tenant may use, carries the number of the entry whose part of the action set can reach the controller: a packet-in from
+the action set has the cookie of the first rule of all, as Open vSwitch carries the set out last, and that one
+classifies.
 """
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ PATIENCE = 2.0
 @dataclass(slots=True)
 class _Farewell:
     entry: Entry
+    number: int
+    """The entry's when it was removed, in the cookies of its rules."""
     reason: int | None
     removed: float
     awaited: int
@@ -41,10 +43,18 @@ class Farewells:
     def expect(self, logical_switch: LogicalSwitch, entry: Entry, reason: int | None, now: float) -> None:
         """`entry` was removed; `reason` is an OFPRR_*, or None where no tenant shall hear."""
         awaited = sum(len(rules) for dpid, rules in entry.rules.items() if logical_switch.down.ready(dpid))
-        farewell = _Farewell(entry, reason, now, awaited)
+        farewell = _Farewell(entry, entry.number, reason, now, awaited)
         self._waiting[entry.number] = farewell
         if not awaited:
             self._finish(logical_switch, farewell)
+
+    def awaits(self, number: int) -> bool:
+        """Whether the last counts of that entry number are still to come."""
+        return number in self._waiting
+
+    def withdraw(self, number: int) -> None:
+        """The removal was undone."""
+        self._waiting.pop(number, None)
 
     def counted(self, logical_switch: LogicalSwitch, dpid: Dpid, number: int) -> None:
         """A rule of that entry number was removed from `dpid`, its counts are in the counters."""
@@ -63,9 +73,9 @@ class Farewells:
 
     def _finish(self, logical_switch: LogicalSwitch, farewell: _Farewell) -> None:
         entry = farewell.entry
-        del self._waiting[entry.number]
-        packets, octets = logical_switch.counters.total(entry.number)
-        logical_switch.counters.forget(entry.number)
+        del self._waiting[farewell.number]
+        packets, octets = logical_switch.counters.total(farewell.number)
+        logical_switch.retire(entry, farewell.number)
         if farewell.reason is None or not entry.flags & of13.OFPFF_SEND_FLOW_REM:
             return
         lived = max(0.0, farewell.removed - entry.created)

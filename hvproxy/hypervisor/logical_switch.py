@@ -13,9 +13,9 @@ from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge, TenantGroup
 from hvproxy.compiler.pipeline import tenant_groups
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets, queries
+from hvproxy.hypervisor import packets, queries, refusals
 from hvproxy.hypervisor.controller_session import ControllerSession
-from hvproxy.hypervisor.counters import Count, Counters
+from hvproxy.hypervisor.counters import Count, Counters, TableCounters
 from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import Farewells
@@ -63,6 +63,7 @@ class LogicalSwitch:
         self.tables = LogicalTables(spec.tables, MOST_ENTRIES)
         self.groups = TenantGroups(layout.last_lport)
         self.counters = Counters()
+        self.table_counters = TableCounters(spec.tables)
         self.farewells = Farewells()
         self.roles = Roles()
         self.ports: dict[int, LogicalPort] = {}
@@ -88,11 +89,14 @@ class LogicalSwitch:
 
     def add_port(self, port: LogicalPort) -> None:
         self.ports[port.number] = self.port_at[port.index] = port
+        self.counters.watch(PLACE | port.index)
 
     def remove_port(self, number: int) -> LogicalPort | None:
         port = self.ports.pop(number, None)
         if port is not None:
             del self.port_at[port.index]
+            self.table_counters.port_gone(self.counters.total(PLACE | port.index)[0])
+            self.counters.forget(PLACE | port.index)
         return port
 
     # What it looks like to the compiler
@@ -147,16 +151,16 @@ class LogicalSwitch:
             return False
         self._view = view
         self.groups.widen(lport.index for lport in view.lports if lport.shared)
-        self._see_edges()
+        self.see_edges()
         return True
 
-    def _see_edges(self) -> None:
+    def see_edges(self) -> None:
         groups = dict(self.groups.groups)
         self._edges = {dpid: Edge(self.layout, self._view, dpid, groups) for dpid in self._view.edges}
 
     def emptied(self, now: float) -> dict[Dpid, Change]:
         """What takes every entry and group of it off the datapaths, when it is deleted."""
-        entries = self._edited(self.tables.remove(list(self.tables.entries()), of13.OFPRR_DELETE), now, farewell=False)
+        entries = self.edited(self.tables.remove(list(self.tables.entries()), of13.OFPRR_DELETE), now, farewell=False)
         self.groups.remove(list(self.groups.groups))
         groups = self.group_changes(list(self._group_contents))
         return {dpid: merged([c[dpid] for c in (entries, groups) if dpid in c]) for dpid in {*entries, *groups}}
@@ -177,6 +181,8 @@ class LogicalSwitch:
     def _compiled(self, entry: Entry, *, present: bool) -> dict[Dpid, Change]:
         concerned: Iterable[Dpid] = self._concerned(entry) if present else ()
         rules = {}
+        if present:
+            self.counters.watch(entry.number)
         for dpid in concerned:
             self.entries_compiled += 1
             rules[dpid] = rules_for(entry, self._edges[dpid])
@@ -221,11 +227,18 @@ class LogicalSwitch:
         self._carry_out(Origin(self, session, message, edits), now)
 
     def _carry_out(self, origin: Origin, now: float) -> None:
-        changes = self._edited(origin.edits, now)
-        origin.session.touched.update(changes)
-        self.down.change(changes, now, origin)
+        changes = self.edited(origin.edits, now)
+        self._send(changes, now, origin)
+        if any(edit.reset_number is not None for edit in origin.edits):
+            # Until it is certain that no datapath refuses, the counters may have to be given back.
+            self.down.confirm(changes, lambda at: self._reset_confirmed(origin), now)
 
-    def _edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
+    def _reset_confirmed(self, origin: Origin) -> None:
+        for edit in origin.edits:
+            if edit.reset_number is not None and not origin.refused:
+                self.retire(edit.entry, edit.reset_number)
+
+    def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
         if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED:
             return self._compiled(edits[0].entry, present=True)
         parts: dict[Dpid, list[Change]] = {}
@@ -243,19 +256,19 @@ class LogicalSwitch:
         before, deleted = self.groups.apply(mod, shared, now)
         origin = Origin(self, session, message, group=(mod, before))
         if deleted:
-            self._delete_groups(origin, deleted, now)
+            self.delete_groups(deleted, now, origin)
             return
-        self._see_edges()
-        self._send_groups([mod.group_id], now, origin)
+        self.see_edges()
+        self.send_groups([mod.group_id], now, origin)
 
-    def _delete_groups(self, origin: Origin, deleted: list[int], now: float) -> None:
+    def delete_groups(self, deleted: list[int], now: float, origin: Origin | None) -> None:
         """Deleting a group deletes the entries that name it, and buckets left naming it drop (OF 1.3.5 6.5)."""
         doomed = [entry for group_id in deleted for entry in self.tables.entries_with_group(group_id)]
-        origin.edits = self.tables.remove(list(dict.fromkeys(doomed)), of13.OFPRR_GROUP_DELETE)
-        self._carry_out(origin, now)
+        edits = self.tables.remove(list(dict.fromkeys(doomed)), of13.OFPRR_GROUP_DELETE)
+        self._send(self.edited(edits, now), now, origin)
         naming = self.groups.remove(deleted)
-        self._see_edges()
-        self._send_groups([*deleted, *naming], now, origin)
+        self.see_edges()
+        self.send_groups([*deleted, *naming], now, origin)
 
     def group_changes(self, group_ids: Iterable[int]) -> dict[Dpid, Change]:
         """What makes the datapaths hold these groups as they and the view are now."""
@@ -272,30 +285,17 @@ class LogicalSwitch:
                 self._group_contents[group_id] = new
         return {dpid: merged(changes) for dpid, changes in parts.items()}
 
-    def _send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
-        changes = self.group_changes(group_ids)
+    def send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
+        self._send(self.group_changes(group_ids), now, origin)
+
+    def _send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
         if origin is not None:
             origin.session.touched.update(changes)
         self.down.change(changes, now, origin)
 
     def refused(self, origin: Origin, error: ErrorMsg, now: float) -> None:
-        """A datapath refused part of a tenant's message: take all of it back, and tell the tenant once (trap 19)."""
-        if origin.refused:
-            return
-        origin.refused = True
-        inverse = self.tables.undo(origin.edits)
-        if inverse:
-            self.down.change(self._edited(inverse, now, farewell=False), now)
-        if origin.group is not None:
-            mod, before = origin.group
-            if before is not None:
-                self.groups.restore(before)
-            elif mod.command == of13.OFPGC_ADD and mod.group_id in self.groups.groups:
-                self.groups.remove([mod.group_id])
-            self._see_edges()
-            self._send_groups([mod.group_id], now, None)
-        if origin.session.conn in self.sessions:
-            origin.session.refuse(origin.request, error.type, error.code)
+        """A datapath refused part of a tenant's message."""
+        refusals.take_back(self, origin, error, now)
 
     def _packet_out(self, session: ControllerSession, message: bytes, now: float) -> None:
         dpid = packets.packet_out(self, Origin(self, session, message), message, now)
@@ -336,18 +336,16 @@ class LogicalSwitch:
         self.counters.rule_removed(dpid, number, count)
         self.farewells.counted(self, dpid, number)
 
+    def retire(self, entry: Entry, number: int) -> None:
+        """What `entry` counted under `number` is final and told: only the tables still count it."""
+        self.table_counters.entry_gone(entry.table_id, entry.instructions.goto, self.counters.total(number)[0])
+        self.counters.forget(number)
+
     def table_counts(self) -> tuple[list[int], list[int]]:
-        """(looked up, matched) packets per table. A packet is looked up in table 0 when it enters, in another when
-        an entry sends it there; packet-outs to TABLE that match nothing are not seen (deviation)."""
-        matched = [0] * self.spec.tables
-        sent_to = [0] * self.spec.tables
-        for entry in self.tables.entries():
-            packets = self.counters.total(entry.number)[0]
-            matched[entry.table_id] += packets
-            if entry.instructions.goto is not None:
-                sent_to[entry.instructions.goto] += packets
-        sent_to[0] = max(matched[0], sum(self.counters.total(PLACE | p.index)[0] for p in self.ports.values()))
-        return sent_to, matched
+        """(looked up, matched) packets per table."""
+        return self.table_counters.totals(
+            ((e.table_id, e.instructions.goto, self.counters.total(e.number)[0]) for e in self.tables.entries()),
+            sum(self.counters.total(PLACE | port.index)[0] for port in self.ports.values()))
 
     def tell_port(self, port: LogicalPort, reason: int) -> None:
         """Send PORT_STATUS to every controller that takes it (slaves too: OF 1.3.5 section 6.3.4)."""
@@ -393,7 +391,7 @@ class LogicalSwitch:
     def _expire(self, expired: list[tuple[Entry, int]], now: float) -> None:
         for reason in {why for _, why in expired}:
             edits = self.tables.remove([entry for entry, why in expired if why == reason], reason)
-            self.down.change(self._edited(edits, now), now)
+            self.down.change(self.edited(edits, now), now)
 
     def poll_idle(self, now: float) -> None:
         """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4)."""

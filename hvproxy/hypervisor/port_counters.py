@@ -1,77 +1,134 @@
 """Statistics of logical ports: what the hosts behind them sent and received, from physical ports, rules and groups.
 
 A whole physical port is counted by the port itself. Of a sub-port, what came in is counted by its classify rule and
-what went out by the groups that end there.
+what went out by the groups that end there. What is told never decreases (trap 7): a tally adds up how much each source
+has grown, and begins anew where the source is another one or has started again.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hvproxy.hypervisor.counters import Count
-from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PLACE, GroupKind
+from hvproxy.model.view import Vif
 from hvproxy.openflow.multipart import GroupStats, PortStats
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
 
-_COUNTERS = tuple(f.name for f in fields(PortStats) if f.name not in ("port_no", "duration_sec", "duration_nsec"))
+COUNTERS: Final = tuple(f.name for f in fields(PortStats) if f.name not in ("port_no", "duration_sec", "duration_nsec"))
+NOT_KEPT: Final = (1 << 64) - 1
+"""Stands for a counter that a switch does not keep (OF 1.3.5 section 7.3.5.6)."""
+Reading: TypeAlias = tuple[Hashable, Mapping[str, int]]
+"""A source and what it shows."""
+
+
+class Tally:
+    """What one logical port has counted, wherever it was."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self._shown: dict[str, tuple[Hashable, int]] = {}
+        """Counter -> the source read last and what it showed."""
+
+    def begin(self, source: Hashable, values: Mapping[str, int]) -> None:
+        """Count from here: what a source shows now is not this port's to tell."""
+        self._shown.update({name: (source, value) for name, value in values.items()})
+
+    def add(self, source: Hashable, values: Mapping[str, int]) -> None:
+        """Take a reading; the first one of another source only says from where it counts."""
+        for name, value in values.items():
+            before, last = self._shown.get(name, (None, 0))
+            if before == source and value != NOT_KEPT:
+                self.totals[name] += value - last if value >= last else value
+            self._shown[name] = (source, value)
+
+
+def begin(ls: LogicalSwitch, numbers: Iterable[int], done: Callable[[float], None], now: float) -> None:
+    """These ports are carried where they are bound now: their statistics go on from here."""
+    where = {number: ls.ports[number].vif for number in numbers}
+
+    def read(readings: Mapping[int, list[Reading]], at: float) -> None:
+        for number, several in readings.items():
+            port = ls.ports.get(number)
+            if port is not None and port.vif == where[number]:
+                for source, values in several:
+                    if source is _BY_RULES:
+                        port.tally.add(source, values)  # rules that are gone are in it too
+                    else:
+                        port.tally.begin(source, values)
+        done(at)
+
+    _read(ls, list(where), read, now)
 
 
 def port_stats(
     ls: LogicalSwitch, numbers: list[int], done: Callable[[list[PortStats], float], None], now: float
 ) -> None:
     """Statistics of these logical ports, in that order, once every datapath concerned has answered."""
+    def read(readings: Mapping[int, list[Reading]], at: float) -> None:
+        told = []
+        for number in numbers:
+            port = ls.ports.get(number)
+            if port is not None:
+                for source, values in readings.get(number, ()):
+                    port.tally.add(source, values)
+                lived = max(0.0, at - port.created)
+                told.append(PortStats(number, **port.tally.totals, duration_sec=int(lived),
+                                      duration_nsec=int(lived % 1 * 1e9)))
+        done(told, at)
+
+    _read(ls, numbers, read, now)
+
+
+_BY_RULES: Final = "rules"
+_SENT: Final = (GroupKind.LPORT, GroupKind.HAIRPIN)
+
+
+def _read(
+    ls: LogicalSwitch, numbers: list[int], done: Callable[[Mapping[int, list[Reading]], float], None], now: float
+) -> None:
+    """What the sources of these ports show, of those whose datapath answers."""
     shared = {lport.number for lport in ls.view.lports if lport.shared}
-    whole = {n: (port.vif.dpid, port.vif.port_no) for n in numbers
-             if (port := ls.ports[n]).vif is not None and n not in shared}
-    groups = {}
+    whole: dict[int, Vif] = {}
+    parts: dict[int, Vif] = {}
     for number in numbers:
-        port = ls.ports[number]
-        if number in shared and port.vif is not None:
-            for kind in (GroupKind.LPORT, GroupKind.HAIRPIN):
-                groups[port.vif.dpid, ls.layout.group_id(kind, ls.ls_id, port.index)] = number
+        vif = ls.ports[number].vif
+        if vif is not None:
+            (parts if number in shared else whole)[number] = vif
+    groups = {number: [(vif.dpid, ls.layout.group_id(kind, ls.ls_id, ls.ports[number].index)) for kind in _SENT]
+              for number, vif in parts.items()}
+    readings: dict[int, list[Reading]] = {}
 
-    def with_ports(physical: Mapping[tuple[int, int], PortStats], at: float) -> None:
-        if groups:
-            ls.down.group_counts(groups, lambda sent, later: with_groups(physical, sent, later), at)
+    def physical(found: Mapping[tuple[int, int], PortStats], at: float) -> None:
+        for number, vif in whole.items():
+            stats = found.get((vif.dpid, vif.port_no))
+            if stats is not None:
+                readings[number] = [(vif, {name: getattr(stats, name) for name in COUNTERS})]
+        ls.down.group_counts([place for places in groups.values() for place in places], sent, at)
+
+    def sent(found: Mapping[tuple[int, int], GroupStats], at: float) -> None:
+        for number, places in groups.items():
+            readings[number] = [
+                ((parts[number], place), _out((found[place].packets, found[place].bytes)))
+                for place in places if place in found]
+        if parts:
+            ls.read_counters(received, at, {vif.dpid for vif in parts.values()})
         else:
-            with_groups(physical, {}, at)
+            received(at)
 
-    def with_groups(
-        physical: Mapping[tuple[int, int], PortStats], sent: Mapping[tuple[int, int], GroupStats], at: float
-    ) -> None:
-        def with_rules(later: float) -> None:
-            out: dict[int, Count] = {}
-            for place, stats in sent.items():
-                packets, octets = out.get(groups[place], (0, 0))
-                out[groups[place]] = (packets + stats.packets, octets + stats.bytes)
-            done([_of_shared(ls, ls.ports[n], out.get(n, (0, 0))) if n in shared
-                  else _of_whole(ls.ports[n], physical.get(whole[n]) if n in whole else None)
-                  for n in numbers if n in ls.ports], later)
+    def received(at: float) -> None:
+        for number in parts:
+            port = ls.ports.get(number)
+            if port is not None:
+                packets, octets = ls.counters.total(PLACE | port.index)
+                readings[number].append((_BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
+        done(readings, at)
 
-        if groups:
-            ls.read_counters(with_rules, at)
-        else:
-            with_rules(at)
-
-    ls.down.port_counts(whole.values(), with_ports, now)
+    ls.down.port_counts([(vif.dpid, vif.port_no) for vif in whole.values()], physical, now)
 
 
-def _of_whole(port: LogicalPort, physical: PortStats | None) -> PortStats:
-    if physical is None:
-        return port.last_stats
-    if port.counted_from is None:
-        port.counted_from = physical
-    start = port.counted_from
-    port.last_stats = replace(
-        physical, port_no=port.number,
-        **{name: max(0, getattr(physical, name) - getattr(start, name)) for name in _COUNTERS})
-    return port.last_stats
-
-
-def _of_shared(ls: LogicalSwitch, port: LogicalPort, sent: Count) -> PortStats:
-    received = ls.counters.total(PLACE | port.index)
-    return PortStats(port.number, rx_packets=received[0], rx_bytes=received[1], tx_packets=sent[0], tx_bytes=sent[1])
+def _out(count: Count) -> dict[str, int]:
+    return {"tx_packets": count[0], "tx_bytes": count[1]}

@@ -6,6 +6,7 @@ the operator wrote stands as he would write it again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TypeAlias
 
 import msgspec
@@ -143,7 +144,7 @@ def links(hv: Hypervisor) -> list[Row]:
     known = {link for _, link in configured}
     for link in sorted(working - known):
         found.append(([(link.a_dpid, link.a_port), (link.b_dpid, link.b_port)], "discovered", True))
-    found.sort(key=lambda each: [(dpid, str(port)) for dpid, port in each[0]])
+    found.sort(key=lambda each: [(dpid, port if isinstance(port, int) else inf, str(port)) for dpid, port in each[0]])
     return [{
         "a": {"dpid": format_dpid(a[0]), "port": a[1]},
         "b": {"dpid": format_dpid(b[0]), "port": b[1]},

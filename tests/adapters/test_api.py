@@ -84,7 +84,8 @@ def test_a_tenant_is_created_wholly_or_not_at_all() -> None:
 def test_every_mistake_in_a_body_is_listed_as_for_the_file() -> None:
     client = a_client()
     reply = client.ask("POST", "/v1/tenants", {"name": "a b", "logical_switches": [
-        {"name": "x", "datapath_id": 0, "prots": [], "ports": [{"number": 1, "name": "p", "attach": {"peer": "y/1"}}]}]})
+        {"name": "x", "datapath_id": 0, "prots": [],
+         "ports": [{"number": 1, "name": "p", "attach": {"peer": "y/1"}}]}]})
     assert reply.status == 400
     assert [mistake["path"] for mistake in reply.json["mistakes"]] == [
         "name", "logical_switches[0].datapath_id", "logical_switches[0].prots",
@@ -341,7 +342,8 @@ def test_a_port_that_cannot_be_is_refused(method: str, number: str, body: Any, s
     "/v1/datapaths/none", "/v1/datapaths/0x9/rules", "/v1/datapaths/0x9/groups", "/v1/logical-switches/red/ports/9"])
 def test_what_does_not_exist_is_404_and_named(path: str) -> None:
     reply = with_red().ask("GET", path)
-    assert reply.status == 404 and any(name in reply.json["error"] for name in ("none", "0000000000000009", "no port 9"))
+    assert reply.status == 404
+    assert any(name in reply.json["error"] for name in ("none", "0000000000000009", "no port 9"))
 
 
 # What is in it

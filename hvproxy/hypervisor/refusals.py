@@ -1,0 +1,64 @@
+"""Taking back a tenant's message that a datapath refused, everywhere and with one error to the tenant (traps 19, 45).
+
+What was counted is not lost with it: counters go on under the number that an entry ends up with.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hvproxy.hypervisor.entries import EditKind
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import ErrorMsg
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+
+
+def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float) -> None:
+    """A datapath refused part of what `origin` caused. Further refusals of the same message change nothing."""
+    if origin.refused:
+        return
+    origin.refused = True
+    if origin.group is not None and origin.group[0].command == of13.OFPGC_DELETE:
+        # Nothing stands in the way of a deletion but a fault of the datapath, which is mended when it is read again.
+        ls.down.log("error", "a datapath refused to delete a group", logical_switch=ls.spec.name, type=error.type,
+                    code=error.code)
+        return
+    _undo_edits(ls, origin, now)
+    if origin.group is not None:
+        _undo_group(ls, origin, now)
+    if origin.session.conn in ls.sessions:
+        origin.session.refuse(origin.request, error.type, error.code)
+
+
+def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:
+    resets = [(edit.entry, number, edit.entry.number)
+              for edit in origin.edits if (number := edit.reset_number) is not None]
+    inverse = ls.tables.undo(origin.edits)
+    for entry, *numbers in resets:
+        for number in numbers:
+            if ls.tables.by_number(entry.number) is entry or ls.farewells.awaits(entry.number):
+                ls.counters.carry(number, entry.number)
+            else:
+                ls.counters.forget(number)
+    for edit in inverse:
+        if edit.kind is EditKind.ADDED:
+            ls.farewells.withdraw(edit.entry.number)
+    ls.down.change(ls.edited(inverse, now, farewell=False), now)
+    for edit in inverse:
+        if edit.kind is EditKind.REMOVED:
+            ls.counters.forget(edit.entry.number)
+
+
+def _undo_group(ls: LogicalSwitch, origin: Origin, now: float) -> None:
+    assert origin.group is not None
+    mod, before = origin.group
+    group = ls.groups.groups.get(mod.group_id)
+    if group is None or group.buckets != mod.buckets:
+        return  # a later group-mod decides
+    if before is not None:
+        ls.groups.restore(before)
+        ls.see_edges()
+        ls.send_groups([mod.group_id], now, None)
+    else:
+        ls.delete_groups([mod.group_id], now, None)

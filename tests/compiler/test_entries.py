@@ -1,0 +1,171 @@
+"""A tenant's entry, compiled for the edges and met by frames."""
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from hvproxy.compiler.entries import REMEMBERED, rules_for
+from hvproxy.model.layout import GROUP_FLAG, SHARED_FLAG, Table, cookie
+from hvproxy.openflow import actions
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.instructions import Instructions, decode
+from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
+from tests.compiler.placed import FRAME, LAYOUT, LS_ID, VIFS, AnEntry, a_group, edge, plane, sent, told
+
+CONTROLLER, FLOOD, IN_PORT = of13.OFPP_CONTROLLER, of13.OFPP_FLOOD, of13.OFPP_IN_PORT
+TO_DST = tlv(of13.OFPXMT_OFB_ETH_DST, 0x020000000002)
+
+
+def in_port(number: int) -> Match:
+    return Match.from_tlvs(tlv(of13.OFPXMT_OFB_IN_PORT, number))
+
+
+def entry(number: int = 1, table: int = 0, match: Match = Match.EMPTY, priority: int = 5, apply: bytes = b"",
+          write: bytes = b"", clear: bool = False, goto: int | None = None,
+          metadata: tuple[int, int] | None = None) -> AnEntry:
+    return AnEntry(number, table, priority, match,
+                   Instructions(goto=goto, metadata=metadata, apply=apply, write=write, clear=clear, meter=None))
+
+
+def out(*numbers: int) -> bytes:
+    return b"".join(actions.output(number) for number in numbers)
+
+
+def test_the_rules_of_an_entry_have_its_priority_table_and_cookie() -> None:
+    rules = rules_for(entry(number=9, table=2, priority=77, apply=out(1)), edge())
+    assert {(rule.table, rule.priority, rule.cookie) for rule in rules} == {(Table.LOGICAL + 2, 77, cookie(LS_ID, 9))}
+
+
+@pytest.mark.parametrize("match", [Match.EMPTY, Match.from_tlvs(TO_DST), Match.from_tlvs(metadata_tlv(3, 7)),
+                                   in_port(1), in_port(3), in_port(CONTROLLER)])
+@pytest.mark.parametrize("write", [b"", out(1)])
+def test_the_rules_of_an_entry_match_disjoint_packets_of_its_logical_switch_alone(match: Match, write: bytes) -> None:
+    rules = rules_for(entry(table=1, match=match, apply=out(2), write=write), edge())
+    matches = [Match.from_tlvs(rule.match) for rule in rules]
+    assert matches and all(not a.overlaps(b) for a, b in combinations(matches, 2))
+    context = Match.from_tlvs(metadata_tlv(LAYOUT.context(LS_ID), LAYOUT.logical_switch_mask))
+    assert all(context.covers(each) for each in matches)
+
+
+def test_what_does_not_depend_on_the_ingress_is_one_rule_for_all_shared_ports() -> None:
+    assert len(rules_for(entry(apply=out(CONTROLLER)), edge())) == 2
+    assert len(rules_for(entry(apply=out(1)), edge())) == 3
+    assert len(rules_for(entry(match=in_port(1), apply=out(2)), edge())) == 1
+
+
+def test_an_entry_for_one_port_is_on_the_edge_of_that_port_only() -> None:
+    for number, vif in VIFS.items():
+        for dpid in (1, 2):
+            rules = rules_for(entry(match=in_port(number), apply=out(1)), edge(dpid))
+            assert len(rules) == (dpid == vif.dpid)
+    for nowhere in (7, 99):
+        assert not any(rules_for(entry(match=in_port(nowhere)), edge(dpid)) for dpid in (1, 2))
+
+
+def test_an_entry_for_the_controllers_packets_is_on_every_edge_and_meets_no_frame_of_a_port() -> None:
+    asked = entry(match=in_port(CONTROLLER), apply=out(1))
+    assert len(rules_for(asked, edge(1))) == len(rules_for(asked, edge(2))) == 1
+    assert all(not sent(plane(asked), number) for number in VIFS)
+
+
+@pytest.mark.parametrize("ingress", VIFS)
+@pytest.mark.parametrize("how", ["apply", "write"])
+def test_an_output_arrives_from_everywhere_but_the_port_itself(ingress: int, how: str) -> None:
+    for target in VIFS:
+        made = plane(entry(apply=out(target)) if how == "apply" else entry(write=out(target)))
+        assert sent(made, ingress) == ({target: FRAME} if target != ingress else {})
+
+
+@pytest.mark.parametrize("ingress", VIFS)
+@pytest.mark.parametrize("how", ["apply", "write"])
+def test_in_port_sends_back_and_flood_everywhere_else(ingress: int, how: str) -> None:
+    for port, expected in ((IN_PORT, {ingress}), (FLOOD, set(VIFS) - {ingress}), (of13.OFPP_ALL, set(VIFS) - {ingress})):
+        made = plane(entry(apply=out(port)) if how == "apply" else entry(write=out(port)))
+        assert sent(made, ingress) == dict.fromkeys(expected, FRAME)
+
+
+@pytest.mark.parametrize("ingress", VIFS)
+def test_the_last_output_written_wins_even_if_it_leads_nowhere(ingress: int) -> None:
+    assert sent(plane(entry(write=out(1, 2))), ingress) == ({2: FRAME} if ingress != 2 else {})
+    for nowhere in (ingress, 7, 99):
+        assert sent(plane(entry(write=out(1 if ingress != 1 else 2, nowhere))), ingress) == {}
+
+
+@pytest.mark.parametrize("ingress", [1, 3, 5, 6])
+@pytest.mark.parametrize(("second", "expected"), [
+    (dict(write=out(2)), {4}), (dict(clear=True, write=out(2)), {2}), (dict(clear=True), set()), (dict(), {4}),
+    (dict(write=out(FLOOD)), {4}), (dict(write=out(99)), {4}),
+])
+def test_a_group_written_earlier_beats_an_output_written_later_until_it_is_cleared(
+    ingress: int, second: dict[str, object], expected: set[int],
+) -> None:
+    group = a_group(1, of13.OFPGT_INDIRECT, bucket(out(4)))
+    made = plane(entry(1, write=actions.group(1), goto=1), entry(2, table=1, goto=2, **second),  # type: ignore
+                 entry(3, table=2), groups=[group])
+    assert sent(made, ingress) == dict.fromkeys(expected, FRAME)
+
+
+def test_a_group_cleared_is_forgotten_in_the_tables_that_follow() -> None:
+    group = a_group(1, of13.OFPGT_INDIRECT, bucket(out(4)))
+    made = plane(entry(1, write=actions.group(1), goto=1), entry(2, table=1, clear=True, goto=2),
+                 entry(3, table=2, write=out(2)), groups=[group])
+    assert sent(made, 1) == {2: FRAME}
+
+
+def test_a_tenants_metadata_goes_with_the_packet_and_its_context_is_not_touched() -> None:
+    made = plane(entry(1, goto=1, metadata=(0xFFFFFFFF, 0xFFFFFFFF)),
+                 entry(2, table=1, match=Match.from_tlvs(metadata_tlv(0x80000001, 0x80000001)), goto=2,
+                       metadata=(0, 1)),
+                 entry(3, table=2, match=Match.from_tlvs(metadata_tlv(0xFFFFFFFE, 0xFFFFFFFF)), apply=out(CONTROLLER)))
+    for number in (1, 3, 6):
+        assert sent(made, number) == {}
+        packet, = told(made)
+        lport = next(lport for lport in edge().lports.values() if lport.number == number)
+        assert isinstance(packet["metadata"], int)
+        assert LAYOUT.read(packet["metadata"]) == (LS_ID, lport.index, 0xFFFFFFFE)
+        assert packet["metadata"] & SHARED_FLAG == SHARED_FLAG * lport.shared
+
+
+def test_what_the_action_set_sends_to_the_controller_names_the_entry_that_wrote_it() -> None:
+    def tunnel(made_by: AnEntry) -> set[bytes]:
+        return {action for rule in rules_for(made_by, edge(groups=[group]))
+                for _, action in actions.walk(decode(rule.instructions).write)
+                if action[4:8] == tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)[:4]}
+
+    group = a_group(1, of13.OFPGT_INDIRECT, bucket(out(CONTROLLER)))
+    for write in (out(CONTROLLER), actions.group(1)):
+        assert tunnel(entry(8, write=write)) == {actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 8))}
+        made = plane(entry(7, goto=1, write=out(CONTROLLER)), entry(8, table=1, write=write), groups=[group])
+        assert sent(made, 3) == {}
+        assert [packet["others"] for packet in told(made)] == [tlv(of13.OFPXMT_OFB_TUNNEL_ID, 8)]
+    assert not tunnel(entry(8, write=out(1))) and not tunnel(entry(8, apply=out(CONTROLLER)))
+
+
+def test_the_group_flag_is_written_only_where_something_follows_that_reads_it() -> None:
+    group = a_group(1, of13.OFPGT_INDIRECT, bucket(out(4)))
+    here = edge(groups=[group])
+
+    def metadata(made_by: AnEntry) -> set[tuple[int, int] | None]:
+        return {decode(rule.instructions).metadata for rule in rules_for(made_by, here)}
+
+    assert metadata(entry(write=actions.group(1))) == {None}
+    assert metadata(entry(write=actions.group(1), goto=1)) == {(GROUP_FLAG, GROUP_FLAG)}
+    assert metadata(entry(clear=True, goto=1, metadata=(1, 3))) == {(1, GROUP_FLAG | 3)}
+
+
+def test_entries_that_do_the_same_are_lowered_once_and_never_mixed_up() -> None:
+    here = edge()
+    for number in range(1, 2000):
+        for target in (1, 2):
+            made = entry(number, match=Match.from_tlvs(tlv(of13.OFPXMT_OFB_ETH_DST, number)), apply=out(target))
+            assert rules_for(made, here) == rules_for(made, edge())
+    assert len(here.remembered) == 2 * (1 + len(here.shared))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    here = edge()
+    for number in range(1, REMEMBERED + 100):
+        rules_for(entry(match=in_port(1), apply=actions.set_field(tlv(of13.OFPXMT_OFB_ETH_DST, number))), here)
+    assert 0 < len(here.remembered) <= REMEMBERED
