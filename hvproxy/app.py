@@ -75,6 +75,7 @@ async def start(reactor: Any, config: Config) -> None:
     runtime.sockets = sockets
     metrics = Metrics(runtime)
     runtime.observe = metrics.observe_translation
+    runtime.observe_barrier = metrics.observe_barrier
     for tenant in config.tenants:
         hv.tenants.add(tenant.name)
         for spec in tenant.logical_switches:

@@ -34,8 +34,8 @@ Column = tuple[str, Callable[[Mapping[str, Any]], object]]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("hvproxy"), prog_name="hvproxy")
 def main() -> None:
-    """hvproxy, a network hypervisor: gives each tenant's OpenFlow controller a logical switch of its own over switches
-    that all tenants share.
+    """hvproxy, a network hypervisor: gives each tenant's OpenFlow controller a logical switch of its own, over
+    switches that all tenants share.
 
     Start with `hvproxy check CONFIG`, then `hvproxy serve CONFIG`; look at what runs with `hvproxy show`.
     """

@@ -90,7 +90,10 @@ def decode(data: bytes | str) -> Document:
         _check_depth(data)
         node = yaml.compose(data, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([(_place(error.problem_mark), f"not YAML: {error.problem or error.context}")]) from error
+        what = str(error.problem or error.context)
+        if what.startswith("but "):
+            what = f"{error.context}, {what}"
+        raise ConfigError([(_place(error.problem_mark), f"not YAML: {what}")]) from error
     except yaml.YAMLError as error:
         raise ConfigError([("", f"not YAML: {' '.join(str(error).split())}")]) from error
     unfolding = _Unfolding()

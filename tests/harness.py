@@ -14,16 +14,22 @@ from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.commands import Close, Send
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
 from hvproxy.model.intent import LogicalSwitchSpec, parse
+from hvproxy.model.layout import GroupKind
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.framing import Framer
+from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.messages import decode_group_mod
-from hvproxy.openflow.multipart import Desc, FlowStats, GroupDesc, Kind, decode_multipart, multipart_replies
-from hvproxy.openflow.oxm import ofp_match
+from hvproxy.openflow.multipart import (
+    Desc, FlowStats, GroupDesc, GroupStats, Kind, PortStats, decode_flow_stats_request, decode_id_request,
+    decode_multipart, multipart_replies,
+)
+from hvproxy.openflow.oxm import ofp_match, tlv
 from hvproxy.openflow.ports import PortDesc
 
 OF13 = ProtocolDesc(4)
 HELLO = build.hello(0)
+NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 TYPES = {value: name.removeprefix("OFPT_") for name, value in vars(of13).items()
          if name.startswith("OFPT_") and isinstance(value, int)}
 
@@ -42,17 +48,29 @@ class EndSwitch:
         self.ports = {n: PortDesc(n, n.to_bytes(6, "big"), f"s{dpid:x}-{n}") for n in range(1, ports + 1)}
         self.conn = 0
         self.rules: dict[tuple[int, int, bytes], Any] = {}
+        self.counted: dict[tuple[int, int, bytes], tuple[int, int]] = {}
+        """(packets, bytes) of each rule, as `count` has set them."""
         self.groups: dict[int, Any] = {}
+        self.group_counts: dict[int, tuple[int, int]] = {}
+        """(packets, bytes) of a group, and of each bucket of it."""
+        self.port_counts: dict[int, dict[str, int]] = {}
+        """Fields of PortStats by port."""
         self.packet_outs: list[bytes] = []
+        self.silent = False
+        """It does not answer requests for statistics."""
+        self.received_types: list[str] = []
         self.hold_barriers = False
         self.held: list[bytes] = []
         self.refuse: tuple[int, int] | None = None
         """(type, code) with which flow-mods for logical tables are refused."""
+        self.refuse_groups: tuple[int, int] | None = None
+        """(type, code) with which group-mods for tenants' groups are refused."""
         self.flow_mods = 0
         self.group_mods = 0
         self.framer = Framer()
 
     def connect(self) -> None:
+        self.framer = Framer()
         self.conn = self.world.connect(self)
         self.world.hv.switch_connected(self.conn, f"tcp:127.0.0.1:{self.dpid}", self.world.now)
         self.world.to_core(self.conn, HELLO)
@@ -60,8 +78,36 @@ class EndSwitch:
     def disconnect(self) -> None:
         self.world.disconnect(self.conn)
 
+    def reboot(self) -> None:
+        """Lose the session and everything that was installed, and come back."""
+        self.disconnect()
+        self.rules, self.groups, self.counted, self.group_counts, self.port_counts = {}, {}, {}, {}, {}
+        self.connect()
+        self.world.pass_time(1.0)
+
     def send(self, data: bytes) -> None:
         self.world.to_core(self.conn, data)
+
+    def count(self, table: int, packets: int, octets: int = 0, where: bytes = b"") -> None:
+        """Traffic meets the rules of a table whose match contains `where`."""
+        hit = [key for key in self.rules if key[0] == table and where in key[2]]
+        assert hit
+        for key in hit:
+            before = self.counted.get(key, (0, 0))
+            self.counted[key] = (before[0] + packets, before[1] + octets)
+
+    def packet_in(self, frame: bytes = b"", *, table: int = 10, cookie: int = NO_COOKIE, metadata: int = 0,
+                  reason: int = of13.OFPR_ACTION, in_port: int = 1, tunnel_id: int = 0) -> None:
+        tlvs = tlv(of13.OFPXMT_OFB_IN_PORT, in_port)
+        if metadata:
+            tlvs += tlv(of13.OFPXMT_OFB_METADATA, metadata)
+        if tunnel_id:
+            tlvs += tlv(of13.OFPXMT_OFB_TUNNEL_ID, tunnel_id)
+        self.send(build.packet_in(0, 0xFFFFFFFF, len(frame), reason, table, cookie, tlvs, frame))
+
+    def cookies(self, table: int = 10) -> list[int]:
+        """The cookies of the rules of a table."""
+        return [cookie for (at, _, _), (cookie, _, _) in self.rules.items() if at == table]
 
     def release(self) -> None:
         self.hold_barriers = False
@@ -81,6 +127,7 @@ class EndSwitch:
 
     def message(self, message: bytes) -> None:
         kind, xid = message[1], int.from_bytes(message[4:8], "big")
+        self.received_types.append(TYPES[kind])
         if kind == of13.OFPT_FEATURES_REQUEST:
             self.send(build.features_reply(xid, self.dpid, 0, 254, 0, 0x4F))
         elif kind == of13.OFPT_BARRIER_REQUEST:
@@ -97,7 +144,9 @@ class EndSwitch:
         elif kind == of13.OFPT_GROUP_MOD:
             self.group_mods += 1
             mod = decode_group_mod(message)
-            if mod.command == of13.OFPGC_DELETE:
+            if self.refuse_groups is not None and mod.group_id >> 28 == GroupKind.TENANT:
+                self.send(build.error(xid, *self.refuse_groups, message[:64]))
+            elif mod.command == of13.OFPGC_DELETE:
                 self.groups.pop(mod.group_id, None)
             else:
                 self.groups[mod.group_id] = (mod.type, mod.buckets)
@@ -114,21 +163,37 @@ class EndSwitch:
         key = (mod.table_id, mod.priority, message[52:48 + length])
         if mod.command == of13.OFPFC_ADD:
             self.rules[key] = (mod.cookie, message[48 + (length + 7) // 8 * 8:], mod.flags)
-        else:
-            assert mod.command == of13.OFPFC_DELETE_STRICT
-            self.rules.pop(key, None)
+            return
+        assert mod.command == of13.OFPFC_DELETE_STRICT
+        cookie, _, flags = self.rules.pop(key, (0, b"", 0))
+        counted = self.counted.pop(key, (0, 0))
+        if flags & of13.OFPFF_SEND_FLOW_REM:
+            self.send(build.flow_removed(0, cookie, mod.priority, of13.OFPRR_DELETE, mod.table_id, 1, 0, 0, 0,
+                                         *counted, key[2]))
 
     def multipart(self, message: bytes) -> None:
         request = decode_multipart(message)
+        if self.silent and request.kind in (Kind.FLOW, Kind.PORT_STATS, Kind.GROUP):
+            return
         if request.kind == Kind.PORT_DESC:
             records = [port.encode() for port in self.ports.values()]
         elif request.kind == Kind.DESC:
             records = [Desc("emulated", "switch", "1", "none", "end").encode()]
+        elif request.kind == Kind.PORT_STATS:
+            number = decode_id_request(request.body)
+            records = [PortStats(number, **self.port_counts.get(number, {})).encode()] if number in self.ports else []
+        elif request.kind == Kind.GROUP:
+            number = decode_id_request(request.body)
+            counts = self.group_counts.get(number, (0, 0))
+            records = [GroupStats(number, 1, *counts, 1, 0, (counts,) * len(walk_buckets(buckets))).encode()
+                       for group_id, (_, buckets) in self.groups.items() if group_id == number]
         elif request.kind == Kind.FLOW:
+            asked = decode_flow_stats_request(request.body)
             records = [
-                FlowStats(table, 1, 0, priority, 0, 0, flags, cookie, 0, 0, ofp_match(match)[:4 + len(match)],
-                          instructions).encode()
-                for (table, priority, match), (cookie, instructions, flags) in self.rules.items()]
+                FlowStats(key[0], 1, 0, key[1], 0, 0, flags, cookie, *self.counted.get(key, (0, 0)),
+                          ofp_match(key[2])[:4 + len(key[2])], instructions).encode()
+                for key, (cookie, instructions, flags) in self.rules.items()
+                if cookie & asked.cookie_mask == asked.cookie & asked.cookie_mask]
         elif request.kind == Kind.GROUP_DESC:
             records = [GroupDesc(kind, number, buckets).encode() for number, (kind, buckets) in self.groups.items()]
         else:
@@ -141,13 +206,15 @@ class EndSwitch:
 class Controller:
     """The controller end of a connection."""
 
-    def __init__(self, world: World, logical_switch: str) -> None:
+    def __init__(self, world: World, logical_switch: str, passive: bool = False) -> None:
         self.world = world
         self.framer = Framer()
         self.messages: list[bytes] = []
+        self.history = b""
+        """Every byte that ever came."""
         self.closed: str | None = None
         self.conn = world.connect(self)
-        world.hv.controller_connected(self.conn, logical_switch, "tcp:127.0.0.1:6653", False, world.now)
+        world.hv.controller_connected(self.conn, logical_switch, "tcp:127.0.0.1:6653", passive, world.now)
         self.send(HELLO)
         self.take("HELLO")
 
@@ -155,6 +222,7 @@ class Controller:
         self.world.to_core(self.conn, data)
 
     def received(self, data: bytes) -> None:
+        self.history += data
         self.messages += self.framer.feed(data)
 
     def take(self, *types: str) -> list[Any]:
@@ -163,6 +231,21 @@ class Controller:
         messages, self.messages = self.messages, []
         assert tuple(TYPES[m[1]] for m in messages) == types, [parsed(m) for m in messages]
         return [parsed(message) for message in messages]
+
+    def ask(self, message: bytes) -> Any:
+        """Send a request whose one answer comes at once; read by ryu."""
+        self.send(message)
+        self.world.run()
+        messages, self.messages = self.messages, []
+        assert len(messages) == 1, [parsed(m) for m in messages]
+        return parsed(messages[0])
+
+    def refused(self, message: bytes) -> tuple[int, int]:
+        """The type and code of the error that a request gets; it carries the request's xid and bytes."""
+        error = self.ask(message)
+        assert (error.msg_type, error.xid) == (of13.OFPT_ERROR, int.from_bytes(message[4:8], "big"))
+        assert error.data == message[:len(error.data)] and len(error.data) >= min(64, len(message))
+        return error.type, error.code
 
     def disconnect(self) -> None:
         self.world.disconnect(self.conn)

@@ -55,10 +55,11 @@ def test_only_plain_keys_and_values_are_made() -> None:
 
 @pytest.mark.parametrize(("text", "place", "what"), [
     ("a: 1\n  b: 2", "line 2, column 4", "not YAML: mapping values are not allowed in this context"),
-    ("a: [1, 2", "line 1, column 9", "not YAML: did not find expected ',' or ']'"),
+    ("a: [1, 2", "line 2, column 1", "not YAML: did not find expected ',' or ']'"),
     ("a: *x", "line 1, column 4", "not YAML: found undefined alias"),
     ("\ta: 1", "line 1, column 1", "not YAML: found character that cannot start any token"),
-    ("a: 1\n---\nb: 2", "line 2, column 1", "not YAML: but found another document"),
+    ("a: 1\n---\nb: 2", "line 2, column 1",
+     "not YAML: expected a single document in the stream, but found another document"),
 ])
 def test_what_is_no_yaml_is_refused_with_line_and_column(text: str, place: str, what: str) -> None:
     assert refused(text) == [(place, what)]

@@ -243,9 +243,12 @@ async def demonstrate(keep: bool, pings: int) -> None:
             raise Failed("the numbers above are not what they should be")
         console.print("[bold green]All as it should be.[/]")
         api = f"http://127.0.0.1:{demo.api}"
-        console.print(f"API and dashboard: {api}/   metrics: {api}/metrics   logs and configuration: {directory}")
-        console.print(f"Try: .venv/bin/hvproxy show switches --api {api}")
-        if keep:
+        if not keep:
+            console.print(f"The API and dashboard were at {api}/ . tools/demo --keep leaves everything running.")
+        else:
+            console.print(f"API and dashboard: {api}/   metrics: {api}/metrics")
+            console.print(f"Logs and configuration: {directory}")
+            console.print(f"Try: .venv/bin/hvproxy show switches --api {api}")
             console.print(f"     ovs-ofctl -O OpenFlow13 dump-flows tcp:127.0.0.1:{demo.listeners['red']}")
             console.print("Running until Ctrl-C.")
             stopped = asyncio.Event()

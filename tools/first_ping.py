@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -88,6 +89,11 @@ class FirstPing:
         console.print(table)
 
 
+def listens(log: Path) -> bool:
+    """Whether the tcpdump that writes this log is at work."""
+    return "listening on" in log.read_text()
+
+
 class Captures:
     """What arrives at every host."""
 
@@ -100,7 +106,7 @@ class Captures:
                 process = network.ovs.spawn("tcpdump", "-i", "eth0", "-Q", "in", "-U", "-B", "65536", "-w", str(path),
                                             host=name, log=log)
                 self._files[name] = host.tenant, path, process
-                wait_until(lambda log=log: "listening on" in (network.ovs.directory / log).read_text(), "tcpdump")
+                wait_until(partial(listens, network.ovs.directory / log), "tcpdump")
 
     def count(self) -> tuple[int, int]:
         """(frames with the pattern of the host's own tenant, with that of another)."""

@@ -45,7 +45,7 @@ class Programs:
         if kind is None:
             shutil.rmtree(self.directory)
         else:
-            print(f"the logs are in {self.directory}", file=sys.stderr)
+            print(f"The logs are in {self.directory}.", file=sys.stderr)
 
     def spawn(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start a program; its standard error goes to NAME.log, its standard output can be read."""
@@ -87,7 +87,7 @@ class Programs:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time a process has used: of its threads in nanoseconds where the kernel tells, else in clock ticks (10 ms)."""
+    """CPU time a process has used: in nanoseconds where the kernel tells, else in clock ticks (10 ms)."""
     try:
         spent = [int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
     except OSError:

@@ -109,10 +109,9 @@ class Scale:
 
     def row(self, what: str, value: str) -> None:
         self.table.add_row(what, value)
-        console.print(f"  {what}: {value}")
 
-    async def run(self, programs: Programs) -> bool:
-        """Whether every ping was answered."""
+    async def run(self, programs: Programs) -> None:
+        """Start everything, measure, print. Raises Failed unless every ping was answered."""
         self.place()
         path = programs.directory / "scale.yaml"
         path.write_text(yaml.safe_dump(self.configuration(), sort_keys=False))
@@ -120,6 +119,7 @@ class Scale:
                                     str(self.controllers))
         assert controller.stdout is not None
         ready = Ready(controller.stdout)
+        console.print("starting hvproxy and the controllers …")
         hvproxy = programs.spawn("hvproxy", self.arguments.hvproxy, "serve", str(path))
         await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", 30)
         fabric = leaf_spine(self.n_spines, self.n_leaves)
@@ -130,30 +130,33 @@ class Scale:
                                     b"\x02\0\0\0" + number.to_bytes(2, "big"), b"\x0a\0" + number.to_bytes(2, "big"))
                     for number, (leaf, port) in enumerate(places, 1)])
             await self.start(programs, fabric, ready, hvproxy.pid)
-            answered = await self.ping(hvproxy.pid)
+            lost = await self.ping(hvproxy.pid)
             await self.cost(fabric, hvproxy.pid)
         finally:
             ready.close()
             await fabric.close()
-        console.print(self.table)
-        return answered
+            console.print(self.table)
+        if lost:
+            raise Failed(f"pings lost: {', '.join(lost[:10])}{' …' if len(lost) > 10 else ''}")
 
     async def start(self, programs: Programs, fabric: Fabric, ready: Ready, pid: int) -> None:
         """From the first connection of a switch to the last logical port."""
+        console.print("connecting the switches …")
         start, cpu = time.monotonic(), cpu_seconds(pid)
         fabric.connect_all(f"tcp:127.0.0.1:{self.switches}")
         await programs.wait_until(lambda: ready.first is not None, "the switches are ready", self.arguments.timeout)
         assert ready.first is not None
-        self.row("until all switches are ready and controllers dialled", f"{ready.first - start:.1f} s")
+        self.row("until switches ready, controllers dialled", f"{ready.first - start:.1f} s")
         await programs.wait_until(
             lambda: (ready.switches, ready.ports) == (self.arguments.tenants, self.arguments.ports),
             "the controllers see all ports up", self.arguments.timeout)
-        self.row("until the controllers see all ports up", f"{time.monotonic() - start:.1f} s")
-        self.row("hvproxy's CPU time for that", f"{cpu_seconds(pid) - cpu:.1f} s")
+        self.row("until controllers see all ports up", f"{time.monotonic() - start:.1f} s")
+        self.row("hvproxy's CPU time to start", f"{cpu_seconds(pid) - cpu:.1f} s")
         self.row("hvproxy's memory then", f"{memory_mib(pid)[0]:.0f} MiB")
 
-    async def ping(self, pid: int) -> bool:
-        """Every host pings the next one of its tenant, and one pings all; whether all were answered."""
+    async def ping(self, pid: int) -> list[str]:
+        """Every host pings the next one of its tenant, and one pings all; the pairs without an answer."""
+        console.print("pinging …")
         start, cpu = time.monotonic(), cpu_seconds(pid)
         turns = asyncio.Semaphore(TENANTS_AT_ONCE)
         lost: list[str] = []
@@ -171,25 +174,26 @@ class Scale:
                         lost.append(f"{one.name} -> {other.name}")
 
         await asyncio.gather(*(tenant(number, hosts) for number, hosts in enumerate(self.hosts)))
-        self.row("until every tenant's ports reached each other", f"{time.monotonic() - start:.1f} s")
-        self.row("hvproxy's CPU time for that", f"{cpu_seconds(pid) - cpu:.1f} s")
+        self.row("until all pings were answered", f"{time.monotonic() - start:.1f} s")
+        self.row("hvproxy's CPU time for the pings", f"{cpu_seconds(pid) - cpu:.1f} s")
         self.row("pings", f"{sent}, {len(lost)} lost")
-        for pair in lost[:10]:
-            console.print(f"  lost: {pair}")
-        return not lost
+        return lost
 
     async def cost(self, fabric: Fabric, pid: int) -> None:
         """Memory, rules and groups, and what it costs to be idle."""
+        console.print(f"watching it idle for {IDLE_SECONDS:g} s …")
         start, cpu = time.monotonic(), cpu_seconds(pid)
         await asyncio.sleep(IDLE_SECONDS)
         share = (cpu_seconds(pid) - cpu) / (time.monotonic() - start)
         self.row("hvproxy's share of a CPU while idle", f"{share:.0%}")
         now, most = memory_mib(pid)
         self.row("hvproxy's memory", f"{now:.0f} MiB, at most {most:.0f} MiB")
-        spines = set(self.fabric_spines())
-        for name, of in (("spine", lambda dpid: dpid in spines), ("leaf", lambda dpid: dpid not in spines)):
-            rules = [switch.tables.count for dpid, switch in fabric.switches.items() if of(dpid)]
-            groups = [len(switch.groups.groups) for dpid, switch in fabric.switches.items() if of(dpid)]
+        spines = self.fabric_spines()
+        switches = {"spine": [fabric.switches[dpid] for dpid in spines],
+                    "leaf": [switch for dpid, switch in fabric.switches.items() if dpid not in spines]}
+        for name, chosen in switches.items():
+            rules = [switch.tables.count for switch in chosen]
+            groups = [len(switch.groups.groups) for switch in chosen]
             self.row(f"rules on a {name}", f"{median(rules):.0f} (median), {max(rules)} at most")
             self.row(f"groups on a {name}", f"{median(groups):.0f} (median), {max(groups)} at most")
 
@@ -214,7 +218,8 @@ def main() -> int:
         parser.error("at least 3 switches, a tenant, and 2 ports for each")
     try:
         with Programs("scale") as programs:
-            return 0 if asyncio.run(Scale(arguments).run(programs)) else 1
+            asyncio.run(Scale(arguments).run(programs))
+        return 0
     except Failed as failure:
         console.print(f"Failed: {failure}")
         return 1

@@ -59,8 +59,7 @@ def make_site(
 
         clock = reactor
     pages = Pages(Api(runtime, clock, taken), Metrics(runtime) if metrics is None else metrics, runtime)
-    return Site(pages.app.resource(), requestFactory=Request, timeout=IDLE, reactor=clock,
-                parsePOSTFormSubmission=False)
+    return Site(pages.app.resource(), requestFactory=Request, timeout=IDLE, reactor=clock)
 
 
 class Request(TwistedRequest):
@@ -69,18 +68,24 @@ class Request(TwistedRequest):
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
-        self.content = BytesIO()
+        self.content = self._body = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
         if self._received <= MAX_BODY:
             super().handleContentChunk(data)  # the rest is read, for who still sends does not listen, and let go
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.content = BytesIO()  # Twisted would read forms out of the body
+        super().requestReceived(command, path, version)
+
     def getRequestHostname(self) -> bytes:
         """Whatever name a client has for us, the pages are the same."""
         return b"hvproxy"
 
     def process(self) -> None:
+        self.content = self._body
+        self.content.seek(0)
         wrong = self._wrong()
         if wrong is None:
             super().process()

@@ -1,9 +1,13 @@
-"""One structured line per event to stderr, for people (text) or machines (json)."""
+"""One structured line per event to stderr, for people (text) or machines (json).
+
+Peers choose part of what is logged, so in text nothing but a traceback, indented, may begin a line of its own.
+"""
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from textwrap import indent
 from typing import Any, TextIO
 
 from twisted.logger import FilteringLogObserver, ILogObserver, LogLevel, LogLevelFilterPredicate, formatEvent
@@ -35,11 +39,12 @@ def _fields(event: dict[str, Any]) -> dict[str, object]:
     return fields
 
 
-def _message(event: dict[str, Any]) -> str:
-    text = formatEvent(event)
-    if "log_failure" in event:
-        text = f"{text}\n{event['log_failure'].getTraceback()}".strip()
-    return text
+def _traceback(event: dict[str, Any]) -> str:
+    return event["log_failure"].getTraceback().strip() if "log_failure" in event else ""
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _when(event: dict[str, Any]) -> str:
@@ -47,10 +52,13 @@ def _when(event: dict[str, Any]) -> str:
 
 
 def _text(event: dict[str, Any]) -> str:
-    fields = " ".join(f"{key}={value}" for key, value in _fields(event).items())
-    return f"{_when(event)} {event['log_level'].name:<8} {_message(event)}" + (f"  {fields}" if fields else "")
+    fields = " ".join(f"{key}={_visible(str(value))}" for key, value in _fields(event).items())
+    line = f"{_when(event)} {event['log_level'].name:<8} {_visible(formatEvent(event))}"
+    return line + (f"  {fields}" if fields else "") + indent(f"\n{_traceback(event)}".rstrip(), "    ")
 
 
 def _json(event: dict[str, Any]) -> str:
-    line = {"time": _when(event), "level": event["log_level"].name, "event": _message(event), **_fields(event)}
+    line = {"time": _when(event), "level": event["log_level"].name, "event": formatEvent(event), **_fields(event)}
+    if "log_failure" in event:
+        line["traceback"] = _traceback(event)
     return json.dumps(line, default=str)

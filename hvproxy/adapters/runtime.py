@@ -43,6 +43,8 @@ class Runtime:
         self.sockets: Sockets | None = None
         self.observe: Callable[[str, float], None] | None = None
         """Told how long the core worked on what came in: (direction, seconds)."""
+        self.observe_barrier: Callable[[float], None] | None = None
+        """Told how long tenants' barriers took, in seconds."""
         self._clock = clock
         self._connections: dict[int, Connection] = {}
         self._next_conn = 1
@@ -86,6 +88,10 @@ class Runtime:
                 self._perform(command)
             for conn in list(writes):
                 self._write(writes, conn)
+        while self.hv.barrier_times:
+            seconds = self.hv.barrier_times.pop()
+            if self.observe_barrier is not None:
+                self.observe_barrier(seconds)
 
     def _write(self, writes: dict[int, list[bytes]], conn: int) -> None:
         data = writes.pop(conn, None)
@@ -178,12 +184,13 @@ class Connection(TwistedProtocol):
     # IPushProducer: Twisted tells whether the peer takes what we write
 
     def pauseProducing(self) -> None:
-        self._runtime.hv.congested(self._conn, True)
+        self._runtime.hv.congested(self._conn, True, self._runtime.now())
         self.pause("peer")
 
     def resumeProducing(self) -> None:
-        self._runtime.hv.congested(self._conn, False)
         self.resume("peer")
+        self._runtime.hv.congested(self._conn, False, self._runtime.now())
+        self._runtime.flush()
 
     def stopProducing(self) -> None:
         self.transport.loseConnection()

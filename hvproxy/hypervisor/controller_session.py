@@ -2,6 +2,8 @@
 
 What follows a barrier waits until the barrier is answered, so that it cannot overtake on another switch what came
 before (trap 2); echoes are answered all the same (trap 44). Knows nothing of tables or switches.
+
+A controller that does not take its answers gets no more of them: its requests wait, then it is not read any more.
 """
 from __future__ import annotations
 
@@ -18,6 +20,9 @@ from hvproxy.openflow.messages import xid_of
 HELD_MOST = 1000
 """So many messages behind a barrier, and the connection is not read any more (trap 41)."""
 HELD_LEAST = 100
+UNSENT_MOST = 1 << 20
+"""So many bytes of answers at once, and what else it has asked waits until it takes them: a request of a few bytes may
+have an answer of megabytes (trap 41)."""
 BARRIER_DEADLINE = 30.0
 """Seconds after which a barrier that cannot be confirmed is answered with an error (design 6)."""
 
@@ -47,6 +52,8 @@ class ControllerSession:
         self._held: deque[bytes] = deque()
         self._barrier: tuple[bytes, float] | None = None
         self._paused = False
+        self._unsent = 0
+        """Bytes sent since the connection was last known to take all of them."""
         self.flush()
 
     @property
@@ -69,6 +76,7 @@ class ControllerSession:
     def send(self, message: bytes) -> None:
         """Queue one message to the controller."""
         self._tally[message[1]] += 1
+        self._unsent += len(message)
         self._out.send(self.conn, message)
 
     def refuse(self, request: bytes, error_type: int, code: int) -> None:
@@ -85,8 +93,12 @@ class ControllerSession:
 
     def receive(self, data: bytes, now: float, take: Callable[[bytes, float], None]) -> None:
         """Bytes from the controller; every message whose turn it is goes to `take`."""
-        for message in self.channel.receive(data, now):
-            if self._barrier is None and not self._held:
+        if not self.congested:
+            self._unsent = 0
+        for message in self.channel.each(data, now):
+            if self.channel.send:
+                self.flush()  # errors and echoes in the order of what they answer
+            if not self._waits and not self._held:
                 take(message, now)
             else:
                 self._held.append(message)
@@ -102,7 +114,20 @@ class ControllerSession:
     def unblock(self, now: float, take: Callable[[bytes, float], None]) -> None:
         """The barrier is answered: what waited behind it goes on, up to the next barrier."""
         self._barrier = None
-        while self._held and self._barrier is None:
+        self._go_on(now, take)
+
+    def relieve(self, now: float, take: Callable[[bytes, float], None]) -> None:
+        """The connection has taken all that was sent: what waited for that goes on."""
+        self.congested = False
+        self._unsent = 0
+        self._go_on(now, take)
+
+    @property
+    def _waits(self) -> bool:
+        return self._barrier is not None or self._unsent > UNSENT_MOST
+
+    def _go_on(self, now: float, take: Callable[[bytes, float], None]) -> None:
+        while self._held and not self._waits:
             take(self._held.popleft(), now)
         if self._paused and len(self._held) < HELD_LEAST:
             self._paused = False

@@ -17,8 +17,8 @@ Count: TypeAlias = tuple[int, int]
 class _Sum:
     base: Count = (0, 0)
     """From rules that exist no more."""
-    last: dict[int, Count] = field(default_factory=dict)
-    """dpid -> what its rules counted when last asked."""
+    last: dict[Hashable, Count] = field(default_factory=dict)
+    """Edge -> what its rules counted when last asked."""
     carried: tuple[Hashable, ...] = ()
     """Other numbers under which the same was counted."""
 
@@ -41,17 +41,17 @@ class Counters:
         """Take one edge's complete report (entry number -> count); returns the numbers whose count grew."""
         return {number for number, count in counts.items() if self.report(dpid, number, count)}
 
-    def report(self, dpid: int, number: Hashable, count: Count) -> bool:
-        """Take what one edge has counted of one number; whether it grew."""
+    def report(self, edge: Hashable, number: Hashable, count: Count) -> bool:
+        """Take what one edge (or one place on it) has counted of one number; whether it grew."""
         known = self._sums.get(number)
         if known is None:
             return False
-        last = known.last.get(dpid, (0, 0))
+        last = known.last.get(edge, (0, 0))
         if count[0] < last[0] or count[1] < last[1]:
             # The switch started anew: what it counted before is kept.
             known.base = _plus(known.base, last)
             last = (0, 0)
-        known.last[dpid] = count
+        known.last[edge] = count
         return count[0] > last[0]
 
     def rule_removed(self, dpid: int, number: int, count: Count) -> None:

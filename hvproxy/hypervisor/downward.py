@@ -47,5 +47,8 @@ class Downward(Protocol):
     def ready(self, dpid: Dpid) -> bool:
         """Whether a datapath is connected and reconciled."""
 
+    def barrier_answered(self, seconds: float) -> None:
+        """A tenant's barrier took so long."""
+
     def log(self, level: str, event: str, **fields: object) -> None:
         """Tell the operator."""

@@ -4,7 +4,7 @@ It has one owner (design 1.7). Knows logical switches only as views; entries are
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from hvproxy.compiler import pipeline
 from hvproxy.compiler.paths import Topology, Tree, tree, visited
@@ -82,6 +82,10 @@ class Fabric:
         changed.update(self._uplinks({d for needs in self._needs.values() for d in needs}))
         return changed
 
+    def room(self, view: LogicalSwitchView) -> bool:
+        """Whether there are labels to place it."""
+        return self.labels.room(self._label_keys(view))
+
     def place(self, view: LogicalSwitchView, now: float) -> dict[Part, dict[Dpid, Content]]:
         """A logical switch is like this now: the parts that changes. Raises Exhausted with nothing changed."""
         wanted = self._label_keys(view)
@@ -152,6 +156,12 @@ class Fabric:
                     content.add_rule(rule)
             changed["uplink", destination] = contents
         return changed
+
+
+def labels_needed(edges: Collection[Dpid]) -> int:
+    """How many labels a logical switch takes whose ports are on these edges, one for each port."""
+    others = len(set(edges))
+    return 0 if others < 2 else len(edges) + others
 
 
 def links_between(links: Iterable[Link], up: Mapping[tuple[Dpid, int], bool]) -> frozenset[Link]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from hvproxy.hypervisor import packets
+from hvproxy.hypervisor import packets, port_counters
+from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.datapath import Datapath
@@ -24,7 +25,6 @@ from hvproxy.model.rules import Change, Group, Rule
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
-from hvproxy.openflow.multipart import PortStats
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
 IDLE_POLL = 1.0
@@ -66,8 +66,12 @@ class Hypervisor(Gather):
         """Physical port -> how many lports are bound to it."""
         self.unattributed = 0
         """Packet-ins whose context is unknown or contradicts itself: dropped."""
+        self.barrier_times: list[float] = []
+        """Seconds that tenants' barriers took, for the metrics, which take them out."""
         self.waiting_to_dial: set[str] = set()
         """Logical switches whose controllers are not dialled yet, because not all switches are known."""
+        self._without_identifiers: set[str] = set()
+        """Logical switches that have not found room for all their ports."""
         self._next_poll = now + IDLE_POLL
         for link in settings.links:
             for dpid, _ in (link.a, link.b):
@@ -100,11 +104,15 @@ class Hypervisor(Gather):
         else:
             self.switches.received_data(conn, data, now)
 
-    def congested(self, conn: int, full: bool) -> None:
+    def congested(self, conn: int, full: bool, now: float) -> None:
         """A peer does not take what is sent to it (or does again): its packet-ins are dropped, as a switch does."""
         found = self.sessions.get(conn)
-        if found is not None:
-            found[1].congested = full
+        if found is None:
+            return
+        if full:
+            found[1].congested = True
+        else:
+            found[0].relieved(found[1], now)
 
     def connection_lost(self, conn: int, now: float) -> None:
         found = self.sessions.pop(conn, None)
@@ -125,7 +133,9 @@ class Hypervisor(Gather):
     def tick(self, now: float) -> None:
         """Let time pass."""
         self.switches.tick(now)
-        self.fabric.labels.tick(now)
+        if self.fabric.labels.tick(now):
+            for name in sorted(self._without_identifiers & set(self.logical_switches)):
+                self.bind(self.logical_switches[name], now)
         for ls in list(self.logical_switches.values()):
             if now >= ls.deadline:
                 ls.tick(now)
@@ -198,7 +208,15 @@ class Hypervisor(Gather):
 
     def bind(self, ls: LogicalSwitch, now: float) -> None:
         """Look where the ports of a logical switch are now, and have the datapaths carry that out."""
-        moved = ls.resolve(self.switches, self._taken)
+        moved = resolve(ls, self.switches, self._taken)
+        self._without_identifiers.discard(ls.spec.name)
+        view = ls.seen()
+        if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
+            self.switches.alarm("no identifiers left: logical ports stay down", logical_switch=ls.spec.name,
+                                ports=moved)
+            self._without_identifiers.add(ls.spec.name)
+            for number in moved:
+                ls.ports[number].vif = None
         if ls.look_again():
             self._count_bound()
             parts = self.fabric.place(ls.view, now)
@@ -223,16 +241,14 @@ class Hypervisor(Gather):
 
     def _placed(self, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:
         """The fabric carries these ports now; they are up once it is known from where their counters count."""
-        ports = [ls.ports[number] for number in numbers if number in ls.ports]
+        ports = [(port, port.vif) for number in numbers if (port := ls.ports.get(number)) is not None]
 
-        def counted(counts: Mapping[tuple[Dpid, PortNo], PortStats], at: float) -> None:
-            for port in ports:
-                if port.vif is not None:
-                    port.counted_from = counts.get((port.vif.dpid, port.vif.port_no), port.counted_from)
-                    port.placed = True
+        def counted(at: float) -> None:
+            for port, vif in ports:
+                port.placed = port.placed or vif is not None and port.vif == vif
             self._tell_ports(ls, at)
 
-        self.port_counts([(p.vif.dpid, p.vif.port_no) for p in ports if p.vif is not None], counted, now)
+        port_counters.begin(ls, [port.number for port, _ in ports], counted, now)
 
     def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
         for port in ls.ports.values():
@@ -269,7 +285,7 @@ class Hypervisor(Gather):
     # Dialling
 
     def _dial_when_known(self, now: float) -> None:
-        if self.waiting_to_dial and self.switches.all_known and self.rollout.settled:
+        if self.waiting_to_dial and self.switches.explored and self.rollout.settled:
             waiting, self.waiting_to_dial = self.waiting_to_dial, set()
             for name in sorted(waiting):
                 ls = self.logical_switches.get(name)
@@ -310,6 +326,9 @@ class Hypervisor(Gather):
 
     def ready(self, dpid: Dpid) -> bool:
         return self.switches.ready(dpid)
+
+    def barrier_answered(self, seconds: float) -> None:
+        self.barrier_times.append(seconds)
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.out.log(level, event, **fields)

@@ -4,9 +4,10 @@ Each function checks everything first and raises ModelError with nothing changed
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from hvproxy.errors import Conflict, Exhausted, NotFound
+from hvproxy.hypervisor import fabric
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -36,6 +37,7 @@ def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -
                 raise Conflict("listen", f"{address} is in use by logical switch {other.spec.name}")
     for index, port in enumerate(spec.ports):
         _check_attach(hv, port.attach, f"ports[{index}].attach", None)
+    check_labels(hv, [spec.ports], [spec.name], "ports")
     last = hv.settings.layout.last_logical_switch
     ls_id = next((i for i in range(1, last + 1) if i not in hv.by_id), None)
     if ls_id is None:
@@ -85,6 +87,7 @@ def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
         if other.spec.name == spec.name and other.number != spec.number:
             raise Conflict("name", f"port {other.number} is called {spec.name} already")
     port = ls.ports.get(spec.number)
+    check_labels(hv, [[*(p.spec for p in ls.ports.values() if p is not port), spec]], [name], "attach")
     if port is None:
         _add(hv, ls, spec, now)
         hv.bind(ls, now)
@@ -114,12 +117,28 @@ def delete_port(hv: Hypervisor, name: str, number: int, done: Done, now: float) 
 
 
 def _add(hv: Hypervisor, ls: LogicalSwitch, spec: PortSpec, now: float) -> None:
-    index = next((i for i in range(1, hv.settings.layout.last_lport + 1) if i not in ls.port_at), None)
+    index = ls.free_index()
     if index is None:
         raise Exhausted("", f"a logical switch has at most {hv.settings.layout.last_lport} ports")
-    ls.add_port(LogicalPort(ls.spec.name, spec, index))
+    ls.add_port(LogicalPort(ls.spec.name, spec, index, now))
     if spec.attach is not None:
         hv.switches.expect(spec.attach.datapath, now)
+
+
+def check_labels(hv: Hypervisor, wanted: Iterable[Iterable[PortSpec]], mine: Collection[str], path: str) -> None:
+    """Raises Exhausted unless there are labels for logical switches with these ports, which take the place of `mine`,
+    beside what all others need once their switches are there. Labels that rest after use count as there."""
+    others = sum(_labels_needed(port.spec for port in ls.ports.values())
+                 for ls in hv.logical_switches.values() if ls.spec.name not in mine)
+    size = hv.fabric.labels.size
+    if others + sum(map(_labels_needed, wanted)) > size:
+        raise Exhausted(path, f"not enough VLAN labels: fabric.vlan_range has {size}, of which other logical switches "
+                              f"need {others}")
+
+
+def _labels_needed(ports: Iterable[PortSpec]) -> int:
+    """How many labels the fabric needs for a logical switch with these ports when all are found."""
+    return fabric.labels_needed([port.attach.datapath for port in ports if port.attach is not None])
 
 
 def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tuple[str, int] | None) -> None:

@@ -21,7 +21,7 @@ class Labels(Generic[K]):
 
     def __init__(self, first: int, last: int) -> None:
         self._free = list(range(last, first - 1, -1))
-        self._size = last - first + 1
+        self.size = last - first + 1
         self.used: dict[K, int] = {}
         self._resting: list[tuple[float, int]] = []
 
@@ -30,7 +30,7 @@ class Labels(Generic[K]):
         label = self.used.get(key)
         if label is None:
             if not self._free:
-                raise Exhausted("fabric.vlan_range", f"all {self._size} VLAN labels are in use or at rest")
+                raise Exhausted("fabric.vlan_range", f"all {self.size} VLAN labels are in use or at rest")
             label = self.used[key] = self._free.pop()
         return label
 
@@ -48,7 +48,9 @@ class Labels(Generic[K]):
     def deadline(self) -> float:
         return self._resting[0][0] if self._resting else inf
 
-    def tick(self, now: float) -> None:
-        """Make rested labels available, the longest rested first."""
+    def tick(self, now: float) -> bool:
+        """Make rested labels available, the longest rested first; whether there were any."""
+        resting = len(self._resting)
         while self._resting and self._resting[0][0] <= now:
             self._free.insert(0, self._resting.pop(0)[1])
+        return len(self._resting) < resting

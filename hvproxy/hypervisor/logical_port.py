@@ -4,17 +4,17 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
+from hvproxy.hypervisor.port_counters import Tally
 from hvproxy.model.intent import PortSpec
 from hvproxy.model.view import Vif
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.multipart import PortStats
 from hvproxy.openflow.ports import PortDesc
 
 
 class LogicalPort:
     """One port of a logical switch: what it is to the tenant and where it is bound."""
 
-    def __init__(self, logical_switch: str, spec: PortSpec, index: int) -> None:
+    def __init__(self, logical_switch: str, spec: PortSpec, index: int, now: float) -> None:
         self.spec = spec
         self.index = index
         """Its place in the metadata (model.view.Lport.index)."""
@@ -25,10 +25,8 @@ class LogicalPort:
         """The fabric carries it where it is bound now, confirmed by barriers."""
         self.up = False
         """What the tenant was told last."""
-        self.counted_from: PortStats | None = None
-        """The physical counters when the binding was made: what was counted before is not this tenant's to see."""
-        self.last_stats = PortStats(spec.number)
-        """What the tenant was told last: still true when the datapath does not answer."""
+        self.created = now
+        self.tally = Tally()
         self.hw_addr = hardware_address(logical_switch, spec.number)
 
     @property

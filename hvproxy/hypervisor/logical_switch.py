@@ -22,13 +22,12 @@ from hvproxy.hypervisor.farewells import Farewells
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_table import LogicalTables
 from hvproxy.hypervisor.roles import Roles
-from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import PLACE, ContextLayout
 from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
-from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Vif
+from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod
@@ -69,6 +68,7 @@ class LogicalSwitch:
         self.ports: dict[int, LogicalPort] = {}
         self.port_at: dict[int, LogicalPort] = {}
         """The same by index in the metadata. Changed by add_port and remove_port only."""
+        self._last_index = 0
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
@@ -90,6 +90,13 @@ class LogicalSwitch:
     def add_port(self, port: LogicalPort) -> None:
         self.ports[port.number] = self.port_at[port.index] = port
         self.counters.watch(PLACE | port.index)
+        self._last_index = port.index
+
+    def free_index(self) -> int | None:
+        """An index for one more port, as long unused as can be: switches may still speak of one that is gone."""
+        last = self.layout.last_lport
+        indexes = ((self._last_index + step) % last + 1 for step in range(last))
+        return next((index for index in indexes if index not in self.port_at), None)
 
     def remove_port(self, number: int) -> LogicalPort | None:
         port = self.ports.pop(number, None)
@@ -110,43 +117,21 @@ class LogicalSwitch:
         """The edges it is on now, with what the compilation of its entries depends on."""
         return self._edges
 
-    def resolve(self, switches: Switches, taken: Callable[[LogicalSwitch, int], bool]) -> list[int]:
-        """Look where each port's VIF is now; the ports that were found elsewhere than before."""
-        moved = []
-        for number, port in self.ports.items():
-            vif = None
-            attach = port.spec.attach
-            if attach is not None:
-                port_no = switches.port_number(attach.datapath, attach.port)
-                if port_no is not None:
-                    vif = Vif(attach.datapath, port_no, attach.vlan)
-                    port.carrier = switches.datapaths[attach.datapath].ports[port_no]
-                elif port.vif is not None and not switches.ready(attach.datapath):
-                    vif = port.vif  # the switch is away: where the port was is still where it is
-            if vif == port.vif:
-                continue
-            before, port.vif = port.vif, vif
-            if vif is not None and taken(self, number):
-                switches.alarm("two logical ports on one VIF: the later one stays down",
-                               logical_switch=self.spec.name, port=number)
-                port.vif = None
-            if port.vif != before:
-                port.placed = False
-                port.counted_from = None
-                moved.append(number)
-        return moved
-
-    def look_again(self) -> bool:
-        """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
+    def seen(self) -> LogicalSwitchView:
+        """The view as ports and bindings are now."""
         users: dict[tuple[Dpid, int], int] = {}
         for port in self.ports.values():
             if port.vif is not None:
                 place = (port.vif.dpid, port.vif.port_no)
                 users[place] = users.get(place, 0) + 1
-        view = LogicalSwitchView(self.ls_id, tuple(
+        return LogicalSwitchView(self.ls_id, tuple(
             Lport(p.number, p.index, p.vif,
                   p.vif is not None and (p.vif.vlan is not None or users[p.vif.dpid, p.vif.port_no] > 1))
             for p in sorted(self.ports.values(), key=lambda p: p.number)))
+
+    def look_again(self) -> bool:
+        """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
+        view = self.seen()
         if view == self._view:
             return False
         self._view = view
@@ -206,6 +191,10 @@ class LogicalSwitch:
     def receive(self, session: ControllerSession, data: bytes, now: float) -> None:
         """Bytes from a controller."""
         session.receive(data, now, lambda message, at: self._take(session, message, at))
+
+    def relieved(self, session: ControllerSession, now: float) -> None:
+        """A controller has taken all that was sent to it."""
+        session.relieve(now, lambda message, at: self._take(session, message, at))
 
     def _take(self, session: ControllerSession, message: bytes, now: float) -> None:
         kind = type_of(message)
@@ -309,10 +298,12 @@ class LogicalSwitch:
 
         def confirmed(at: float) -> None:
             nonlocal answered
-            if self.sessions.get(session.conn) is not session or answered or (blocked and session.overdue != message):
+            if self.sessions.get(session.conn) is not session or answered or (
+                    blocked and session.overdue is not message):
                 return
             answered = True
             session.send(build.barrier_reply(xid_of(message)))
+            self.down.barrier_answered(at - now)
             if blocked:
                 session.unblock(at, lambda held, later: self._take(session, held, later))
 

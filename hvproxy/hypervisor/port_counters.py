@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from hvproxy.hypervisor.counters import Count
 from hvproxy.model.layout import PLACE, GroupKind
 from hvproxy.model.view import Vif
 from hvproxy.openflow.multipart import GroupStats, PortStats
@@ -23,6 +22,8 @@ NOT_KEPT: Final = (1 << 64) - 1
 """Stands for a counter that a switch does not keep (OF 1.3.5 section 7.3.5.6)."""
 Reading: TypeAlias = tuple[Hashable, Mapping[str, int]]
 """A source and what it shows."""
+_BY_RULES: Final = "rules"
+_SENT: Final = (GroupKind.LPORT, GroupKind.HAIRPIN)
 
 
 class Tally:
@@ -30,8 +31,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.totals: dict[str, int] = dict.fromkeys(COUNTERS, 0)
-        self._shown: dict[str, tuple[Hashable, int]] = {}
-        """Counter -> the source read last and what it showed."""
+        self._shown: dict[str, tuple[Hashable, int]] = {"rx_packets": (_BY_RULES, 0), "rx_bytes": (_BY_RULES, 0)}
+        """Counter -> the source read last and what it showed. The port's own rules count from nothing."""
 
     def begin(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Count from here: what a source shows now is not this port's to tell."""
@@ -83,10 +84,6 @@ def port_stats(
     _read(ls, numbers, read, now)
 
 
-_BY_RULES: Final = "rules"
-_SENT: Final = (GroupKind.LPORT, GroupKind.HAIRPIN)
-
-
 def _read(
     ls: LogicalSwitch, numbers: list[int], done: Callable[[Mapping[int, list[Reading]], float], None], now: float
 ) -> None:
@@ -111,9 +108,11 @@ def _read(
 
     def sent(found: Mapping[tuple[int, int], GroupStats], at: float) -> None:
         for number, places in groups.items():
-            readings[number] = [
-                ((parts[number], place), _out((found[place].packets, found[place].bytes)))
-                for place in places if place in found]
+            readings[number] = []
+            if all(place in found for place in places):
+                readings[number].append((parts[number], {
+                    "tx_packets": sum(found[place].packets for place in places),
+                    "tx_bytes": sum(found[place].bytes for place in places)}))
         if parts:
             ls.read_counters(received, at, {vif.dpid for vif in parts.values()})
         else:
@@ -128,7 +127,3 @@ def _read(
         done(readings, at)
 
     ls.down.port_counts([(vif.dpid, vif.port_no) for vif in whole.values()], physical, now)
-
-
-def _out(count: Count) -> dict[str, int]:
-    return {"tx_packets": count[0], "tx_bytes": count[1]}

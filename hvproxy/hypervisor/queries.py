@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.controller_session import ControllerSession
-from hvproxy.hypervisor.counters import Count
+from hvproxy.hypervisor.counters import Count, Counters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.messages import decode_set_config, xid_of
 from hvproxy.openflow.multipart import (
@@ -154,20 +155,28 @@ def _groups(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
     }
 
     def counted(counts: Mapping[tuple[int, int], GroupStats], at: float) -> None:
-        records = []
-        for group in wanted:
-            mine = [counts[place] for place, owner in places.items() if owner == group.group_id and place in counts]
-            lived = max(0.0, at - ls.groups.created.get(group.group_id, at))
-            width = max((len(stats.buckets) for stats in mine), default=0)
-            buckets = tuple(
-                (sum(s.buckets[i][0] for s in mine if i < len(s.buckets)),
-                 sum(s.buckets[i][1] for s in mine if i < len(s.buckets))) for i in range(width))
-            records.append(GroupStats(
-                group.group_id, len(ls.tables.entries_with_group(group.group_id)), sum(s.packets for s in mine),
-                sum(s.bytes for s in mine), int(lived), int(lived % 1 * 1e9), buckets).encode())
-        _send(session, request, records)
+        for place, stats in counts.items():
+            counters = ls.groups.counters.get(places[place])
+            if counters is not None:
+                _count_group(counters, place, stats)
+        _send(session, request, [_group_record(ls, g.group_id, at).encode() for g in wanted
+                                 if g.group_id in ls.groups.groups])
 
     ls.down.group_counts(places, counted, now)
+
+
+def _count_group(counters: Counters, place: tuple[int, int], stats: GroupStats) -> None:
+    for name, count in (("all", (stats.packets, stats.bytes)), *enumerate(stats.buckets)):
+        counters.watch(name)
+        counters.report(place, name, count)
+
+
+def _group_record(ls: LogicalSwitch, group_id: int, now: float) -> GroupStats:
+    lived = max(0.0, now - ls.groups.created[group_id])
+    counters = ls.groups.counters[group_id]
+    buckets = tuple(counters.total(n) for n in range(len(walk_buckets(ls.groups.groups[group_id].buckets))))
+    return GroupStats(group_id, len(ls.tables.entries_with_group(group_id)), *counters.total("all"), int(lived),
+                      int(lived % 1 * 1e9), buckets)
 
 
 def _group_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

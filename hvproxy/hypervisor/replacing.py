@@ -54,6 +54,7 @@ def plan(
             adjusted.append(spec)
         else:
             created.append(spec)
+    intent.check_labels(hv, [spec.ports for spec in specs], {*mine, *(spec.name for spec in specs)}, "")
     kept = {spec.name for spec in adjusted}
     deleted = tuple(sorted(name for name in mine if name in hv.logical_switches and name not in kept))
     return Plan(deleted, tuple(adjusted), tuple(created))

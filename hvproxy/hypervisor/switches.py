@@ -24,6 +24,8 @@ from hvproxy.openflow.messages import ErrorMsg, PacketIn, decode_features_reply,
 End = tuple[Dpid, PortNo]
 LINK_DELAY = 0.02
 """Seconds in which changes of links are gathered before paths are computed anew; fast failover acts meanwhile."""
+ROUNDS_TO_EXPLORE = 2
+"""Rounds of discovery sent after the last datapath became known, before controllers are dialled."""
 START_DELAY = 0.3
 """The same while switches are still coming."""
 
@@ -87,6 +89,7 @@ class Switches:
         self._sessions: dict[int, Session] = {}
         self._links: frozenset[Link] = frozenset()
         self._links_due = inf
+        self._known_in_round: int | None = None
 
     # Datapaths
 
@@ -105,6 +108,19 @@ class Switches:
     def all_known(self) -> bool:
         """Every datapath is reconciled, or given up as absent."""
         return all(dp.state in (State.READY, State.ABSENT) for dp in self.datapaths.values())
+
+    @property
+    def explored(self) -> bool:
+        """All datapaths are known, and discovery has had its time to find the links between them: before that a
+        tenant would see ports come up late that were never down."""
+        if not self.all_known:
+            self._known_in_round = None
+            return False
+        if self.discovery is None:
+            return True
+        if self._known_in_round is None:
+            self._known_in_round = self.discovery.round
+        return self._links_due == inf and self.discovery.round >= self._known_in_round + ROUNDS_TO_EXPLORE
 
     def port_number(self, dpid: Dpid, port: PortNo | str) -> PortNo | None:
         """The number of a port named by number or by name; None while the datapath does not have it."""

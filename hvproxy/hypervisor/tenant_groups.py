@@ -4,10 +4,11 @@ Offered are ALL and INDIRECT; SELECT and FAST_FAILOVER are refused with the erro
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
+from hvproxy.hypervisor.counters import Counters
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, bucket, walk_buckets
@@ -28,6 +29,8 @@ class TenantGroups:
     def __init__(self, last_index: int) -> None:
         self.groups: dict[int, TenantGroup] = {}
         self.created: dict[int, float] = {}
+        self.counters: dict[int, Counters] = {}
+        """Group id -> what it and its buckets have counted, by whoever reads it."""
         self._last_index = last_index
         self._used: set[int] = set()
         self._next = 1
@@ -44,6 +47,7 @@ class TenantGroups:
             self._check(mod)
             self.groups[mod.group_id] = TenantGroup(mod.group_id, mod.type, mod.buckets, self._places(shared))
             self.created[mod.group_id] = now
+            self.counters[mod.group_id] = Counters()
             return None, []
         if mod.command == of13.OFPGC_MODIFY:
             if before is None:
@@ -64,7 +68,7 @@ class TenantGroups:
         gone = set(group_ids)
         for group_id in gone:
             group = self.groups.pop(group_id)
-            self.created.pop(group_id)
+            del self.created[group_id], self.counters[group_id]
             self._used.difference_update(group.indexes.values())
         naming = []
         for group in list(self.groups.values()):
@@ -79,7 +83,8 @@ class TenantGroups:
 
     def restore(self, group: TenantGroup) -> None:
         """Put back what a refused modification replaced."""
-        self.groups[group.group_id] = group
+        places = self.groups[group.group_id].indexes  # may have more of them by now
+        self.groups[group.group_id] = TenantGroup(group.group_id, group.type, group.buckets, places)
 
     def widen(self, shared: Iterable[int]) -> None:
         """Give every group a variant for each shared lport: the lports have changed."""
@@ -89,6 +94,12 @@ class TenantGroups:
             if missing:
                 places = {**group.indexes, **{index: self._place() for index in missing}}
                 self.groups[group.group_id] = TenantGroup(group.group_id, group.type, group.buckets, places)
+
+    def room(self, shared: Iterable[int]) -> bool:
+        """Whether there are places for `widen`."""
+        indexes = {0, *shared}
+        missing = sum(len(indexes - group.indexes.keys()) for group in self.groups.values())
+        return len(self._used) + missing <= self._last_index
 
     def _check(self, mod: GroupMod) -> None:
         if mod.group_id > of13.OFPG_MAX:
@@ -106,28 +117,42 @@ class TenantGroups:
         self._check_chain(mod)
 
     def _check_chain(self, mod: GroupMod) -> None:
-        def named_by(group_id: int) -> set[int]:
-            data = mod.buckets if group_id == mod.group_id else self.groups[group_id].buckets
-            return {named for b in walk_buckets(data) for named in actions.groups(b.actions)}
-
-        level = {mod.group_id}
-        for _ in range(LONGEST_CHAIN):
-            level = {named for group_id in level for named in named_by(group_id)}
-            if mod.group_id in level:
-                raise refuse(of13.OFPGMFC_LOOP, "the group leads back to itself")
-            if not level:
-                return
-        raise refuse(of13.OFPGMFC_CHAINING_UNSUPPORTED, f"chains of more than {LONGEST_CHAIN} groups")
+        named = {group_id: _named(group.buckets) for group_id, group in self.groups.items()}
+        named[mod.group_id] = _named(mod.buckets)
+        if not named[mod.group_id]:
+            return
+        naming: dict[int, set[int]] = {}
+        for group_id, others in named.items():
+            for other in others:
+                naming.setdefault(other, set()).add(group_id)
+        if _depth(mod.group_id, named) + _depth(mod.group_id, naming) >= LONGEST_CHAIN:
+            raise refuse(of13.OFPGMFC_CHAINING_UNSUPPORTED, f"chains of more than {LONGEST_CHAIN} groups")
 
     def _places(self, shared: Iterable[int]) -> dict[int, int]:
-        return {index: self._place() for index in (0, *shared)}
+        indexes = (0, *shared)
+        if len(self._used) + len(indexes) > self._last_index:
+            raise refuse(of13.OFPGMFC_OUT_OF_GROUPS, "no group ids left")
+        return {index: self._place() for index in indexes}
 
     def _place(self) -> int:
-        if len(self._used) >= self._last_index:
-            raise refuse(of13.OFPGMFC_OUT_OF_GROUPS, "no group ids left")
         while self._next in self._used:
             self._next = self._next % self._last_index + 1
         place = self._next
         self._used.add(place)
         self._next = self._next % self._last_index + 1
         return place
+
+
+def _named(buckets: bytes) -> set[int]:
+    return {named for each in walk_buckets(buckets) for named in actions.groups(each.actions)}
+
+
+def _depth(group_id: int, following: Mapping[int, set[int]]) -> int:
+    """The steps of the longest chain from a group on. Raises Refused where one leads back to it."""
+    steps, level = 0, following.get(group_id, set())
+    while level and steps < LONGEST_CHAIN:
+        if group_id in level:
+            raise refuse(of13.OFPGMFC_LOOP, "the group leads back to itself")
+        steps += 1
+        level = {other for each in level for other in following.get(each, ())}
+    return steps

@@ -114,9 +114,14 @@ class Channel:
 
     def receive(self, data: bytes, now: float) -> list[bytes]:
         """Take bytes of the peer; return its messages, all lengths proven, without HELLO and ECHO."""
-        messages: list[bytes] = []
+        return list(self.each(data, now))
+
+    def each(self, data: bytes, now: float) -> Iterator[bytes]:
+        """As `receive`, one by one: what `send` holds at each message was caused by what came before it."""
         try:
-            self._take(self._framer.feed(data), now, messages)
+            for message in self._framer.feed(data):
+                if self._take(message, now):
+                    yield message
             if self.closed is None:
                 self._framer.feed(b"")  # raises now if what is left can never become a message
                 start = self._framer.start
@@ -125,7 +130,6 @@ class Channel:
         except MalformedMessage as error:
             if self.closed is None:
                 self._close(Input.MALFORMED, str(error))
-        return messages
 
     def tick(self, now: float) -> None:
         """Probe a silent peer, give up a dead one."""
@@ -144,16 +148,17 @@ class Channel:
         if self.closed is None:
             self._close(Input.LEFT, reason)
 
-    def _take(self, whole: list[bytes], now: float, messages: list[bytes]) -> None:
-        """Only whole messages count as a sign of life: a peer that sends a byte now and then is dead."""
-        for message in whole:
-            if self.state is State.HELLO_WAIT:
-                self._first(message, now)
-            elif self.state is State.OPEN:
-                self._heard = now
-                self._probed = False
-                if self._next(message):
-                    messages.append(message)
+    def _take(self, message: bytes, now: float) -> bool:
+        """True when the message is for the caller. Only whole messages count as a sign of life: a peer that sends a
+        byte now and then is dead."""
+        if self.state is State.HELLO_WAIT:
+            self._first(message, now)
+            return False
+        if self.state is not State.OPEN:
+            return False
+        self._heard = now
+        self._probed = False
+        return self._next(message)
 
     def _first(self, message: bytes, now: float) -> None:
         version, kind = message[:2]

@@ -127,6 +127,13 @@ def test_what_is_not_json_is_400_and_told_where(body: bytes, where: str) -> None
     assert reply.status == 400 and where in reply.json["error"]
 
 
+@pytest.mark.parametrize("kind", [
+    "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json"])
+def test_a_body_is_nothing_but_json_whatever_it_looks_like(kind: str) -> None:
+    body = b'--x\r\nContent-Disposition: form-data\r\n\r\n{"name": "red"}'
+    assert a_client().ask("POST", "/v1/tenants", body, content_type=kind).status == (400 if "json" in kind else 415)
+
+
 def test_pages_of_other_origins_get_nothing() -> None:
     client = a_client()
     for origin in ("http://evil.example", "null", "http://127.0.0.1:9999", "http://[", ""):

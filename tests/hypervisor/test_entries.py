@@ -30,12 +30,6 @@ def test_table_miss_is_priority_zero_with_an_empty_match() -> None:
     assert not entry(priority=0, match=in_port(1)).is_table_miss
 
 
-def test_told_counters_are_the_kept_and_the_seen() -> None:
-    one = entry()
-    one.base_packets, one.base_bytes, one.seen_packets, one.seen_bytes = 1, 10, 2, 20
-    assert (one.packets, one.octets) == (3, 30)
-
-
 def test_no_timeout_no_deadline() -> None:
     assert entry().deadline == inf
     assert entry().expiry_reason(1e12) is None
@@ -71,3 +65,12 @@ def test_flow_removed_is_owed_for_a_flagged_removal_that_has_a_reason() -> None:
     assert not Edit(EditKind.REMOVED, plain, reason=of13.OFPRR_DELETE).owes_flow_removed
     assert not Edit(EditKind.REMOVED, flagged).owes_flow_removed
     assert not Edit(EditKind.REPLACED, flagged, flagged.snapshot(), flagged.snapshot()).owes_flow_removed
+
+
+def test_an_edit_tells_the_number_under_which_reset_counters_were_kept() -> None:
+    one = entry()
+    before = one.snapshot()
+    assert Edit(EditKind.MODIFIED, one, before, one.snapshot()).reset_number is None
+    one.number = 9
+    assert Edit(EditKind.MODIFIED, one, before, one.snapshot()).reset_number == 1
+    assert Edit(EditKind.ADDED, one).reset_number is None

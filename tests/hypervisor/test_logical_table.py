@@ -65,17 +65,17 @@ def test_add_adds() -> None:
     assert (entry.match.in_port, entry.instructions.apply) == (1, output(2))
     assert (entry.idle_timeout, entry.hard_timeout, entry.flags) == (3, 4, SEND_FLOW_REM)
     assert entry.created == entry.modified == entry.used == 10.0
-    assert (entry.packets, entry.octets, entry.rules) == (0, 0, {})
+    assert entry.rules == {}
 
 
-def test_identical_add_replaces_in_place_and_keeps_counters() -> None:
+def test_identical_add_replaces_in_place_and_keeps_the_number() -> None:
     logical = tables()
     entry = add(logical, in_port(1), apply_actions(output(2)), cookie=5, hard_timeout=9, flags=SEND_FLOW_REM)
-    entry.base_packets, entry.seen_packets, entry.used = 2, 3, 6.0
+    entry.used = 6.0
     edit = only(logical.flow_mod(message(ADD, in_port(1), goto(2), cookie=8, idle_timeout=60), 10.0))
     assert (edit.kind, edit.entry) == (EditKind.REPLACED, entry)
     assert edit.before is not None and edit.before.instructions.apply == output(2)
-    assert (entry.number, entry.packets, entry.cookie) == (1, 5, 8)
+    assert (entry.number, entry.used, entry.cookie, edit.reset_number) == (1, 6.0, 8, None)
     assert (entry.idle_timeout, entry.hard_timeout, entry.flags) == (60, 0, 0)
     assert (entry.created, entry.modified) == (10.0, 10.0)
     assert not edit.owes_flow_removed
@@ -96,16 +96,13 @@ def test_a_replacing_add_with_the_reserved_cookie_keeps_the_cookie() -> None:
     assert entry.cookie == 5
 
 
-def test_reset_counts_gives_a_new_number_and_zero() -> None:
+def test_reset_counts_gives_a_new_number() -> None:
     logical = tables()
     entry = add(logical)
-    entry.base_packets = entry.base_bytes = entry.seen_packets = entry.seen_bytes = 5
     for command in (ADD, MODIFY, MODIFY_STRICT):
-        entry.seen_packets = 1
         number = entry.number
         edit = only(logical.flow_mod(message(command, flags=RESET_COUNTS), 1.0))
-        assert edit.before is not None and edit.before.number == number != entry.number
-        assert (entry.packets, entry.octets) == (0, 0)
+        assert edit.reset_number == number != entry.number
         assert logical.by_number(number) is None
         assert logical.by_number(entry.number) is entry
 
@@ -164,13 +161,12 @@ def test_modify_changes_instructions_and_nothing_else() -> None:
     first = add(logical, in_port(1), priority=1, cookie=5, idle_timeout=3, hard_timeout=9, flags=SEND_FLOW_REM)
     second = add(logical, in_port(2), priority=2)
     other = add(logical, in_port(1), table_id=1)
-    first.seen_packets = 4
     edits = logical.flow_mod(message(MODIFY, b"", apply_actions(output(7)), cookie=77, idle_timeout=50,
                                      hard_timeout=50, flags=CHECK_OVERLAP, priority=12), 5.0)
     assert {edit.entry for edit in edits} == {first, second}
     assert {edit.kind for edit in edits} == {EditKind.MODIFIED}
     assert (first.cookie, first.idle_timeout, first.hard_timeout, first.flags) == (5, 3, 9, SEND_FLOW_REM)
-    assert (first.created, first.modified, first.used, first.packets) == (0.0, 5.0, 0.0, 4)
+    assert (first.created, first.modified, first.used, first.number) == (0.0, 5.0, 0.0, 1)
     assert first.output_ports == second.output_ports == {7}
     assert other.output_ports == frozenset()
 
@@ -324,24 +320,18 @@ def test_undo_of_a_replacement_restores_it() -> None:
     assert logical.next_expiry() == 9.0
 
 
-def test_undo_keeps_what_was_counted_meanwhile() -> None:
+def test_undo_keeps_the_number_under_which_is_counted() -> None:
     logical = tables()
     entry = add(logical)
-    entry.seen_packets = 5
-    edits = logical.flow_mod(message(MODIFY), 1.0)
-    entry.seen_packets = 8
-    logical.undo(edits)
-    assert entry.packets == 8
+    logical.undo(logical.flow_mod(message(MODIFY), 1.0))
+    assert entry.number == 1
 
 
-def test_undo_of_a_reset_gives_the_counts_back_under_a_number_of_its_own() -> None:
+def test_undo_of_a_reset_gives_a_number_of_its_own() -> None:
     logical = tables()
     entry = add(logical)
-    entry.base_packets, entry.seen_packets, entry.base_bytes, entry.seen_bytes = 1, 4, 10, 40
     edits = logical.flow_mod(message(ADD, flags=RESET_COUNTS), 1.0)
-    entry.seen_packets, entry.seen_bytes = 2, 20
     opposite = only(logical.undo(edits))
-    assert (entry.packets, entry.octets, entry.seen_packets, entry.seen_bytes) == (7, 70, 0, 0)
     assert opposite.before is not None and len({1, opposite.before.number, entry.number}) == 3
     assert list(logical.entries()) == [entry] == [logical.by_number(entry.number)]
 
@@ -395,3 +385,14 @@ def test_undo_of_a_modify_reaches_an_entry_deleted_since() -> None:
     assert logical.undo(modified) == []
     logical.undo(deleted)
     assert (entry.instructions.goto, list(logical.entries())) == (1, [entry])
+
+
+def test_undo_of_a_reset_leaves_the_number_of_an_entry_deleted_since() -> None:
+    """Its rules are being removed, and report their last counts under that number."""
+    logical = tables()
+    entry = add(logical)
+    reset = logical.flow_mod(message(MODIFY, flags=RESET_COUNTS), 1.0)
+    number = entry.number
+    logical.flow_mod(message(DELETE), 2.0)
+    assert logical.undo(reset) == []
+    assert entry.number == number

@@ -42,7 +42,7 @@ FORMS = "tcp:HOST[:PORT], ssl:HOST[:PORT], unix:PATH, ptcp:[PORT][:HOST], pssl:[
     ("tcp:h:65536", "'tcp:h:65536': '65536' is not a port number from 1 to 65535"),
     ("tcp:h:6633:1", "'tcp:h:6633:1': '6633:1' is not a port number from 1 to 65535"),
     ("tcp:h:-1", "'tcp:h:-1': '-1' is not a port number from 1 to 65535"),
-    ("tcp:h:\N{SUPERSCRIPT TWO}", "'tcp:h:\N{SUPERSCRIPT TWO}': '\N{SUPERSCRIPT TWO}' is not a port number from 1 to 65535"),
+    ("tcp:h:\xb2", "'tcp:h:\xb2': '\xb2' is not a port number from 1 to 65535"),
     ("ptcp:x", "'ptcp:x': 'x' is not a port number from 0 to 65535"),
     ("ptcp:1:localhost", "'ptcp:1:localhost': 'localhost' is not an IP address"),
 ])

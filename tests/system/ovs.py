@@ -19,6 +19,7 @@ where. `missing()` tells why all of this is impossible on a machine.
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -77,6 +78,10 @@ def received(raw: socket.socket) -> list[bytes]:
             frame, extras, _, address = raw.recvmsg(65536, 256)
         except BlockingIOError:
             return frames
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
+            continue  # told once after the interface went down
         if address[2] == socket.PACKET_OUTGOING:
             continue
         for level, kind, data in extras:

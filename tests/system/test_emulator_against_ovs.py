@@ -3,199 +3,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.system import ovs
+from tests.system.comparison import DPID, EVERYTHING, Private, Side, both, compare
 from tests.system.refusals import invalid_messages
 from tests.system.script import PORTS, Step, random_script
 from tests.tools.controller import (
-    ANY, CONTROLLER, IN_PORT, TABLE, Channel, Controller, apply, bucket, flow_mod, flow_request, goto, group, group_mod,
-    match, match_fields, metadata, output, packet_in_parts, packet_out, set_field, simple, write)
+    CONTROLLER, IN_PORT, TABLE, apply, bucket, flow_mod, goto, group, group_mod, match, metadata, output, packet_out,
+    set_field, simple, write)
 from tools.emulator import oxm, wire
 from tools.emulator.host import ipv4
-from tools.emulator.switch import Switch
 
-DPID = 0xc0ffee
 LENGTH = int(os.environ.get("SCRIPT_LENGTH", "300"))
 SEEDS = [int(text) for text in os.environ.get("SEEDS", "1,2,3").split(",")]
-LOCAL = 0xfffffffe
-GRACE, PATIENCE = 0.004, 0.4
-ASYNCHRONOUS = (wire.PACKET_IN, wire.FLOW_REMOVED)
-
-
-def flow_records(body: bytes) -> list[tuple[Any, ...]]:
-    """Flow statistics without durations, in an order of their own."""
-    records = []
-    while body:
-        length, table, _, _, priority, idle, hard, flags, cookie, packets, size = wire.FLOW_STATS_BODY.unpack_from(body)
-        fields, offset = match_fields(body, 48)
-        records.append((table, priority, sorted(fields.items()), idle, hard, flags, cookie, packets, size,
-                        body[offset:length].hex()))
-        body = body[length:]
-    return sorted(records)
-
-
-def port_records(body: bytes) -> list[tuple[int, ...]]:
-    """Packets and bytes of the real ports."""
-    found = []
-    for start in range(0, len(body), 112):
-        numbers = [int.from_bytes(body[start + 8 + place:start + 16 + place], "big") for place in (0, 8, 16, 24)]
-        number = int.from_bytes(body[start:start + 4], "big")
-        if number != LOCAL:
-            found.append((number, *numbers))
-    return sorted(found)
-
-
-def group_records(body: bytes, description: bool) -> list[str]:
-    """Group statistics without durations, or descriptions."""
-    records = []
-    while body:
-        length = int.from_bytes(body[0:2], "big")
-        record = body[:length] if description else body[:32] + bytes(8) + body[40:length]
-        records.append(record.hex())
-        body = body[length:]
-    return sorted(records)
-
-
-def comparable(messages: list[bytes]) -> list[Any]:
-    """Answers without what may differ: times, names, the order of records."""
-    out: list[Any] = []
-    for message in messages:
-        if message[1] != wire.MULTIPART_REPLY:
-            out.append(message.hex())
-            continue
-        kind, body = int.from_bytes(message[8:10], "big"), message[16:]
-        if kind == 1:
-            out.append((kind, flow_records(body)))
-        elif kind == 3:
-            out.append((kind, [body[start:start + 24].hex() for start in range(0, len(body), 24)
-                               if any(body[start + 4:start + 24])]))
-        elif kind == 4:
-            out.append((kind, port_records(body)))
-        elif kind in (6, 7):
-            out.append((kind, group_records(body, kind == 7)))
-        elif kind == 13:
-            out.append((kind, sorted(int.from_bytes(body[start:start + 4], "big") for start in range(0, len(body), 64))))
-        elif kind == 0:
-            out.append((kind, len(body)))
-        else:
-            out.append((kind, body.hex()))
-    return out
-
-
-def removed_parts(message: bytes) -> tuple[Any, ...]:
-    """A flow-removed without its duration."""
-    cookie, priority, reason, table, _, _, idle, hard, packets, size = wire.FLOW_REMOVED_BODY.unpack_from(message, 8)
-    fields, _ = match_fields(message, 48)
-    return (table, priority, sorted(fields.items()), cookie, reason, idle, hard, packets, size)
-
-
-class Side:
-    """One of the two switches, with what came out of it since it was last asked."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.out: dict[int, list[bytes]] = {port: [] for port in PORTS}
-        self.told: list[Any] = []
-
-    def take(self) -> None:
-        """Collect asynchronous messages."""
-        while not self.channel.inbox.empty():
-            message = self.channel.inbox.get_nowait()
-            if message[1] == wire.PACKET_IN:
-                self.told.append(("packet-in", *sorted(packet_in_parts(message).items())))
-            elif message[1] == wire.FLOW_REMOVED:
-                self.told.append(("removed", *removed_parts(message)))
-            elif message[1] == wire.PORT_STATUS:
-                self.told.append(("port", message[8], message[16:20].hex(), message[48:56].hex()))
-
-    def count(self) -> int:
-        """How much has come out."""
-        return len(self.told) + sum(map(len, self.out.values()))
-
-    def drain(self) -> tuple[list[Any], dict[int, list[bytes]]]:
-        """What has come out, in an order of its own."""
-        result = (sorted(self.told, key=repr), {port: sorted(frames) for port, frames in self.out.items()})
-        self.told, self.out = [], {port: [] for port in PORTS}
-        return result
-
-    async def inject(self, port: int, frame: bytes) -> None:
-        raise NotImplementedError
-
-    async def settle(self, wanted: int) -> None:
-        """Wait until as much has come out as is wanted, and a moment longer."""
-        raise NotImplementedError
-
-    async def flush(self) -> None:
-        """Let no earlier decision live on in a cache, and counters be exact."""
-
-
-class Emulated(Side):
-    """The emulated switch."""
-
-    def __init__(self, channel: Channel, switch: Switch) -> None:
-        super().__init__(channel)
-        self.switch = switch
-        for number in PORTS:
-            port = switch.ports.get(number) or switch.add_port(number)
-            port.send = self._collector(number)
-            port.carrier = True
-
-    def _collector(self, number: int) -> Any:
-        return lambda frame: self.out[number].append(frame)
-
-    async def inject(self, port: int, frame: bytes) -> None:
-        self.switch.receive(port, frame)
-
-    async def settle(self, wanted: int) -> None:
-        await self.channel.ask(wire.BARRIER_REQUEST)
-        self.take()
-
-
-class Real(Side):
-    """The bridge of a real Open vSwitch, behind veth pairs."""
-
-    def __init__(self, channel: Channel, private: ovs.PrivateOvs, interfaces: dict[int, str]) -> None:
-        super().__init__(channel)
-        self.private = private
-        self.interfaces = interfaces
-        self.sockets: dict[int, socket.socket] = {
-            port: private.raw(interface) for port, interface in interfaces.items()}
-
-    async def inject(self, port: int, frame: bytes) -> None:
-        self.sockets[port].send(frame)
-
-    async def settle(self, wanted: int) -> None:
-        loop = asyncio.get_running_loop()
-        deadline, quiet = loop.time() + PATIENCE, loop.time() + GRACE
-        while loop.time() < (quiet if self.count() >= wanted else deadline):
-            before = self.count()
-            self._read()
-            await self.channel.ask(wire.BARRIER_REQUEST)
-            self.take()
-            if self.count() != before:
-                quiet = loop.time() + GRACE
-            await asyncio.sleep(0.0005)
-
-    def _read(self) -> None:
-        for port, raw in self.sockets.items():
-            self.out[port].extend(ovs.received(raw))
-
-    async def flush(self) -> None:
-        self.private.control("revalidator/purge")
-
-    def close(self) -> None:
-        for raw in self.sockets.values():
-            raw.close()
 
 
 @pytest.fixture(scope="module")
-def private() -> Iterator[tuple[ovs.PrivateOvs, dict[int, str], int]]:
+def private() -> Iterator[Private]:
     """A real switch with the ports of the script, which dials a port beside it."""
     ovs.require()
     with ovs.PrivateOvs() as started:
@@ -208,176 +36,142 @@ def private() -> Iterator[tuple[ovs.PrivateOvs, dict[int, str], int]]:
         yield started, interfaces, number
 
 
-@asynccontextmanager
-async def both(private: tuple[ovs.PrivateOvs, dict[int, str], int]) -> AsyncIterator[tuple[Real, Emulated]]:
-    """Sessions with both switches, both empty."""
-    started, interfaces, number = private
-    controller, beside = Controller(), Controller()
-    await controller.start()
-    switch = Switch(DPID, "s1")
-    for port in PORTS:
-        switch.add_port(port)
-    link = switch.connect(controller.address)
-    assert link is switch.links[0]
-    server = await asyncio.start_server(beside._accepted, sock=started.listener(number))
-    deadline = asyncio.get_running_loop().time() + 20
-    while not (controller.channels and beside.channels):
-        assert asyncio.get_running_loop().time() < deadline, "a switch did not connect"
-        await asyncio.sleep(0.01)
-    real, emulated = Real(beside.channels[DPID], started, interfaces), Emulated(controller.channels[DPID], switch)
-    try:
-        for side in (real, emulated):
-            side.channel._xid = 5000
-            await side.channel.ask(wire.FLOW_MOD, flow_mod(command=3, table=0xff))
-            await side.channel.ask(wire.GROUP_MOD, group_mod(2, 0, 0xfffffffc))
-            await side.flush()
-            await side.settle(0)
-            side.drain()
-            side.channel._xid = 10000
-        yield real, emulated
-    finally:
-        real.close()
-        server.close()
-        beside.channels[DPID].writer.close()
-        await switch.close()
-        await controller.stop()
-
-
-async def ports_before(side: Side) -> dict[int, tuple[int, ...]]:
-    """Port counters, of which only the growth is compared."""
-    body = await side.channel.multipart(4, ANY.to_bytes(4, "big") + bytes(4))
-    return {number: tuple(rest) for number, *rest in port_records(body)}
-
-
-def growth(answers: list[Any], before: dict[int, tuple[int, ...]]) -> list[Any]:
-    """Port statistics relative to those at the start."""
-    out = []
-    for answer in answers:
-        if isinstance(answer, tuple) and answer[0] == 4:
-            answer = (4, [(number, *(now - then for now, then in zip(rest, before[number], strict=True)))
-                          for number, *rest in answer[1]])
-        out.append(answer)
-    return out
-
-
-def unlike(what: str, real: list[Any], emulated: list[Any]) -> str:
-    """Two lists that differ, without what they share."""
-    if len(real) == len(emulated) == 1 and isinstance(real[0], tuple) and isinstance(real[0][1], list):
-        return unlike(f"{what} {real[0][0]}", real[0][1], emulated[0][1])
-    return (f"{what}\n  only real     {[item for item in real if item not in emulated]}"
-            f"\n  only emulated {[item for item in emulated if item not in real]}")
-
-
-class Comparison:
-    """Does steps on both sides and compares."""
-
-    def __init__(self, real: Real, emulated: Emulated) -> None:
-        self.sides: tuple[Side, Side] = (real, emulated)
-        self.number = 0
-        self.seen = {"messages": 0, "frames": 0, "refusals": 0}
-        """How much there was to compare."""
-        self.before: list[dict[int, tuple[int, ...]]] = []
-        self.tables: list[dict[int, tuple[int, int]]] = []
-
-    async def begin(self) -> None:
-        """Note where counters stand that cannot be reset."""
-        self.before = [await ports_before(side) for side in self.sides]
-        self.tables = [await self._table_counts(side) for side in self.sides]
-
-    async def step(self, step: Step) -> list[str]:
-        """Do one step; the differences."""
-        real, emulated = self.sides
-        self.number += 1
-        answers: list[list[Any]] = []
-        for side in self.sides:
-            if step.what == "frame" or step.kind in (wire.PACKET_OUT, wire.MULTIPART_REQUEST):
-                await side.flush()
-            if step.what == "frame":
-                await side.inject(step.port, step.body)
-                answers.append([])
-            else:
-                side.channel._xid = 10000 + 100 * self.number
-                answers.append(comparable(await side.channel.ask(step.kind, step.body)))
-        await emulated.settle(0)
-        await real.settle(emulated.count())
-        answers = [self._relative(answer, index) for index, answer in enumerate(answers)]
-        differences = []
-        if answers[0] != answers[1]:
-            differences.append(unlike("answers", *answers))
-        (told, frames), (other_told, other_frames) = real.drain(), emulated.drain()
-        self.seen["messages"] += len(told)
-        self.seen["frames"] += sum(map(len, frames.values()))
-        self.seen["refusals"] += sum(isinstance(answer, str) and answer[2:4] == "01" for answer in answers[0])
-        if told != other_told:
-            differences.append(unlike("messages", told, other_told))
-        if frames != other_frames:
-            shown = [{port: [frame.hex() for frame in got] for port, got in side.items()}
-                     for side in (frames, other_frames)]
-            differences.append(unlike("frames", [*shown[0].items()], [*shown[1].items()]))
-        return differences
-
-    def _relative(self, answers: list[Any], index: int) -> list[Any]:
-        out = []
-        for answer in growth(answers, self.before[index]):
-            if isinstance(answer, tuple) and answer[0] == 3:
-                answer = (3, self._growth_of_tables(answer[1], index))
-            out.append(answer)
-        return out
-
-    def _growth_of_tables(self, records: list[str], index: int) -> list[tuple[int, ...]]:
-        found: list[tuple[int, ...]] = []
-        for record in map(bytes.fromhex, records):
-            looked, matched = self.tables[index].get(record[0], (0, 0))
-            numbers = (record[0], int.from_bytes(record[4:8], "big"),
-                       int.from_bytes(record[8:16], "big") - looked, int.from_bytes(record[16:24], "big") - matched)
-            if any(numbers[1:]):
-                found.append(numbers)
-        return found
-
-    @staticmethod
-    async def _table_counts(side: Side) -> dict[int, tuple[int, int]]:
-        body = await side.channel.multipart(3)
-        return {body[start]: (int.from_bytes(body[start + 8:start + 16], "big"),
-                              int.from_bytes(body[start + 16:start + 24], "big")) for start in range(0, len(body), 24)}
-
-
-def compare(private: tuple[ovs.PrivateOvs, dict[int, str], int], steps: list[Step]) -> dict[str, int]:
-    """Fail with the first differences between the two switches; how much was compared."""
-    seen: dict[str, int] = {}
-
-    async def main() -> list[str]:
-        found: list[str] = []
-        async with both(private) as (real, emulated):
-            comparison = Comparison(real, emulated)
-            await comparison.begin()
-            for number, step in enumerate(steps):
-                try:
-                    differences = await comparison.step(step)
-                except (asyncio.IncompleteReadError, ConnectionError, StopIteration) as lost:
-                    found.append(f"step {number} {step.what} {step.body.hex()}: connection lost, {lost!r}")
-                    break
-                for difference in differences:
-                    found.append(f"step {number} {step.what} port {step.port} {step.body.hex()}: {difference}")
-                if len(found) >= int(os.environ.get("DIFFERENCES", "3")):
-                    break
-            seen.update(comparison.seen)
-        return found
-    found = asyncio.run(main())
-    assert not found, "\n".join(found)
-    print(len(steps), seen)
-    return seen
-
-
-EVERYTHING = [Step(f"multipart {kind}", wire.MULTIPART_REQUEST, kind.to_bytes(2, "big") + bytes(6) + body)
-              for kind, body in ((1, flow_request()), (2, flow_request()), (3, b""),
-                                 (4, ANY.to_bytes(4, "big") + bytes(4)), (6, (0xfffffffc).to_bytes(4, "big") + bytes(4)),
-                                 (7, b""), (8, b""))]
-
-
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_scripts_do_the_same(private: tuple[ovs.PrivateOvs, dict[int, str], int], seed: int) -> None:
+def test_random_scripts_do_the_same(private: Private, seed: int) -> None:
     compare(private, random_script(seed, LENGTH) + EVERYTHING)
 
 
-def test_every_refusal_is_the_same(private: tuple[ovs.PrivateOvs, dict[int, str], int]) -> None:
+def test_every_refusal_is_the_same(private: Private) -> None:
     compare(private, [Step(*way) for way in invalid_messages()] + EVERYTHING)
+
+
+def flow(*instructions: bytes, table: int = 0, priority: int = 100, flags: int = 0, command: int = 0, cookie: int = 0,
+         hard: int = 0, idle: int = 0, **fields: int | tuple[int, int]) -> Step:
+    """A flow-mod."""
+    return Step("flow-mod", wire.FLOW_MOD, flow_mod(
+        match(**fields), b"".join(instructions), table=table, priority=priority, flags=flags, command=command,
+        cookie=cookie, hard=hard, idle=idle))
+
+
+def grouped(kind: int, number: int, *buckets: bytes, command: int = 0) -> Step:
+    """A group-mod."""
+    return Step("group-mod", wire.GROUP_MOD, group_mod(command, kind, number, *buckets))
+
+
+def sent(port: int, data: bytes) -> Step:
+    """A frame into a port."""
+    return Step("frame", 0, data, port)
+
+
+MACS = bytes.fromhex("020000000002020000000001")
+PLAIN = MACS + b"\x08\x00" + ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", 200, bytes(30))
+TAGGED = MACS + b"\x81\x00\x00\x07" + PLAIN[12:]
+
+
+def test_a_fabric_pipeline_of_labels_metadata_and_chained_groups(private: Private) -> None:
+    """What a network hypervisor installs: classify, label, transit by failover group, logical table, hairpin."""
+    label = MACS + b"\x81\x00\x00\x67" + PLAIN[12:]
+    seen = compare(private, [
+        grouped(3, 1, bucket(output(2), watch_port=2), bucket(output(3), watch_port=3)),
+        grouped(2, 2, bucket(simple(17, 0x8100), set_field(oxm.VLAN_VID, 0x1067), group(1))),
+        grouped(2, 3, bucket(output(4))),
+        grouped(0, 4, bucket(group(2)), bucket(group(3)), bucket(output(IN_PORT))),
+        flow(metadata(0x0010010000000000), goto(10), IN_PORT=1), flow(goto(1), IN_PORT=2), flow(goto(1), IN_PORT=3),
+        flow(apply(simple(18), group(3)), table=1, VLAN_VID=0x1067),
+        flow(metadata(5), goto(2), table=1, priority=50, VLAN_VID=(0x1000, 0x1000)),
+        flow(apply(group(1)), table=2, METADATA=5),
+        flow(apply(group(4), set_field(oxm.ETH_DST, 0x020000000009), output(4)), table=10,
+             METADATA=(1 << 52, 0xfff << 52), ETH_TYPE=0x0800),
+        flow(apply(output(CONTROLLER, 0)), table=10, priority=0, cookie=9),
+        sent(1, PLAIN), sent(2, label), sent(3, label), sent(2, TAGGED), sent(3, TAGGED),
+        sent(1, MACS + b"\x88\xb5" + bytes(46)),
+        *EVERYTHING])
+    assert seen["frames"] == 7 and seen["messages"] == 1
+
+
+def test_group_loops_and_missing_groups(private: Private) -> None:
+    compare(private, [
+        grouped(0, 1, bucket(group(2)), bucket(output(2))), grouped(0, 2, bucket(group(1))),
+        flow(apply(output(3), group(1), output(4)), IN_PORT=1), sent(1, PLAIN),
+        grouped(2, 5, bucket(group(6))), flow(apply(output(3), group(5)), IN_PORT=2), sent(2, PLAIN),
+        Step("packet-out", wire.PACKET_OUT, packet_out(PLAIN, output(2), group(1))),
+        grouped(0, 1, command=2), sent(1, PLAIN), Step("desc", wire.MULTIPART_REQUEST, b"\0\7" + bytes(6))])
+
+
+def test_the_action_set_and_the_outputs_to_the_arrival_port(private: Private) -> None:
+    seen = compare(private, [
+        grouped(2, 1, bucket(output(4))), grouped(
+            3, 2, bucket(output(1), watch_port=1), bucket(output(3), watch_port=3)),
+        flow(write(group(1)), goto(1), IN_PORT=1), flow(write(output(3)), table=1), sent(1, PLAIN),
+        flow(write(output(2), set_field(oxm.ETH_SRC, 5)), IN_PORT=2), sent(2, PLAIN),
+        flow(apply(group(2), output(2)), IN_PORT=1), sent(1, PLAIN), sent(2, PLAIN),
+        flow(apply(output(1), output(IN_PORT)), IN_PORT=1), sent(1, PLAIN),
+        flow(write(output(4)), goto(5), IN_PORT=3), sent(3, PLAIN),
+        Step("packet-out", wire.PACKET_OUT, packet_out(PLAIN, output(TABLE), in_port=1)),
+        Step("packet-out", wire.PACKET_OUT, packet_out(
+            PLAIN, set_field(oxm.METADATA, 0x99), output(CONTROLLER), output(1), in_port=1))])
+    assert seen["frames"] == 5
+
+
+def test_adding_again_keeps_counters_and_modifying_keeps_timeouts(private: Private) -> None:
+    compare(private, [
+        flow(apply(output(2)), cookie=1, hard=600, flags=1), sent(1, PLAIN), flow(apply(output(3)), cookie=2, idle=500),
+        *EVERYTHING[:1], sent(1, PLAIN), flow(apply(output(4)), command=1, cookie=3, flags=1), *EVERYTHING[:1],
+        flow(apply(output(4)), command=2, flags=4, hard=5), *EVERYTHING[:1], flow(apply(output(2)), flags=4),
+        *EVERYTHING[:1], flow(apply(output(2)), flags=3, cookie=7), flow(command=3, table=0xff)])
+
+
+def test_a_group_takes_its_entries_along(private: Private) -> None:
+    seen = compare(private, [
+        grouped(2, 1, bucket(output(4))), grouped(2, 2, bucket(output(4))),
+        flow(apply(group(1), group(2)), flags=1, cookie=1), flow(write(group(2)), flags=1, cookie=2, table=3),
+        flow(write(output(2)), flags=1, cookie=3, table=4), *EVERYTHING, grouped(0, 1, command=2), *EVERYTHING,
+        grouped(0, 0xfffffffc, command=2), *EVERYTHING])
+    assert seen["messages"] == 2
+
+
+def test_entries_expire_with_the_same_reason(private: Private) -> None:
+    async def main() -> tuple[list[Any], list[Any]]:
+        async with both(private) as sides:
+            for side in sides:
+                for port, times in ((1, {"hard": 1}), (2, {"idle": 1}), (3, {"hard": 1, "idle": 3})):
+                    await side.channel.ask(wire.FLOW_MOD, flow_mod(match(IN_PORT=port), b"", flags=1, **times))
+            await asyncio.sleep(3.5)
+            for side in sides:
+                await side.settle(3)
+            return sides[0].drain()[0], sides[1].drain()[0]
+    real, emulated = asyncio.run(main())
+    assert len(real) == 3 and real == emulated
+
+
+async def states(side: Side) -> list[tuple[str, str]]:
+    """Configuration and state of the real ports."""
+    body = await side.channel.multipart(13)
+    records = [body[start:start + 64] for start in range(0, len(body), 64)]
+    return sorted((record[:4].hex(), record[32:40].hex()) for record in records if record[:2] == b"\0\0")
+
+
+def test_a_lost_link_moves_a_failover_group_and_is_told_alike(private: Private) -> None:
+    buckets = (bucket(output(2), watch_port=2), bucket(output(3), watch_port=3))
+
+    async def main() -> list[list[Any]]:
+        """Of several port-status messages the last counts: Open vSwitch may tell a loss in two steps."""
+        out: list[list[Any]] = []
+        async with both(private) as (real, emulated):
+            for side in (real, emulated):
+                await side.channel.ask(wire.GROUP_MOD, group_mod(0, 3, 1, *buckets))
+                await side.channel.ask(wire.FLOW_MOD, flow_mod(match(IN_PORT=1), apply(group(1))))
+            for up in (False, True):
+                private[0].set_interface(real.interfaces[2], up)
+                emulated.switch.set_carrier(2, up)
+                await asyncio.sleep(0.7)
+                for side in (real, emulated):
+                    await side.flush()
+                    await side.inject(1, PLAIN)
+                    await side.settle(2)
+                    told, frames = side.drain()
+                    out.append([told[-1], frames, await states(side)])
+        return out
+    cut, emulated_cut, mended, emulated_mended = asyncio.run(main())
+    assert cut == emulated_cut and mended == emulated_mended
+    assert cut[1] == {1: [], 2: [], 3: [PLAIN], 4: []} and mended[1] == {1: [], 2: [PLAIN], 3: [], 4: []}

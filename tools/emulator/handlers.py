@@ -25,6 +25,7 @@ ROLE_EQUAL, ROLE_MASTER, ROLE_SLAVE = 1, 2, 3
 ROLE_FAILED, PORT_MOD_FAILED, METER_MOD_FAILED, QUEUE_OP_FAILED, TABLE_MOD_FAILED = 11, 7, 12, 9, 8
 HIDDEN_TABLE = 254
 KEPT_FLAGS = 0x1f
+EVERY_BIT = (1 << 64) - 1
 EXACT_LENGTH = {wire.FEATURES_REQUEST: 8, wire.GET_CONFIG_REQUEST: 8, wire.SET_CONFIG: 12, wire.PORT_MOD: 40,
                 wire.TABLE_MOD: 16, wire.BARRIER_REQUEST: 8, wire.QUEUE_REQUEST: 16, wire.ROLE_REQUEST: 24,
                 wire.GET_ASYNC_REQUEST: 8, wire.SET_ASYNC: 32}
@@ -131,6 +132,14 @@ def need_groups(switch: Switch, groups: frozenset[int]) -> None:
         raise decode.bad_action(decode.BAD_OUT_GROUP)
 
 
+def meets_hidden(wanted: Filter) -> bool:
+    """Whether a request that met no entry met one of Open vSwitch's own, in the hidden table and with cookie 0."""
+    filtered = wanted.out_port != PORT_ANY or wanted.out_group != GROUP_ANY or wanted.cookie & wanted.cookie_mask
+    if wanted.match or filtered:
+        return False
+    return wanted.table_id == HIDDEN_TABLE or (wanted.table_id == 0xff and wanted.cookie_mask == EVERY_BIT)
+
+
 def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port, out_group,
      flags) = wire.FLOW_MOD_BODY.unpack_from(message, 8)
@@ -166,9 +175,9 @@ def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
     if command in (MODIFY, MODIFY_STRICT):
         out_port, out_group = PORT_ANY, GROUP_ANY
     wanted = Filter(table_id, match, cookie, cookie_mask, out_port, out_group)
-    if table_id == HIDDEN_TABLE and command in (MODIFY, DELETE) and not match and not cookie & cookie_mask:
-        raise bad_request(wire.BRC_EPERM)
     entries = tables.strict(wanted, priority) if command in (MODIFY_STRICT, DELETE_STRICT) else tables.loose(wanted)
+    if not entries and command in (MODIFY, DELETE) and meets_hidden(wanted):
+        raise bad_request(wire.BRC_EPERM)
     if command in (DELETE, DELETE_STRICT):
         tables.delete(entries)
     elif entries:

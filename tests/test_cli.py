@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hvproxy.cli import main
+
+EXAMPLE = str(Path(__file__).parents[1] / "conf" / "example.yaml")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+# check and serve
+
+def test_check_sums_up_a_good_configuration() -> None:
+    result = run("check", EXAMPLE)
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"{EXAMPLE}: good: 2 tenants, 2 logical switches, 7 logical ports, 4 configured links\n")
+    assert result.stderr == ""
+
+
+def test_check_counts_one_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("""
+fabric: {links: ["0x1:5 - 0x2:5"]}
+tenants: [{name: a, logical_switches: [{name: a, datapath_id: 1, ports: [{number: 1, name: a}]}]}]
+""")
+    assert run("check", str(path)).stdout == (
+        f"{path}: good: 1 tenant, 1 logical switch, 1 logical port, 1 configured link\n")
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_every_mistake_goes_to_stderr_and_the_exit_status_is_2(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("store: ram\ntenants:\n  - name: a\n    logical_switches: [{name: 5}]\nworkers: 2\n")
+    result = run(command, str(path))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"{path}: store: 'ram' is not a store; write memory:\n"
+        f"{path}: tenants[0].logical_switches[0].name: expected str, got int; put it in quotes\n"
+        f"{path}: tenants[0].logical_switches[0].datapath_id: is missing\n"
+        f"{path}: workers: not supported yet\n")
+
+
+def test_a_file_that_is_not_there_is_bad_configuration() -> None:
+    result = run("check", "/nonexistent.yaml")
+    assert (result.exit_code, result.stderr) == (2, "/nonexistent.yaml: cannot be read: No such file or directory\n")
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["check"], ["check", EXAMPLE, "more"], ["fly"], ["serve"], ["serve", EXAMPLE, "--log-format", "xml"],
+    ["serve", EXAMPLE, "--log-level", "loud"], ["show", "ports"], ["show", "rules", "one"],
+])
+def test_bad_usage_has_exit_status_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_help_names_every_command() -> None:
+    assert {"check", "serve", "show"} <= set(run("--help").stdout.split())
+    shown = run("show", "-h")
+    assert shown.exit_code == 0
+    assert {"switches", "links", "logical-switches", "ports", "flows", "rules"} <= set(shown.stdout.split())
+
+
+def test_version_is_told() -> None:
+    assert run("--version").stdout == "hvproxy, version 0.1.0\n"
+
+
+# show
+
+ANSWERS: dict[str, object] = {
+    "/v1/datapaths": [
+        {"dpid": "0000000000000001", "state": "ready", "role": "edge", "address": "127.0.0.1:4", "description": "OVS",
+         "ports": 3, "rules": 17, "groups": 5, "news": {"a": [1]}},
+        {"dpid": "0000000000000002", "state": "absent"},
+    ],
+    "/v1/links": [
+        {"a": {"dpid": "0000000000000001", "port": 5}, "b": {"dpid": "0000000000000002", "port": "s2-eth5"},
+         "source": "configured", "state": "up", "news": 1},
+    ],
+    "/v1/logical-switches": [
+        {"name": "red", "tenant": "red", "datapath_id": "00000000000000a1", "entries": 7, "ports": 2,
+         "controllers": [{"address": "tcp:127.0.0.1:6653", "state": "connected", "role": "master", "news": 1},
+                         {"address": "tcp:127.0.0.1:6654", "state": "connecting", "role": None}]},
+        {"name": "blue", "tenant": "blue", "controllers": ["tcp:c:1"], "ports": [{}, {}, {}], "entries": 0,
+         "state": {"controllers": [{"address": "tcp:c:1", "state": "waiting"}]}},
+        {"name": "grey", "controllers": []},
+    ],
+    "/v1/logical-switches/red/ports": [
+        {"number": 1, "name": "web[1]", "hw_addr": "02:00:00:00:00:01", "state": "up",
+         "attach": {"datapath": "0000000000000001", "port": 1, "vlan": 20}},
+        {"number": 2, "name": "spare", "state": "down", "attach": None, "why_down": "it is not attached"},
+    ],
+    "/v1/logical-switches/red/flows": [
+        {"table_id": 0, "priority": 100, "cookie": "0x2a", "match": "in_port=1",
+         "instructions": "apply_actions(output:2)", "packets": 12, "bytes": 1200, "duration": 3.25},
+    ],
+    "/v1/datapaths/0000000000000001/rules": [
+        {"table": 10, "priority": 100, "match": "metadata=0x1", "instructions": "goto_table:11",
+         "logical_switch": "red", "entry": 4, "why": "entry 4 of red"},
+    ],
+    "/v1/logical-switches/empty/ports": [],
+    "/v1/logical-switches/a%2Fb/ports": [{"number": 77}],
+    "/v1/logical-switches/odd/ports": {"not": "a list"},
+}
+
+
+class Api(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[0].rpartition("/")[2]
+        status, body = 200, json.dumps(ANSWERS.get(self.path))
+        if name == "broken":
+            status, body = 500, "<html>"
+        elif name == "text":
+            body = "hello"
+        elif self.path not in ANSWERS:
+            status, body = 404, json.dumps({"error": f"there is no {name}", "path": ""})
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: pytest's output is no access log."""
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Api)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def rows(text: str) -> list[list[str]]:
+    """A table's lines cut where two spaces or more stand."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
+
+
+def test_show_switches(api: str) -> None:
+    assert rows(run("show", "switches", "--api", api).stdout) == [
+        ["dpid", "state", "role", "address", "ports", "rules", "groups", "description"],
+        ["0000000000000001", "ready", "edge", "127.0.0.1:4", "3", "17", "5", "OVS"],
+        ["0000000000000002", "absent", "-", "-", "-", "-", "-", "-"],
+    ]
+
+
+def test_show_links(api: str) -> None:
+    assert rows(run("show", "links", "--api", api + "/").stdout) == [
+        ["a", "b", "source", "state"], ["0000000000000001:5", "0000000000000002:s2-eth5", "configured", "up"]]
+
+
+def test_show_logical_switches(api: str) -> None:
+    assert rows(run("show", "logical-switches", "--api", api).stdout) == [
+        ["name", "tenant", "datapath id", "controllers", "ports", "entries"],
+        ["red", "red", "00000000000000a1",
+         "tcp:127.0.0.1:6653 (connected, master), tcp:127.0.0.1:6654 (connecting)", "2", "7"],
+        ["blue", "blue", "-", "tcp:c:1 (waiting)", "3", "0"],
+        ["grey", "-", "-", "-", "-", "-"],
+    ]
+
+
+def test_show_ports(api: str) -> None:
+    assert rows(run("show", "ports", "red", "--api", api).stdout) == [
+        ["number", "name", "address", "state", "attached to", "why it is down"],
+        ["1", "web[1]", "02:00:00:00:00:01", "up", "0000000000000001:1 vlan 20", "-"],
+        ["2", "spare", "-", "down", "-", "it is not attached"],
+    ]
+
+
+def test_show_flows(api: str) -> None:
+    assert rows(run("show", "flows", "red", "--api", api).stdout) == [
+        ["table", "priority", "match", "instructions", "packets", "bytes", "duration", "cookie"],
+        ["0", "100", "in_port=1", "apply_actions(output:2)", "12", "1200", "3.2", "0x2a"],
+    ]
+
+
+@pytest.mark.parametrize("dpid", ["0x1", "0000000000000001"])
+def test_show_rules_by_any_way_of_writing_a_datapath_id(api: str, dpid: str) -> None:
+    assert rows(run("show", "rules", dpid, "--api", api).stdout) == [
+        ["table", "priority", "match", "instructions", "logical switch", "entry", "why"],
+        ["10", "100", "metadata=0x1", "goto_table:11", "red", "4", "entry 4 of red"],
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "path"), [
+    (["switches"], "/v1/datapaths"), (["links"], "/v1/links"), (["logical-switches"], "/v1/logical-switches"),
+    (["ports", "red"], "/v1/logical-switches/red/ports"), (["flows", "red"], "/v1/logical-switches/red/flows"),
+    (["rules", "0x1"], "/v1/datapaths/0000000000000001/rules"),
+])
+def test_json_is_what_the_api_answers(api: str, arguments: list[str], path: str) -> None:
+    result = run("show", *arguments, "--json", "--api", api)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == ANSWERS[path]
+
+
+def test_nothing_to_show_is_said(api: str) -> None:
+    result = run("show", "ports", "empty", "--api", api)
+    assert (result.exit_code, result.stdout) == (0, "no ports\n")
+
+
+def test_a_name_is_quoted_in_the_url(api: str) -> None:
+    assert "77" in run("show", "ports", "a/b", "--api", api).stdout
+
+
+def test_the_environment_may_name_the_api(api: str) -> None:
+    result = CliRunner(env={"HVPROXY_API": api}).invoke(main, ["show", "links", "--json"])
+    assert json.loads(result.stdout) == ANSWERS["/v1/links"]
+
+
+def test_an_http_proxy_of_the_environment_is_not_asked(api: str) -> None:
+    result = CliRunner(env={"http_proxy": "http://127.0.0.1:1"}).invoke(main, ["show", "links", "--api", api])
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(("name", "what"), [
+    ("pink", "{url}: there is no pink (HTTP status 404); hvproxy show switches and hvproxy show logical-switches list "
+             "what there is"),
+    ("broken", "{url}: Internal Server Error (HTTP status 500)"),
+    ("text", "{url}: did not answer JSON"),
+    ("odd", "{url} answered something else than a list of objects; is {api} an hvproxy of this version?"),
+])
+def test_what_the_api_refuses_is_told_with_exit_status_1(api: str, name: str, what: str) -> None:
+    result = run("show", "ports", name, "--api", api)
+    url = f"{api}/v1/logical-switches/{name}/ports"
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"hvproxy: {what.format(url=url, api=api)}\n"
+
+
+def test_an_api_that_does_not_answer_is_told_with_what_to_do() -> None:
+    result = run("show", "switches", "--api", "http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "hvproxy: cannot reach http://127.0.0.1:1: [Errno 111] Connection refused\n"
+        "Is hvproxy running (hvproxy serve CONFIG)? If its api.listen is another address, name it with --api URL.\n")
+
+
+def test_an_api_that_is_no_url_is_told() -> None:
+    result = run("show", "switches", "--api", "localhost")
+    assert (result.exit_code, result.stderr) == (
+        1, "hvproxy: localhost/v1/datapaths: is not a URL; write --api http://HOST:PORT\n")
