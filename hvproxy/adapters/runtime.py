@@ -20,8 +20,8 @@ LONGEST_SLEEP = 0.1
 """Seconds. The core is asked when it wants to be woken only then, not after every message: asking costs a look at
 every session."""
 SHORTEST_SLEEP = 0.005
-FULL = 4 * 1024 * 1024
-"""Unsent bytes after which a peer that does not read is not read either."""
+PARTING = 5.0
+"""Seconds that a peer has to take what was written before its connection was closed."""
 
 
 class Sockets(Protocol):
@@ -136,6 +136,10 @@ class Runtime:
         delay = min(max(SHORTEST_SLEEP, self.hv.deadline - now), LONGEST_SLEEP)
         self._timer = self._clock.callLater(delay, self._wake)
 
+    def later(self, delay: float, call: Callable[[], object]) -> IDelayedCall:
+        """Call something when the delay is over."""
+        return self._clock.callLater(delay, call)
+
     def stop(self) -> None:
         """No more timers; connections are the sockets' business."""
         if self._timer is not None and self._timer.active():
@@ -161,6 +165,7 @@ class Connection(TwistedProtocol):
         self._made = made
         self._conn = 0
         self._pauses: set[str] = set()
+        self._parting: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         if hasattr(self.transport, "setTcpNoDelay"):
@@ -174,12 +179,16 @@ class Connection(TwistedProtocol):
         self._runtime.received(self._conn, data, self._direction)
 
     def connectionLost(self, reason: object = None) -> None:
+        if self._parting is not None and self._parting.active():
+            self._parting.cancel()
         self._runtime.remove(self._conn)
 
     def close(self, reason: str) -> None:
-        """End the connection once what was written before is sent."""
-        self.transport.unregisterProducer()  # type: ignore[attr-defined]
-        self.transport.loseConnection()
+        """End the connection once what was written before is sent, or soon: a peer may never read."""
+        if self._parting is None:
+            self.transport.unregisterProducer()  # type: ignore[attr-defined]
+            self.transport.loseConnection()
+            self._parting = self._runtime.later(PARTING, self.transport.abortConnection)  # type: ignore[attr-defined]
 
     # IPushProducer: Twisted tells whether the peer takes what we write
 

@@ -178,7 +178,9 @@ def tag(vif: Vif) -> bytes:
 
 
 def _labelled(label: int, destination: int) -> bytes:
-    return (actions.push_vlan() + actions.set_vlan_vid(label)
+    # OpenFlow copies the priority of a tag that is there already (OF 1.3.5 section 5.13); ours marks detours.
+    unmarked = actions.set_field(tlv(of13.OFPXMT_OFB_VLAN_PCP, 0))
+    return (actions.push_vlan() + actions.set_vlan_vid(label) + unmarked
             + actions.group(destination_group_id(GroupKind.UPLINK, destination)))
 
 

@@ -168,6 +168,8 @@ class Hypervisor(Gather):
 
     def links_changed(self, now: float) -> None:
         self.rollout.aim(self.fabric.set_links(self.switches.links), now)
+        for link in self.fabric.topology.ambiguous:
+            self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
         for ls in self.logical_switches.values():
             self.rollout.when_settled(lambda at, each=ls: self._tell_ports(each, at), now)  # type: ignore[misc]
 

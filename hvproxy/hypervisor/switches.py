@@ -90,6 +90,7 @@ class Switches:
         self._links: frozenset[Link] = frozenset()
         self._links_due = inf
         self._known_in_round: int | None = None
+        self._hubs: frozenset[End] = frozenset()
 
     # Datapaths
 
@@ -292,6 +293,10 @@ class Switches:
         candidates = {link for _, link in self.configured_links() if link is not None}
         if self.discovery is not None:
             candidates |= self.discovery.links
+            for dpid, port_no in self.discovery.ambiguous - self._hubs:
+                self.alarm("several switches at one port: it is no link until one remains", dpid=f"{dpid:016x}",
+                           port=port_no)
+            self._hubs = self.discovery.ambiguous
             # A switch whose connection is lost cannot report frames: its links stay until it is given up (design 6).
             candidates |= {link for link in self._links if not (self.ready(link.a_dpid) and self.ready(link.b_dpid))}
         links = links_between(candidates, up)

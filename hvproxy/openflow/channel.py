@@ -10,6 +10,7 @@ xid 0, which `xids` never hands out, so an answer to them is never taken for tha
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from math import inf
 from struct import Struct

@@ -18,8 +18,8 @@ from tools.emulator.switch import Switch
 DPID = 0xc0ffee
 LOCAL = 0xfffffffe
 GRACE, PATIENCE = 0.004, 0.4
-Private = tuple[ovs.PrivateOvs, dict[int, str], int]
-"""A real switch, its interfaces by port, and the TCP port that it dials."""
+Private = tuple[ovs.PrivateOvs, dict[int, str], socket.socket]
+"""A real switch, its interfaces by port, and the listening socket that it dials."""
 
 
 def flow_records(body: bytes) -> list[tuple[Any, ...]]:
@@ -192,7 +192,7 @@ class Real(Side):
 @asynccontextmanager
 async def both(private: Private) -> AsyncIterator[tuple[Real, Emulated]]:
     """Sessions with both switches, both empty."""
-    started, interfaces, number = private
+    started, interfaces, listener = private
     controller, beside = Controller(), Controller()
     await controller.start()
     switch = Switch(DPID, "s1")
@@ -200,7 +200,7 @@ async def both(private: Private) -> AsyncIterator[tuple[Real, Emulated]]:
         switch.add_port(port)
     link = switch.connect(controller.address)
     assert link is switch.links[0]
-    server = await asyncio.start_server(beside._accepted, sock=started.listener(number))
+    server = await asyncio.start_server(beside._accepted, sock=listener.dup())
     deadline = asyncio.get_running_loop().time() + 20
     while not (controller.channels and beside.channels):
         assert asyncio.get_running_loop().time() < deadline, "a switch did not connect"

@@ -173,6 +173,12 @@ class Served:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+    @property
+    def descriptors(self) -> int:
+        """How many file descriptors hvproxy has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
 class TlsController(Controller):
     """The good controller, at a port known beforehand, over TLS if there is a context."""
 
@@ -194,13 +200,14 @@ class Peer:
     @classmethod
     async def connect(cls, port: int, *, hello: bool = True, context: ssl.SSLContext | None = None) -> Peer:
         """With `hello` the session is open afterwards."""
-        peer = cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context, limit=1 << 26))
+        peer = cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
         if hello:
             peer.write(wire.hello(1))
             await peer.message_of(wire.HELLO)
         return peer
 
     def write(self, data: bytes) -> None:
+        """Send, when the connection takes it."""
         self._writer.write(data)
 
     async def drain(self) -> None:
@@ -244,4 +251,5 @@ class Peer:
         return found
 
     def close(self) -> None:
-        self._writer.close()
+        """End the connection, whatever is still to be sent."""
+        self._writer.transport.abort()

@@ -29,11 +29,9 @@ def private() -> Iterator[Private]:
     with ovs.PrivateOvs() as started:
         started.add_bridge("s1", dpid=DPID)
         interfaces = {port: started.add_port("s1", port) for port in PORTS}
-        probe = started.listener()
-        number = probe.getsockname()[1]
-        probe.close()
-        started.set_controllers("s1", f"tcp:127.0.0.1:{number}")
-        yield started, interfaces, number
+        with started.listener() as listener:
+            started.set_controllers("s1", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+            yield started, interfaces, listener
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,0 +1,51 @@
+from typing import Any
+
+import pytest
+from ryu.ofproto import ofproto_v1_3_parser as parser
+
+from hvproxy.hypervisor.table_offer import ACTIONS, features_of
+from hvproxy.openflow.constants import of13
+from tests.harness import spec
+
+
+def offered(table_id: int, tables: int = 3) -> Any:
+    """One table's features as ryu reads them."""
+    wanted = spec("red", {1: (1, 1)})
+    body = features_of(type(wanted)(**{name: getattr(wanted, name) for name in wanted.__struct_fields__}
+                                    | {"tables": tables}), table_id).encode()
+    return parser.OFPTableFeaturesStats.parser(body, 0)
+
+
+def properties(features: Any) -> dict[int, Any]:
+    return {each.type: each for each in features.properties}
+
+
+def test_tenants_may_use_the_low_half_of_the_metadata() -> None:
+    features = offered(0)
+    assert (features.metadata_match, features.metadata_write) == (0xFFFFFFFF, 0xFFFFFFFF)
+
+
+def test_tables_lead_to_later_tables_and_the_last_one_nowhere() -> None:
+    following = {table: list(properties(offered(table))[of13.OFPTFPT_NEXT_TABLES].table_ids) for table in range(3)}
+    assert following == {0: [1, 2], 1: [2], 2: []}
+    kinds = {table: {each.type for each in properties(offered(table))[of13.OFPTFPT_INSTRUCTIONS].instruction_ids}
+             for table in range(3)}
+    assert of13.OFPIT_GOTO_TABLE in kinds[1] and of13.OFPIT_GOTO_TABLE not in kinds[2]
+    assert of13.OFPIT_METER not in kinds[0]
+
+
+def test_every_table_has_its_number_and_name() -> None:
+    assert [(offered(t).table_id, offered(t).name) for t in (0, 2)] == [(0, b"table0"), (2, b"table2")]
+
+
+@pytest.mark.parametrize("kind", [of13.OFPTFPT_WRITE_ACTIONS, of13.OFPTFPT_APPLY_ACTIONS])
+def test_the_actions_are_offered_written_and_applied(kind: int) -> None:
+    assert {each.type for each in properties(offered(0))[kind].action_ids} == set(ACTIONS)
+
+
+def test_what_is_ours_cannot_be_matched_or_set() -> None:
+    each = properties(offered(0))
+    assert not {"tunnel_id"} & {oxm.type for oxm in each[of13.OFPTFPT_MATCH].oxm_ids}
+    settable = {oxm.type for oxm in each[of13.OFPTFPT_APPLY_SETFIELD].oxm_ids}
+    assert not {"tunnel_id", "metadata", "in_port"} & settable
+    assert {"eth_dst", "ipv4_src", "vlan_vid"} <= settable

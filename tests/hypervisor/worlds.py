@@ -1,0 +1,61 @@
+"""A fabric of three leaves and two spines in memory, and short forms of the messages tenants send into it."""
+from __future__ import annotations
+
+from typing import Any
+
+from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.recompute import recompute
+from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.model.intent import PortSpec, parse
+from hvproxy.openflow import build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.instructions import build as build_instructions
+from hvproxy.openflow.oxm import tlv
+from tests.harness import World, spec
+
+LINKS = tuple(NamedLink(a, b) for a, b in (
+    ((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((3, 7), (0x11, 3)),
+    ((1, 8), (0x12, 1)), ((2, 8), (0x12, 2)), ((3, 8), (0x12, 3))))
+
+
+def a_world(*specs: Any, **settings: Any) -> World:
+    """Two spines, three leaves, all ready. Without specs: red, whose ports 5 and 6 are sub-ports of one port."""
+    ports = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (1, 2), 5: (1, 3, 20), 6: (1, 3, 30)}
+    world = World(*(specs or (spec("red", ports),)), settings=Settings(links=LINKS, grace=10.0, **settings))
+    world.add_switches(1, 2, 3, 0x11, 0x12)
+    world.pass_time(1.0)
+    return world
+
+
+def flow_mod(xid: int = 9, command: int = of13.OFPFC_ADD, table: int = 0, priority: int = 5, match: bytes = b"",
+             apply: bytes = b"", write: bytes = b"", goto: int | None = None, clear: bool = False,
+             cookie: int = 77, metadata: tuple[int, int] | None = None, **fields: int) -> bytes:
+    instructions = build_instructions(Instructions(goto=goto, metadata=metadata, apply=apply, write=write, clear=clear,
+                                                   meter=None))
+    return build.flow_mod(xid, command, table_id=table, priority=priority, match_tlvs=match,
+                          instructions=instructions, cookie=cookie, **fields)
+
+
+def in_port(number: int) -> bytes:
+    return tlv(of13.OFPXMT_OFB_IN_PORT, number)
+
+
+def port_spec(number: int, name: str, *at: int) -> PortSpec:
+    """A logical port at (dpid, port[, vlan]), or at none."""
+    attach = {"attach": {"datapath": at[0], "port": at[1], **({"vlan": at[2]} if len(at) == 3 else {})}} if at else {}
+    return parse(PortSpec, {"number": number, "name": name, **attach})
+
+
+def assert_equal_to_recompute(world: World) -> None:
+    """Desired of every datapath == the full recompute, and connected switches hold just that."""
+    world.run()
+    wanted = recompute(world.hv)
+    for dpid, dp in world.hv.switches.datapaths.items():
+        assert dp.desired_rules == wanted[dpid].rules
+        assert dp.desired_groups == wanted[dpid].groups
+        switch = world.switches.get(dpid)
+        if switch is not None and dp.ready:
+            held = {key: (rule.cookie, rule.instructions) for key, rule in dp.desired_rules.items()}
+            assert {key: rule[:2] for key, rule in switch.rules.items()} == held
+            assert set(switch.groups) == set(dp.desired_groups)
