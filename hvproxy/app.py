@@ -1,6 +1,7 @@
 """Assembles the program from a configuration and runs it: the one place that knows core and adapters both."""
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
@@ -57,6 +58,9 @@ def serve(config: Config, *, log_format: str = "text", log_level: str = "info") 
     def begin_now() -> None:
         defer.ensureDeferred(begin()).addErrback(_bug, reactor, failed)
 
+    # Entries and rules live long and refer to each other in no circles: the collector finds nothing in them, and by
+    # its own measure looks through all of them again and again.
+    gc.set_threshold(100_000, 50, 1000)
     reactor.callWhenRunning(begin_now)  # type: ignore[attr-defined]
     reactor.run()  # type: ignore[attr-defined]
     return 1 if failed else 0

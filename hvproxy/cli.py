@@ -61,8 +61,8 @@ def check(config: str) -> None:
 @click.argument("config", metavar="CONFIG")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="How an event is written to stderr: for people, or one JSON object a line.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
-              help="The least important events that are written.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+              show_default=True, help="The least important events that are written.")
 def serve(config: str, log_format: str, log_level: str) -> None:
     """Run hvproxy with the configuration file CONFIG until it is told to stop (SIGINT, SIGTERM)."""
     checked = _load(config)

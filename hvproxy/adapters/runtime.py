@@ -20,6 +20,8 @@ LONGEST_SLEEP = 0.1
 """Seconds. The core is asked when it wants to be woken only then, not after every message: asking costs a look at
 every session."""
 SHORTEST_SLEEP = 0.005
+FULL = 4 * 1024 * 1024
+"""Unsent bytes after which a peer that does not read is not read either."""
 PARTING = 5.0
 """Seconds that a peer has to take what was written before its connection was closed."""
 
@@ -170,6 +172,8 @@ class Connection(TwistedProtocol):
     def connectionMade(self) -> None:
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
+        # So much may be unsent before we are told to stop: Twisted's own limit is one read's worth.
+        self.transport.bufferSize = FULL  # type: ignore[attr-defined]
         self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
         self._conn = self._runtime.add(self)
         self._made(self._conn, peer_name(self.transport))

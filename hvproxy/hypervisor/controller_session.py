@@ -95,6 +95,7 @@ class ControllerSession:
         """Bytes from the controller; every message whose turn it is goes to `take`."""
         if not self.congested:
             self._unsent = 0
+            self._go_on(now, take)
         for message in self.channel.each(data, now):
             if self.channel.send:
                 self.flush()  # errors and echoes in the order of what they answer
@@ -114,6 +115,8 @@ class ControllerSession:
     def unblock(self, now: float, take: Callable[[bytes, float], None]) -> None:
         """The barrier is answered: what waited behind it goes on, up to the next barrier."""
         self._barrier = None
+        if not self.congested:
+            self._unsent = 0  # packet-ins sent meanwhile are taken, or nobody would say when they are
         self._go_on(now, take)
 
     def relieve(self, now: float, take: Callable[[bytes, float], None]) -> None:

@@ -38,7 +38,9 @@ class Farewells:
 
     @property
     def deadline(self) -> float:
-        return min((f.removed + PATIENCE for f in self._waiting.values()), default=inf)
+        for oldest in self._waiting.values():
+            return oldest.removed + PATIENCE
+        return inf
 
     def expect(self, logical_switch: LogicalSwitch, entry: Entry, reason: int | None, now: float) -> None:
         """`entry` was removed; `reason` is an OFPRR_*, or None where no tenant shall hear."""

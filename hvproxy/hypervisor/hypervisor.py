@@ -27,6 +27,10 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
+PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
+"""Where the reason and the match stand in a PACKET_IN (OF 1.3.5 section 7.4.1)."""
+ATTRIBUTIONS = 4096
+"""Different kinds of packet-ins remembered."""
 IDLE_POLL = 1.0
 """Seconds between two looks at the counters of entries with an idle timeout: that late one may expire (trap 4)."""
 
@@ -64,6 +68,7 @@ class Hypervisor(Gather):
         self.sessions: dict[int, tuple[LogicalSwitch, ControllerSession]] = {}
         self.bound: dict[tuple[Dpid, PortNo], int] = {}
         """Physical port -> how many lports are bound to it."""
+        self._attributions: dict[bytes, packets.Attribution] = {}
         self.unattributed = 0
         """Packet-ins whose context is unknown or contradicts itself: dropped."""
         self.barrier_times: list[float] = []
@@ -174,13 +179,26 @@ class Hypervisor(Gather):
             self.rollout.when_settled(lambda at, each=ls: self._tell_ports(each, at), now)  # type: ignore[misc]
 
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
+        # From the reason to the end of the match: what decides whose the packet is, and all it will be told but itself.
+        end = PACKET_IN_MATCH + ((message[PACKET_IN_MATCH + 2] << 8 | message[PACKET_IN_MATCH + 3]) + 7 & ~7)
+        key = message[PACKET_IN_REASON:end]
+        known = self._attributions.get(key)
+        if known is not None and self.by_id.get(known.ls.ls_id) is known.ls and known.holds():
+            known.send(message[end + 2:], message[PACKET_IN_REASON - 2] << 8 | message[PACKET_IN_REASON - 1])
+            return
         arrived = decode_packet_in(message)
         if arrived.cookie == DISCOVERY_COOKIE:
             if self.switches.discovery is not None:
                 self.switches.discovered(dp, arrived, now)
             return
         ls = self.by_id.get(self.settings.layout.read(arrived.metadata)[0])
-        if ls is None or not packets.packet_in(ls, arrived):
+        found = False if ls is None else packets.attribute(ls, arrived)
+        if isinstance(found, packets.Attribution):
+            if len(self._attributions) >= ATTRIBUTIONS:
+                self._attributions.clear()
+            self._attributions[key] = found
+            found.send(arrived.data, arrived.total_len)
+        elif not found:
             self.unattributed += 1
 
     def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None:

@@ -4,16 +4,20 @@ Attribution is by what only hvproxy can write: the context in the metadata and t
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from hvproxy.compiler.lowering import Edge, lower
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Entry
+from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions, build
-from hvproxy.openflow.constants import NO_BUFFER, of13
+from hvproxy.openflow.constants import NO_BUFFER, OFP_VERSION, of13
+from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
@@ -24,20 +28,62 @@ if TYPE_CHECKING:
 NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 """What Open vSwitch puts in a packet-in that no entry caused."""
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
+_PACKET_IN = Struct("!BBHIIH").pack
+_PACKET_IN_SIZE = 14
+"""Of a PACKET_IN up to and with total_len (OF 1.3.5 section 7.4.1)."""
 LAST_PORT = 0xFF00
 """Open vSwitch's OFPP_MAX: port numbers are below, reserved ones have their own numbers."""
 
 
-def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
-    """Pass a packet on to the controllers; False (count and drop) when its context contradicts itself."""
+@dataclass(slots=True)
+class Attribution:
+    """What packet-ins with one context and cookie are to the tenant: everything but the packet, ready to send."""
+
+    ls: LogicalSwitch
+    index: int
+    port: LogicalPort | None
+    number: int
+    entry: Entry | None
+    instructions: Instructions | None
+    cookie: int
+    groups: int
+    """The revision of the tenant's groups."""
+    max_len: int
+    rest: bytes
+    """The message behind its total_len: reason, table, cookie, match, padding."""
+
+    def holds(self) -> bool:
+        """Nothing it was made from has changed."""
+        entry = self.entry
+        return self.ls.port_at.get(self.index) is self.port and (entry is None or (
+            self.ls.tables.by_number(self.number) is entry and entry.instructions is self.instructions
+            and entry.cookie == self.cookie and (not entry.groups or self.groups == self.ls.groups.revision)))
+
+    def send(self, data: bytes, total: int) -> None:
+        """Pass a packet of that length on to the controllers, cut to what they want (trap 12)."""
+        if self.max_len != of13.OFPCML_NO_BUFFER:
+            data = data[:self.max_len]
+        message = b"".join((
+            _PACKET_IN(OFP_VERSION, of13.OFPT_PACKET_IN, _PACKET_IN_SIZE + len(self.rest) + len(data), 0, NO_BUFFER,
+                       total), self.rest, data))
+        for session in self.ls.sessions.values():
+            if session.congested:
+                session.dropped_packets += 1
+            elif session.wants_packets:
+                session.send(message)
+
+
+def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
+    """Whose a packet is; False (count and drop) when its context contradicts itself, True when its entry is gone."""
     _, index, tenant_metadata = ls.layout.read(arrived.metadata)
-    entry = None
+    entry, number, from_set = None, 0, False
     owner = read_cookie(arrived.cookie)
     if owner is not None:
         if owner[0] != ls.ls_id:
             return False
         from_set = bool(owner[1] & PLACE)
-        entry = ls.tables.by_number(_writer(arrived) if from_set else owner[1])
+        number = _writer(arrived) if from_set else owner[1]
+        entry = ls.tables.by_number(number)
         if entry is None:
             return True  # its entry is gone meanwhile; a switch would not send it any more
     port = ls.port_at.get(index)
@@ -56,17 +102,9 @@ def packet_in(ls: LogicalSwitch, arrived: PacketIn) -> bool:
     tlvs = tlv(of13.OFPXMT_OFB_IN_PORT, in_port)
     if tenant_metadata:
         tlvs += tlv(of13.OFPXMT_OFB_METADATA, tenant_metadata)
-    data = arrived.data
-    total = len(data)
-    if max_len != of13.OFPCML_NO_BUFFER:
-        data = data[:max_len]
-    message = build.packet_in(0, NO_BUFFER, total, reason, table_id, cookie, tlvs, data)
-    for session in ls.sessions.values():
-        if session.congested:
-            session.dropped_packets += 1
-        elif session.wants_packets:
-            session.send(message)
-    return True
+    rest = build.packet_in(0, NO_BUFFER, 0, reason, table_id, cookie, tlvs, b"")[_PACKET_IN_SIZE:]
+    return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
+                       ls.groups.revision, max_len, rest)
 
 
 def _writer(arrived: PacketIn) -> int:
@@ -76,25 +114,28 @@ def _writer(arrived: PacketIn) -> int:
 
 
 def controller_max_len(ls: LogicalSwitch, entry: Entry) -> int:
-    """The largest max_len with which the entry, or a group it names, sends to the controller."""
-    lengths = _controller_lengths(entry.instructions)
-    if not lengths:
-        return int(of13.OFPCML_NO_BUFFER)
-    return max(lengths)
-
-
-def _controller_lengths(instructions: Instructions) -> list[int]:
+    """The largest max_len with which the entry, or a group it leads to, sends to the controller."""
     lengths: list[int] = []
+    lists = [entry.instructions.apply, entry.instructions.write]
+    seen: set[int] = set()
 
     def note(port: int, max_len: int) -> bytes:
         if port == of13.OFPP_CONTROLLER:
             lengths.append(max_len)
         return b""
 
-    for data in (instructions.apply, instructions.write):
+    def follow(group_id: int) -> bytes:
+        group = ls.groups.groups.get(group_id)
+        if group is not None and group_id not in seen:
+            seen.add(group_id)
+            lists.extend(each.actions for each in walk_buckets(group.buckets))
+        return b""
+
+    while lists:
+        data = lists.pop()
         if data:
-            actions.rewrite(data, note, actions.group)
-    return lengths
+            actions.rewrite(data, note, follow)
+    return max(lengths, default=int(of13.OFPCML_NO_BUFFER))
 
 
 def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:
@@ -139,7 +180,7 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
         if port == of13.OFPP_TABLE:
             # Table 0 classifies by the port, so a frame for a sub-port needs the sub-port's tag there.
             pushed = b"" if ingress is None or ingress.vif is None else tag(ingress.vif)
-            return pushed + actions.output(of13.OFPP_TABLE)
+            return pushed + actions.output(of13.OFPP_TABLE) + (actions.pop_vlan() if pushed else b"")
         if lport is not None and not at_home:
             # The switch does not know the ingress port: what it would suppress or send back is spelled out.
             if port == lport.number or port == of13.OFPP_IN_PORT:

@@ -31,6 +31,8 @@ class TenantGroups:
         self.created: dict[int, float] = {}
         self.counters: dict[int, Counters] = {}
         """Group id -> what it and its buckets have counted, by whoever reads it."""
+        self.revision = 0
+        """Grows whenever what a group does changes."""
         self._last_index = last_index
         self._used: set[int] = set()
         self._next = 1
@@ -41,6 +43,7 @@ class TenantGroups:
         `shared` are the indexes of the shared lports. Raises Refused with nothing changed.
         """
         before = self.groups.get(mod.group_id)
+        self.revision += 1
         if mod.command == of13.OFPGC_ADD:
             if before is not None:
                 raise refuse(of13.OFPGMFC_GROUP_EXISTS, "the group exists")
@@ -65,6 +68,7 @@ class TenantGroups:
 
     def remove(self, group_ids: Iterable[int]) -> list[int]:
         """Forget groups whose entries are gone; returns the groups that named one and have lost those actions."""
+        self.revision += 1
         gone = set(group_ids)
         for group_id in gone:
             group = self.groups.pop(group_id)
@@ -83,6 +87,7 @@ class TenantGroups:
 
     def restore(self, group: TenantGroup) -> None:
         """Put back what a refused modification replaced."""
+        self.revision += 1
         places = self.groups[group.group_id].indexes  # may have more of them by now
         self.groups[group.group_id] = TenantGroup(group.group_id, group.type, group.buckets, places)
 

@@ -70,6 +70,8 @@ class Content:
 
 def rule_difference(old: Iterable[Rule], new: Iterable[Rule]) -> Change:
     """What turns `old` into `new`. A key whose cookie changes is both dropped and put: its counters start anew."""
+    if not old:
+        return Change(put_rules=list(new))
     before = {rule.key: rule for rule in old}
     after = {rule.key: rule for rule in new}
     change = Change()

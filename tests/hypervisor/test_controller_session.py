@@ -1,7 +1,7 @@
 import pytest
 
 from hvproxy.hypervisor.commands import Pause, Resume
-from hvproxy.hypervisor.controller_session import BARRIER_DEADLINE, HELD_LEAST, HELD_MOST
+from hvproxy.hypervisor.controller_session import BARRIER_DEADLINE, HELD_LEAST, HELD_MOST, UNSENT_MOST
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
@@ -152,14 +152,40 @@ def test_a_controller_of_another_version_is_refused_and_closed() -> None:
 def test_a_congested_controller_loses_packets_and_nothing_else() -> None:
     world = a_world()
     controller = Controller(world, "red")
-    world.hv.congested(controller.conn, True)
+    world.hv.congested(controller.conn, True, world.now)
     world.switches[1].packet_in(b"lost", metadata=CONTEXT)
     controller.send(build.barrier_request(3))
     controller.take("BARRIER_REPLY")
     assert next(iter(world.hv.logical_switches["red"].sessions.values())).dropped_packets == 1
-    world.hv.congested(controller.conn, False)
+    world.hv.congested(controller.conn, False, world.now)
     world.switches[1].packet_in(b"taken", metadata=CONTEXT)
     assert [m.data for m in controller.take("PACKET_IN")] == [b"taken"]
+
+
+def test_a_controller_that_takes_nothing_is_answered_no_further_until_it_does() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    size = len(build.get_config_reply(0, 0, 0))
+    many = UNSENT_MOST // size + 2
+    controller.send(build.get_config_request(1) * (2 * many))
+    world.hv.congested(controller.conn, True, world.now)
+    world.run()
+    answered = len(controller.messages)
+    assert UNSENT_MOST < answered * size <= UNSENT_MOST + size
+    world.hv.congested(controller.conn, False, world.now)
+    world.run()
+    assert len(controller.messages) > answered
+
+
+def test_packets_sent_while_a_barrier_waited_do_not_hold_up_what_waits_behind_it() -> None:
+    world, controller = blocked()
+    controller.send(build.features_request(22))
+    for _ in range(UNSENT_MOST // 60_000 + 2):
+        world.switches[1].packet_in(bytes(60_000), metadata=CONTEXT)
+    world.switches[2].release()
+    world.run()
+    assert [m[1] for m in controller.messages if m[1] != of13.OFPT_PACKET_IN] == [
+        of13.OFPT_BARRIER_REPLY, of13.OFPT_FEATURES_REPLY]
 
 
 @pytest.mark.parametrize("passive", [False, True])

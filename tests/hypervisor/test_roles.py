@@ -114,6 +114,7 @@ def test_a_slave_is_told_of_ports_and_of_nothing_else() -> None:
     world.run()
     world.switches[1].packet_in(b"data", metadata=world.hv.settings.layout.context(1, 1))
     other.send(flow_mod(command=of13.OFPFC_DELETE))
+    world.run()
     world.switches[1].set_port(1, False)
     other.take("PACKET_IN", "FLOW_REMOVED", "PORT_STATUS")
     one.take("PORT_STATUS")

@@ -19,7 +19,7 @@ DPID = 0xc0ffee
 LOCAL = 0xfffffffe
 GRACE, PATIENCE = 0.004, 0.4
 Private = tuple[ovs.PrivateOvs, dict[int, str], socket.socket]
-"""A real switch, its interfaces by port, and the listening socket that it dials."""
+"""A real switch, its interfaces by port, and a listening socket beside it for it to dial."""
 
 
 def flow_records(body: bytes) -> list[tuple[Any, ...]]:
@@ -201,6 +201,8 @@ async def both(private: Private) -> AsyncIterator[tuple[Real, Emulated]]:
     link = switch.connect(controller.address)
     assert link is switch.links[0]
     server = await asyncio.start_server(beside._accepted, sock=listener.dup())
+    for controllers in ((), (f"tcp:127.0.0.1:{listener.getsockname()[1]}",)):
+        started.set_controllers("s1", *controllers)  # forgotten and set anew, it dials at once
     deadline = asyncio.get_running_loop().time() + 20
     while not (controller.channels and beside.channels):
         assert asyncio.get_running_loop().time() < deadline, "a switch did not connect"

@@ -228,13 +228,17 @@ class PrivateOvs:
             self.set_controllers(name, *controllers)
 
     def set_controllers(self, bridge: str, *controllers: str) -> None:
-        """What a bridge dials from now on; nothing for none."""
+        """What a bridge dials from now on, at least once a second; nothing for none."""
         if not controllers:
             self.vsctl("del-controller", bridge)
             return
-        self.vsctl("set-controller", bridge, *controllers)
-        for record in self.vsctl("--bare", "--columns=_uuid", "find", "controller").split():
-            self.vsctl("set", "controller", record, "max_backoff=1000", "connection_mode=out-of-band")
+        command: list[str] = []
+        for index, target in enumerate(controllers):
+            quoted = json.dumps(target)
+            command += ["--", f"--id=@c{index}", "create", "controller", f"target={quoted}", "max_backoff=1000",
+                        "connection_mode=out-of-band"]
+        names = ",".join(f"@c{index}" for index in range(len(controllers)))
+        self.vsctl(*command[1:], "--", "set", "bridge", bridge, f"controller=[{names}]")
 
     def add_port(self, bridge: str, number: int) -> str:
         """A port whose other end is an interface beside the switches; the name of that interface."""

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -108,6 +109,8 @@ class Served:
         self.switch_port, self.red_port, self.other_port, self.api_port, self.controller_port = free_ports(5)
         self.good = Good(self)
         self._tls, self._context, self._controller_tls = tls, context, controller_tls
+        self.said = b""
+        """What hvproxy has logged, once it is ended."""
         self._directory = tempfile.TemporaryDirectory(prefix="hvserved")
         self._controller = TlsController(self.controller_port, controller_tls)
 
@@ -149,7 +152,7 @@ class Served:
         died = self.process.poll()
         await self.stop()
         assert died is None, "hvproxy died"
-        assert b"Traceback" not in self._said, self._said.decode()
+        assert b"Traceback" not in self.said, self.said.decode()
 
     async def stop(self) -> None:
         """End everything."""
@@ -161,10 +164,21 @@ class Served:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._said = self.log.read_bytes()
+        self.said = self.log.read_bytes()
         if sys.exc_info()[0] is not None:
-            print(self._said.decode())
+            print(self.said.decode())
         self._directory.cleanup()
+
+    def delete_other(self) -> None:
+        """Delete the other tenant's logical switch through the API."""
+        with urllib.request.urlopen(urllib.request.Request(
+                f"http://127.0.0.1:{self.api_port}/v1/logical-switches/other", method="DELETE"), timeout=30) as reply:
+            reply.read()
+
+    @property
+    def controllers(self) -> dict[int, Channel]:
+        """The good controller's sessions."""
+        return self._controller.channels
 
     @property
     def memory(self) -> int:

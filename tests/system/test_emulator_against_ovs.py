@@ -24,13 +24,12 @@ SEEDS = [int(text) for text in os.environ.get("SEEDS", "1,2,3").split(",")]
 
 @pytest.fixture(scope="module")
 def private() -> Iterator[Private]:
-    """A real switch with the ports of the script, which dials a port beside it."""
+    """A real switch with the ports of the script."""
     ovs.require()
     with ovs.PrivateOvs() as started:
         started.add_bridge("s1", dpid=DPID)
         interfaces = {port: started.add_port("s1", port) for port in PORTS}
         with started.listener() as listener:
-            started.set_controllers("s1", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
             yield started, interfaces, listener
 
 

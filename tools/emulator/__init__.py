@@ -3,7 +3,8 @@
     fabric      switches, links, hosts, taps; the only module that knows more than one switch
     host        an end station: ARP, ping, raw frames
     topology    leaf_spine(), the fabric that demonstrations and scale runs use
-    switch      the OpenFlow agent of one switch: connections, sessions, dispatch of messages
+    switch      one switch: its ports, tables, groups and controllers, held together
+    session     one control connection: dialling, HELLO, framing, role; handlers: what each message does
     statistics  multipart requests and the replies to them
     pipeline    what one packet goes through: tables, action set, groups, ports
     tables      flow tables; groups: group table; ports: ports and their counters

@@ -1,0 +1,396 @@
+"""What becomes of packets on their way to a tenant's controllers and back (traps 8 to 13)."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hvproxy.hypervisor import intent
+from hvproxy.model.layout import PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.messages import decode_packet_out
+from hvproxy.openflow.oxm import tlv
+from tests.harness import NO_COOKIE, Controller, World, spec
+from tests.hypervisor.worlds import a_world, flow_mod, in_port
+
+LAYOUT = ContextLayout()
+RED, WHITE = 1, 2
+CONTROLLER = of13.OFPP_CONTROLLER
+FRAME = bytes(range(200))
+
+
+def red() -> tuple[World, Controller]:
+    world = a_world()
+    return world, Controller(world, "red")
+
+
+def add(controller: Controller, *messages: bytes) -> None:
+    controller.send(b"".join(messages) + build.barrier_request(1))
+    controller.take("BARRIER_REPLY")
+
+
+def at(port_index: int, metadata: int = 0, ls_id: int = RED) -> int:
+    """The metadata of a packet that entered there."""
+    return LAYOUT.context(ls_id, port_index) | metadata
+
+
+# Packet-ins
+
+def test_a_packet_in_tells_the_tenants_own_port_table_cookie_and_metadata() -> None:
+    world, controller = red()
+    add(controller, flow_mod(table=2, cookie=0xC0FFEE, priority=3, apply=actions.output(CONTROLLER, 0xFFFF)))
+    world.switches[2].packet_in(FRAME, table=12, cookie=world.switches[2].cookies(12)[0], in_port=7,
+                                metadata=at(2, 0xBEEF) | SHARED_FLAG)
+    (packet,) = controller.take("PACKET_IN")
+    assert (packet.table_id, packet.cookie, packet.reason, packet.buffer_id) == (
+        2, 0xC0FFEE, of13.OFPR_ACTION, of13.OFP_NO_BUFFER)
+    assert dict(packet.match.items()) == {"in_port": 2, "metadata": 0xBEEF}
+    assert (packet.data, packet.total_len) == (FRAME, len(FRAME))
+
+
+def test_without_tenant_metadata_none_is_told() -> None:
+    world, controller = red()
+    world.switches[2].packet_in(FRAME, metadata=at(2))
+    assert dict(controller.take("PACKET_IN")[0].match.items()) == {"in_port": 2}
+
+
+def test_what_the_table_miss_entry_sends_up_is_a_miss() -> None:
+    world, controller = red()
+    add(controller, flow_mod(priority=0, cookie=5, apply=actions.output(CONTROLLER)))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
+    (packet,) = controller.take("PACKET_IN")
+    assert (packet.reason, packet.cookie) == (of13.OFPR_NO_MATCH, 5)
+
+
+@pytest.mark.parametrize("entry", [{"priority": 1}, {"priority": 0, "match": in_port(1)}])
+def test_what_any_other_entry_sends_up_is_an_action(entry: dict[str, Any]) -> None:
+    world, controller = red()
+    add(controller, flow_mod(**entry, apply=actions.output(CONTROLLER)))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
+    assert controller.take("PACKET_IN")[0].reason == of13.OFPR_ACTION
+
+
+def test_an_expired_ttl_is_told_as_such() -> None:
+    world, controller = red()
+    add(controller, flow_mod(priority=0, apply=actions.output(CONTROLLER)))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1),
+                                reason=of13.OFPR_INVALID_TTL)
+    assert controller.take("PACKET_IN")[0].reason == of13.OFPR_INVALID_TTL
+
+
+def test_what_the_action_set_sends_up_is_of_the_entry_that_wrote_it() -> None:
+    world, controller = red()
+    add(controller, flow_mod(cookie=5, table=1, priority=0, write=actions.output(CONTROLLER, 60)))
+    number = world.switches[1].cookies(11)[0] & 0xFFFFFFFF
+    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1), tunnel_id=number)
+    (packet,) = controller.take("PACKET_IN")
+    assert (packet.cookie, packet.table_id, packet.reason) == (5, 1, of13.OFPR_ACTION)
+    assert (len(packet.data), packet.total_len) == (60, 200)
+
+
+@pytest.mark.parametrize("max_len, told", [(0, 0), (64, 64), (128, 128), (500, 200), (of13.OFPCML_NO_BUFFER, 200)])
+def test_a_packet_is_cut_to_what_the_action_asks_for_and_its_length_told(max_len: int, told: int) -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(CONTROLLER, max_len)))
+    for _ in range(2):
+        world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
+    for packet in controller.take("PACKET_IN", "PACKET_IN"):
+        assert (packet.data, packet.total_len) == (FRAME[:told], 200)
+
+
+def test_a_group_that_sends_to_the_controller_cuts_too_and_a_change_of_it_shows() -> None:
+    world, controller = red()
+
+    def group(command: int, max_len: int) -> bytes:
+        return build.group_mod(1, command, of13.OFPGT_INDIRECT, 3, bucket(actions.output(CONTROLLER, max_len)))
+
+    add(controller, group(of13.OFPGC_ADD, 20), flow_mod(apply=actions.group(3)))
+    sent = world.switches[1].cookies()[0]
+    world.switches[1].packet_in(FRAME, cookie=sent, metadata=at(1))
+    assert len(controller.take("PACKET_IN")[0].data) == 20
+    add(controller, group(of13.OFPGC_MODIFY, 30))
+    world.switches[1].packet_in(FRAME, cookie=sent, metadata=at(1))
+    assert len(controller.take("PACKET_IN")[0].data) == 30
+
+
+def test_a_modified_entry_is_told_with_what_it_is_now() -> None:
+    world, controller = red()
+    add(controller, flow_mod(cookie=1, apply=actions.output(CONTROLLER, 20)))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
+    controller.take("PACKET_IN")
+    add(controller, flow_mod(cookie=2, apply=actions.output(CONTROLLER, 30)))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
+    (packet,) = controller.take("PACKET_IN")
+    assert (packet.cookie, len(packet.data)) == (2, 30)
+
+
+def test_packets_of_every_context_reach_their_own_tenant_only() -> None:
+    world = a_world(spec("red", {1: (1, 1)}), spec("white", {7: (1, 2)}))
+    red_one, white = Controller(world, "red"), Controller(world, "white")
+    world.switches[1].packet_in(FRAME, metadata=at(1, ls_id=WHITE))
+    assert dict(white.take("PACKET_IN")[0].match.items()) == {"in_port": 7}
+    world.switches[1].packet_in(FRAME, metadata=at(1, ls_id=RED))
+    assert dict(red_one.take("PACKET_IN")[0].match.items()) == {"in_port": 1}
+    assert white.take() == []
+
+
+@pytest.mark.parametrize("contradiction", [
+    {"metadata": 0},
+    {"metadata": at(1, ls_id=9)},
+    {"metadata": at(99)},
+    {"metadata": at(1), "cookie": cookie(WHITE, 1)},
+    {"metadata": at(1, ls_id=WHITE), "cookie": cookie(RED, 1)},
+])
+def test_packets_whose_context_is_unknown_or_contradicts_itself_are_counted_and_dropped(
+    contradiction: dict[str, int],
+) -> None:
+    world = a_world(spec("red", {1: (1, 1)}), spec("white", {1: (1, 2)}))
+    controllers = Controller(world, "red"), Controller(world, "white")
+    for number in (1, 2):
+        world.switches[1].packet_in(FRAME, **contradiction)
+        world.run()
+        assert world.hv.unattributed == number
+    assert [controller.take() for controller in controllers] == [[], []]
+
+
+def test_packets_of_a_port_or_a_logical_switch_that_is_gone_are_dropped() -> None:
+    world, controller = red()
+    world.switches[1].packet_in(FRAME, metadata=at(1))
+    controller.take("PACKET_IN")
+    intent.delete_port(world.hv, "red", 1, lambda when: None, world.now)
+    controller.take("PORT_STATUS")
+    world.switches[1].packet_in(FRAME, metadata=at(1))
+    assert controller.take() == []
+    world.switches[1].packet_in(FRAME, metadata=at(2))
+    controller.take("PACKET_IN")
+    intent.delete_logical_switch(world.hv, "red", lambda when: None, world.now)
+    intent.create_logical_switch(world.hv, spec("white", {1: (1, 1), 2: (1, 2)}), world.now)
+    world.pass_time(1.0)
+    white = Controller(world, "white")
+    assert world.hv.logical_switches["white"].ls_id == RED
+    world.switches[1].packet_in(FRAME, metadata=at(2))
+    assert dict(white.take("PACKET_IN")[0].match.items()) == {"in_port": 2}
+
+
+def test_a_packet_of_an_entry_that_is_gone_is_dropped_without_alarm() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(CONTROLLER)))
+    old = world.switches[1].cookies()[0]
+    for _ in range(2):
+        world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
+    controller.take("PACKET_IN", "PACKET_IN")
+    add(controller, flow_mod(command=of13.OFPFC_DELETE))
+    world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
+    assert controller.take() == []
+    assert world.hv.unattributed == 0
+
+
+def test_all_controllers_but_slaves_get_every_packet() -> None:
+    world, one = red()
+    other, slave = Controller(world, "red"), Controller(world, "red")
+    slave.ask(build.role_request(1, of13.OFPCR_ROLE_SLAVE, 1))
+    world.switches[1].packet_in(FRAME, metadata=at(1))
+    one.take("PACKET_IN")
+    other.take("PACKET_IN")
+    assert slave.take() == []
+
+
+# Packet-outs
+
+def sent(world: World) -> list[tuple[int, int, list[bytes], bytes]]:
+    """(dpid, in_port, actions, data) of every packet-out since the last time."""
+    found = []
+    for dpid, switch in world.switches.items():
+        for message in switch.packet_outs:
+            out = decode_packet_out(message)
+            found.append((dpid, out.in_port, [action for _, action in actions.walk(out.actions)], out.data))
+        switch.packet_outs.clear()
+    return found
+
+
+def lowered(world: World, controller: Controller, port: int, ingress: int = 1) -> tuple[int, int, list[bytes]]:
+    """Where one output goes and what becomes of it, without the context set before it."""
+    controller.send(build.packet_out(3, ingress, actions.output(port), FRAME))
+    assert controller.take() == []
+    ((dpid, physical, acts, data),) = sent(world)
+    assert data == FRAME
+    return dpid, physical, acts[1:]
+
+
+def group(kind: GroupKind, index: int = 0) -> list[bytes]:
+    return [actions.group(LAYOUT.group_id(kind, RED, index))]
+
+
+@pytest.mark.parametrize("port, wanted", [
+    (2, group(GroupKind.LPORT, 2)),
+    (4, group(GroupKind.LPORT, 4)),
+    (1, group(GroupKind.LPORT, 1)),  # an output to in_port, which the switch suppresses
+    (99, []),
+    (of13.OFPP_IN_PORT, [actions.output(of13.OFPP_IN_PORT)]),
+    (of13.OFPP_ALL, group(GroupKind.FLOOD)),
+    (of13.OFPP_FLOOD, group(GroupKind.FLOOD)),
+    (CONTROLLER, [actions.output(CONTROLLER, of13.OFPCML_NO_BUFFER)]),
+    (of13.OFPP_TABLE, [actions.output(of13.OFPP_TABLE)]),
+])
+def test_outputs_from_a_port_leave_at_its_edge_with_its_physical_port_as_in_port(
+    port: int, wanted: list[bytes],
+) -> None:
+    assert lowered(*red(), port) == (1, 1, wanted)
+
+
+@pytest.mark.parametrize("port, wanted", [
+    (1, group(GroupKind.LPORT, 1)),
+    (5, []),
+    (6, group(GroupKind.HAIRPIN, 6)),
+    (of13.OFPP_IN_PORT, group(GroupKind.HAIRPIN, 5)),
+    (of13.OFPP_ALL, group(GroupKind.FLOOD_FROM, 5)),
+    (of13.OFPP_FLOOD, group(GroupKind.FLOOD_FROM, 5)),
+    (of13.OFPP_TABLE, [actions.push_vlan(), actions.set_vlan_vid(20), actions.output(of13.OFPP_TABLE),
+                       actions.pop_vlan()]),
+])
+def test_outputs_from_a_sub_port_know_their_siblings_on_the_same_port(port: int, wanted: list[bytes]) -> None:
+    assert lowered(*red(), port, ingress=5) == (1, 3, wanted)
+
+
+@pytest.mark.parametrize("ingress", [CONTROLLER, of13.OFPP_ANY, 77])
+@pytest.mark.parametrize("port, wanted", [
+    (2, group(GroupKind.LPORT, 2)),
+    (of13.OFPP_FLOOD, group(GroupKind.FLOOD)),
+    (of13.OFPP_TABLE, [actions.output(of13.OFPP_TABLE)]),
+])
+def test_outputs_of_the_controller_itself_leave_anywhere(ingress: int, port: int, wanted: list[bytes]) -> None:
+    assert lowered(*red(), port, ingress=ingress) == (1, CONTROLLER, wanted)
+
+
+@pytest.mark.parametrize("port, wanted", [
+    (1, group(GroupKind.LPORT, 1)),
+    (2, []),
+    (of13.OFPP_IN_PORT, group(GroupKind.LPORT, 2)),
+    (of13.OFPP_FLOOD, [each for index in (1, 3, 4, 5, 6) for each in group(GroupKind.LPORT, index)]),
+    (of13.OFPP_ALL, [each for index in (1, 3, 4, 5, 6) for each in group(GroupKind.LPORT, index)]),
+    (of13.OFPP_TABLE, [actions.output(of13.OFPP_TABLE)]),
+])
+def test_outputs_from_a_port_whose_edge_is_away_leave_elsewhere_with_its_suppression_spelled_out(
+    port: int, wanted: list[bytes],
+) -> None:
+    world, controller = red()
+    world.switches[2].disconnect()
+    assert lowered(world, controller, port, ingress=2) == (1, CONTROLLER, wanted)
+
+
+@pytest.mark.parametrize("ingress, context", [
+    (1, at(1)), (5, at(5) | SHARED_FLAG), (CONTROLLER, at(0)), (77, at(0)),
+])
+def test_the_context_of_a_packet_out_is_set_before_anything_else(ingress: int, context: int) -> None:
+    world, controller = red()
+    controller.send(build.packet_out(3, ingress, actions.output(of13.OFPP_TABLE), FRAME))
+    world.run()
+    ((_, _, acts, _),) = sent(world)
+    assert acts[0] == actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
+
+
+def test_other_actions_are_passed_on_in_their_order() -> None:
+    world, controller = red()
+    new = actions.set_field(tlv(of13.OFPXMT_OFB_ETH_DST, 7))
+    controller.send(build.packet_out(3, 1, actions.output(2) + new + actions.output(4) + actions.push_vlan(), FRAME))
+    world.run()
+    ((_, _, acts, _),) = sent(world)
+    assert acts[1:] == [*group(GroupKind.LPORT, 2), new, *group(GroupKind.LPORT, 4), actions.push_vlan()]
+
+
+def test_a_tenants_group_is_its_variant_for_the_ingress_port() -> None:
+    world, controller = red()
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, bucket(actions.output(5))))
+    places = world.hv.logical_switches["red"].groups.groups[9].indexes
+    for ingress, index in ((1, 0), (5, 5), (6, 6)):
+        controller.send(build.packet_out(3, ingress, actions.group(9), FRAME))
+        world.run()
+        ((_, _, acts, _),) = sent(world)
+        assert acts[1:] == group(GroupKind.TENANT, places[index])
+
+
+@pytest.mark.parametrize("port", [of13.OFPP_LOCAL, of13.OFPP_NORMAL, of13.OFPP_ANY, 0, 0xFF00, 0xFFFFFF00])
+def test_ports_that_no_logical_switch_has_are_bad(port: int) -> None:
+    world, controller = red()
+    assert controller.refused(build.packet_out(3, 1, actions.output(port), FRAME)) == (
+        of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)
+    assert sent(world) == []
+
+
+@pytest.mark.parametrize("ingress", [0, of13.OFPP_LOCAL, of13.OFPP_ALL, of13.OFPP_TABLE, 0xFF00])
+def test_an_in_port_that_no_packet_has_is_bad(ingress: int) -> None:
+    world, controller = red()
+    assert controller.refused(build.packet_out(3, ingress, actions.output(2), FRAME)) == (
+        of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT)
+
+
+def test_a_buffer_is_unknown_every_time() -> None:
+    world, controller = red()
+    for _ in range(2):
+        assert controller.refused(build.packet_out(3, 1, actions.output(2), b"", buffer_id=5)) == (
+            of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN)
+    assert sent(world) == []
+
+
+def test_a_group_that_is_not_there_is_bad() -> None:
+    _, controller = red()
+    assert controller.refused(build.packet_out(3, 1, actions.group(9), FRAME)) == (
+        of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)
+
+
+def test_an_empty_packet_goes_nowhere() -> None:
+    world, controller = red()
+    controller.send(build.packet_out(3, 1, actions.output(2), b"") + build.barrier_request(4))
+    controller.take("BARRIER_REPLY")
+    assert sent(world) == []
+
+
+def test_a_packet_out_does_not_overtake_the_rules_before_it() -> None:
+    world, controller = red()
+    switch = world.switches[1]
+    switch.received_types.clear()
+    controller.send(flow_mod(apply=actions.output(2)) + build.packet_out(3, 1, actions.output(of13.OFPP_TABLE), FRAME))
+    world.run()
+    seen = [kind for kind in switch.received_types if kind != "MULTIPART_REQUEST"]
+    last_rule = max(place for place, kind in enumerate(seen) if kind == "FLOW_MOD")
+    assert seen[last_rule + 1:last_rule + 3] == ["BARRIER_REQUEST", "PACKET_OUT"]
+
+
+def test_a_barrier_covers_packet_outs() -> None:
+    world, controller = red()
+    world.switches[1].hold_barriers = True
+    controller.send(build.packet_out(3, 1, actions.output(2), FRAME) + build.barrier_request(4))
+    assert controller.take() == []
+    world.switches[1].release()
+    controller.take("BARRIER_REPLY")
+
+
+def test_a_packet_out_that_a_switch_refuses_is_refused_with_the_tenants_bytes() -> None:
+    world, controller = red()
+    message = build.packet_out(3, 1, actions.output(2), FRAME)
+    controller.send(message)
+    world.run()
+    (physical,) = world.switches[1].packet_outs
+    world.switches[1].send(build.error(int.from_bytes(physical[4:8], "big"), of13.OFPET_BAD_ACTION,
+                                       of13.OFPBAC_BAD_OUT_PORT, physical[:64]))
+    (error,) = controller.take("ERROR")
+    assert (error.xid, error.type, error.code) == (3, of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)
+    assert error.data == message[:len(error.data)]
+
+
+def test_with_all_edges_away_a_packet_out_is_lost() -> None:
+    world = a_world(spec("red", {1: (1, 1)}))
+    controller = Controller(world, "red")
+    world.switches[1].disconnect()
+    controller.send(build.packet_out(3, 1, actions.output(1), FRAME) + build.echo_request(4))
+    controller.take("ECHO_REPLY")
+    assert sent(world) == []
+
+
+def test_packets_without_an_entry_have_no_cookie() -> None:
+    world, controller = red()
+    world.switches[1].packet_in(FRAME, metadata=at(0))
+    (packet,) = controller.take("PACKET_IN")
+    assert (packet.cookie, dict(packet.match.items())) == (NO_COOKIE, {"in_port": CONTROLLER})

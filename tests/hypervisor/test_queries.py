@@ -1,0 +1,387 @@
+"""Every question a tenant may ask is answered: with the logical state, or with the exact error."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.hypervisor.table_offer import features_of
+from hvproxy.model.layout import ContextLayout, GroupKind
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.messages import AsyncConfig
+from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
+from hvproxy.openflow.oxm import ofp_match, tlv
+from tests.harness import TYPES, Controller, World, parsed, spec
+from tests.hypervisor.worlds import a_world, flow_mod, in_port, port_spec
+
+BAD_REQUEST = of13.OFPET_BAD_REQUEST
+BAD_TYPE = (BAD_REQUEST, of13.OFPBRC_BAD_TYPE)
+BAD_MULTIPART = (BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART)
+REQUESTS: dict[int, tuple[bytes, object]] = {
+    # what is sent: the type of the reply, or the error
+    of13.OFPT_ECHO_REQUEST: (b"", "ECHO_REPLY"),
+    of13.OFPT_EXPERIMENTER: (bytes(8), (BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER)),
+    of13.OFPT_FEATURES_REQUEST: (b"", "FEATURES_REPLY"),
+    of13.OFPT_FEATURES_REPLY: (bytes(24), BAD_TYPE),
+    of13.OFPT_GET_CONFIG_REQUEST: (b"", "GET_CONFIG_REPLY"),
+    of13.OFPT_GET_CONFIG_REPLY: (bytes(4), BAD_TYPE),
+    of13.OFPT_PACKET_IN: (bytes(34), BAD_TYPE),
+    of13.OFPT_FLOW_REMOVED: (bytes(48), BAD_TYPE),
+    of13.OFPT_PORT_STATUS: (bytes(72), BAD_TYPE),
+    of13.OFPT_PORT_MOD: (bytes(32), BAD_TYPE),
+    of13.OFPT_TABLE_MOD: (bytes(8), BAD_TYPE),
+    of13.OFPT_MULTIPART_REPLY: (bytes(8), BAD_TYPE),
+    of13.OFPT_BARRIER_REQUEST: (b"", "BARRIER_REPLY"),
+    of13.OFPT_BARRIER_REPLY: (b"", BAD_TYPE),
+    of13.OFPT_QUEUE_GET_CONFIG_REQUEST: (bytes(8), BAD_TYPE),
+    of13.OFPT_QUEUE_GET_CONFIG_REPLY: (bytes(8), BAD_TYPE),
+    of13.OFPT_ROLE_REQUEST: (bytes(16), "ROLE_REPLY"),
+    of13.OFPT_ROLE_REPLY: (bytes(16), BAD_TYPE),
+    of13.OFPT_GET_ASYNC_REQUEST: (b"", BAD_TYPE),
+    of13.OFPT_GET_ASYNC_REPLY: (bytes(24), BAD_TYPE),
+    of13.OFPT_SET_ASYNC: (build.set_async(AsyncConfig(0, (0, 0), (0, 0), (0, 0)))[8:], BAD_TYPE),
+    of13.OFPT_METER_MOD: (bytes(8), BAD_TYPE),
+}
+TESTED_ELSEWHERE = {of13.OFPT_HELLO, of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PACKET_OUT,
+                    of13.OFPT_MULTIPART_REQUEST}
+UNANSWERED = {of13.OFPT_ERROR: b"\0\0\0\0", of13.OFPT_ECHO_REPLY: b"", of13.OFPT_SET_CONFIG: b"\0\0\0\0"}
+"""Messages that have no reply when all is well."""
+MULTIPARTS: dict[int, tuple[bytes, object]] = {
+    Kind.DESC: (b"", "ok"),
+    Kind.FLOW: (FlowStatsRequest().encode(), "ok"),
+    Kind.AGGREGATE: (FlowStatsRequest().encode(), "ok"),
+    Kind.TABLE: (b"", "ok"),
+    Kind.PORT_STATS: (encode_id_request(of13.OFPP_ANY), "ok"),
+    Kind.QUEUE: (bytes(8), BAD_MULTIPART),
+    Kind.GROUP: (encode_id_request(of13.OFPG_ALL), "ok"),
+    Kind.GROUP_DESC: (b"", "ok"),
+    Kind.GROUP_FEATURES: (b"", "ok"),
+    Kind.METER: (bytes(8), BAD_MULTIPART),
+    Kind.METER_CONFIG: (bytes(8), BAD_MULTIPART),
+    Kind.METER_FEATURES: (b"", BAD_MULTIPART),
+    Kind.TABLE_FEATURES: (b"", "ok"),
+    Kind.PORT_DESC: (b"", "ok"),
+    Kind.EXPERIMENTER: (bytes(8), (BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER)),
+}
+
+
+def red() -> tuple[World, Controller]:
+    world = a_world()
+    return world, Controller(world, "red")
+
+
+def add(controller: Controller, *messages: bytes) -> None:
+    controller.send(b"".join(messages) + build.barrier_request(1))
+    controller.take("BARRIER_REPLY")
+
+
+def stats(controller: Controller, kind: Kind, body: bytes = b"", xid: int = 3) -> Any:
+    """The records of the one reply."""
+    reply = controller.ask(multipart_request(xid, kind, body))
+    assert (TYPES[reply.msg_type], reply.xid, reply.flags) == ("MULTIPART_REPLY", xid, 0)
+    return reply.body
+
+
+def flows(controller: Controller, **request: Any) -> Any:
+    return stats(controller, Kind.FLOW, FlowStatsRequest(**request).encode())
+
+
+@pytest.mark.parametrize("kind", sorted(set(range(30)) - TESTED_ELSEWHERE))
+def test_every_type_of_message_is_answered(kind: int) -> None:
+    _, controller = red()
+    if kind in UNANSWERED:
+        controller.send(build.message(kind, 5, UNANSWERED[kind]) + build.echo_request(6))
+        controller.take("ECHO_REPLY")
+        return
+    body, wanted = REQUESTS[kind]
+    message = build.message(kind, 5, body)
+    if isinstance(wanted, str):
+        reply = controller.ask(message)
+        assert (TYPES[reply.msg_type], reply.xid) == (wanted, 5)
+    else:
+        assert controller.refused(message) == wanted
+
+
+@pytest.mark.parametrize("kind", [30, 31, 35, 255])
+def test_types_of_other_versions_are_refused(kind: int) -> None:
+    assert red()[1].refused(build.message(kind, 5, bytes(8))) == BAD_TYPE
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_kind_of_multipart_request_is_answered(kind: Kind) -> None:
+    _, controller = red()
+    body, wanted = MULTIPARTS[kind]
+    message = multipart_request(5, kind, body)
+    if wanted == "ok":
+        reply = controller.ask(message)
+        assert (TYPES[reply.msg_type], reply.xid, reply.type) == ("MULTIPART_REPLY", 5, kind)
+    else:
+        assert controller.refused(message) == wanted
+
+
+def test_kinds_of_other_versions_and_requests_in_parts_are_refused() -> None:
+    _, controller = red()
+    assert controller.refused(multipart_request(5, 16)) == BAD_MULTIPART
+    more = multipart_request(5, Kind.DESC, b"", of13.OFPMPF_REQ_MORE)
+    assert controller.refused(more) == BAD_MULTIPART
+
+
+def test_features_are_those_of_the_logical_switch() -> None:
+    world = a_world(spec("red", {1: (1, 1)}, dpid=0xABC))
+    features = Controller(world, "red").ask(build.features_request(3))
+    assert (features.datapath_id, features.n_buffers, features.n_tables, features.auxiliary_id) == (0xABC, 0, 8, 0)
+    assert features.capabilities == (of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_STATS
+                                     | of13.OFPC_GROUP_STATS)
+
+
+def test_the_configuration_is_kept_per_connection() -> None:
+    world, one = red()
+    other = Controller(world, "red")
+    one.send(build.set_config(1, of13.OFPC_FRAG_NORMAL, 99))
+    config = one.ask(build.get_config_request(2))
+    assert (config.flags, config.miss_send_len) == (of13.OFPC_FRAG_NORMAL, 99)
+    assert other.ask(build.get_config_request(2)).miss_send_len == 128
+
+
+@pytest.mark.parametrize("flags", [of13.OFPC_FRAG_DROP, of13.OFPC_FRAG_REASM, 0x10])
+def test_fragments_cannot_be_handled_otherwise(flags: int) -> None:
+    _, controller = red()
+    assert controller.refused(build.set_config(1, flags, 5)) == (
+        of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS)
+    assert controller.ask(build.get_config_request(2)).miss_send_len == 128
+
+
+def test_the_description_names_the_logical_switch_only() -> None:
+    _, controller = red()
+    desc = stats(controller, Kind.DESC)
+    assert (desc.mfr_desc, desc.dp_desc) == (b"hvproxy", b"red")
+
+
+def test_flow_statistics_tell_what_the_tenant_installed() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(5) + tlv(of13.OFPXMT_OFB_METADATA, 1, 3), table=1, cookie=9, priority=7,
+                             apply=actions.output(of13.OFPP_CONTROLLER, 70), write=actions.output(2), goto=3,
+                             metadata=(4, 12), idle_timeout=50, hard_timeout=60, flags=of13.OFPFF_SEND_FLOW_REM))
+    world.pass_time(2.5)
+    (flow,) = flows(controller)
+    assert (flow.table_id, flow.cookie, flow.priority, flow.idle_timeout, flow.hard_timeout) == (1, 9, 7, 50, 60)
+    assert (flow.duration_sec, flow.flags, flow.packet_count) == (2, of13.OFPFF_SEND_FLOW_REM, 0)
+    assert dict(flow.match.items()) == {"in_port": 5, "metadata": (1, 3)}
+    apply, write, metadata, goto = flow.instructions
+    assert [(a.port, a.max_len) for a in apply.actions + write.actions] == [(of13.OFPP_CONTROLLER, 70), (2, 0)]
+    assert (metadata.metadata, metadata.metadata_mask, goto.table_id) == (4, 12, 3)
+
+
+@pytest.mark.parametrize("request_, cookies", [
+    ({}, [1, 2, 3]), ({"table_id": 0}, [1, 2]), ({"table_id": 1}, [3]), ({"out_port": 2}, [1]),
+    ({"cookie": 1, "cookie_mask": 1}, [1, 3]), ({"match": ofp_match(in_port(4))}, [2]), ({"out_group": 5}, []),
+])
+def test_flow_statistics_are_filtered_by_what_the_tenant_sent(request_: dict[str, Any], cookies: list[int]) -> None:
+    _, controller = red()
+    add(controller, flow_mod(apply=actions.output(2), cookie=1, goto=1),
+        flow_mod(match=in_port(4), apply=actions.output(3), cookie=2), flow_mod(table=1, cookie=3))
+    assert [flow.cookie for flow in flows(controller, **request_)] == cookies
+    aggregate = stats(controller, Kind.AGGREGATE, FlowStatsRequest(**request_).encode())
+    assert aggregate.flow_count == len(cookies)
+
+
+def test_a_table_that_is_not_there_has_no_statistics() -> None:
+    _, controller = red()
+    assert controller.refused(multipart_request(5, Kind.FLOW, FlowStatsRequest(table_id=8).encode())) == (
+        BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)
+
+
+def test_counters_are_summed_over_edges() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2)))
+    for dpid, packets in ((1, 3), (2, 4), (3, 5)):
+        key = next(key for key in world.switches[dpid].rules if key[0] == 10)
+        world.switches[dpid].counted[key] = (packets, packets * 100)
+    (flow,) = flows(controller)
+    assert (flow.packet_count, flow.byte_count) == (12, 1200)
+    aggregate = stats(controller, Kind.AGGREGATE, FlowStatsRequest().encode())
+    assert (aggregate.packet_count, aggregate.byte_count) == (12, 1200)
+
+
+def test_counters_do_not_decrease_when_a_switch_reboots_a_port_moves_or_a_switch_is_away() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(3), apply=actions.output(2)))
+    world.switches[3].count(10, 5, 500)
+    assert flows(controller)[0].packet_count == 5
+    world.switches[3].reboot()
+    world.switches[3].count(10, 2, 200)
+    assert flows(controller)[0].packet_count == 7
+    intent.put_port(world.hv, "red", port_spec(3, "red3", 2, 5), world.now)
+    world.pass_time(3.0)
+    controller.messages.clear()
+    assert flows(controller)[0].packet_count == 7
+    world.switches[2].count(10, 1, 100)
+    assert flows(controller)[0].packet_count == 8
+    world.switches[2].disconnect()
+    controller.messages.clear()
+    assert (flows(controller)[0].packet_count, flows(controller)[0].byte_count) == (8, 800)
+
+
+def test_a_moved_port_takes_along_what_was_counted_since_the_last_look() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(3), apply=actions.output(2)))
+    world.switches[3].count(10, 5, 500)
+    intent.put_port(world.hv, "red", port_spec(3, "red3", 2, 5), world.now)
+    world.pass_time(3.0)
+    controller.messages.clear()
+    assert flows(controller)[0].packet_count == 5
+
+
+def test_an_add_over_an_entry_keeps_its_counters_unless_it_resets_them() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(3), apply=actions.output(2)))
+    world.switches[3].count(10, 5, 500)
+    add(controller, flow_mod(match=in_port(3), apply=actions.output(1)))
+    assert flows(controller)[0].packet_count == 5
+    add(controller, flow_mod(match=in_port(3), apply=actions.output(1), flags=of13.OFPFF_RESET_COUNTS))
+    assert flows(controller)[0].packet_count == 0
+    world.switches[3].count(10, 2, 200)
+    assert flows(controller)[0].packet_count == 2
+
+
+def test_no_switch_that_answers_no_statistics_keeps_the_tenant_waiting_for_ever() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2)))
+    world.switches[2].silent = True
+    world.switches[1].count(10, 2, 200)
+    controller.send(multipart_request(3, Kind.FLOW, FlowStatsRequest().encode()))
+    assert controller.take() == []
+    world.pass_time(60.0)
+    (reply,) = [m for m in map(parsed, controller.messages) if m.msg_type == of13.OFPT_MULTIPART_REPLY]
+    assert reply.body[0].packet_count > 0
+
+
+def test_table_statistics_count_what_entries_and_ports_count() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(3), goto=1), flow_mod(table=1, apply=actions.output(2)))
+    world.switches[3].count(10, 5, 500)
+    world.switches[3].count(11, 4, 400)
+    world.switches[3].count(0, 6, 600, in_port(1))
+    tables = stats(controller, Kind.TABLE)
+    assert [(t.table_id, t.active_count, t.lookup_count, t.matched_count) for t in tables[:3]] == [
+        (0, 1, 6, 5), (1, 1, 5, 4), (2, 0, 0, 0)]
+    add(controller, flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL))
+    intent.delete_port(world.hv, "red", 3, lambda at: None, world.now)
+    world.pass_time(3.0)
+    controller.messages.clear()
+    tables = stats(controller, Kind.TABLE)
+    assert [(t.active_count, t.lookup_count, t.matched_count) for t in tables[:2]] == [(0, 6, 5), (0, 5, 4)]
+
+
+def test_port_descriptions_are_split_over_messages() -> None:
+    ports = {number: (1 + number % 3, number // 3 + 10) for number in range(1, 2001)}
+    world = World(spec("red", ports))
+    controller = Controller(world, "red")
+    controller.send(build.port_desc_request(3))
+    replies = controller.take("MULTIPART_REPLY", "MULTIPART_REPLY")
+    assert [reply.flags for reply in replies] == [of13.OFPMPF_REPLY_MORE, 0]
+    assert [port.port_no for reply in replies for port in reply.body] == list(range(1, 2001))
+
+
+@pytest.mark.parametrize("number", [0, 9, of13.OFPP_LOCAL, of13.OFPP_CONTROLLER])
+def test_statistics_of_a_port_that_is_not_there_are_refused(number: int) -> None:
+    assert red()[1].refused(multipart_request(5, Kind.PORT_STATS, encode_id_request(number))) == (
+        BAD_REQUEST, of13.OFPBRC_BAD_PORT)
+
+
+def test_table_features_can_be_read_and_not_changed() -> None:
+    _, controller = red()
+    features = stats(controller, Kind.TABLE_FEATURES)
+    assert [each.table_id for each in features] == list(range(8))
+    wanted = features_of(spec("red", {}), 0).encode()
+    assert controller.refused(multipart_request(5, Kind.TABLE_FEATURES, wanted)) == (
+        of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_EPERM)
+
+
+def test_groups_are_described_as_the_tenant_made_them() -> None:
+    _, controller = red()
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9,
+                                    bucket(actions.output(5)) + bucket(actions.output(of13.OFPP_IN_PORT))))
+    (group,) = stats(controller, Kind.GROUP_DESC)
+    assert (group.group_id, group.type) == (9, of13.OFPGT_ALL)
+    assert [a.port for b in group.buckets for a in b.actions] == [5, of13.OFPP_IN_PORT]
+
+
+def test_group_features_offer_what_can_be_had() -> None:
+    _, controller = red()
+    features = stats(controller, Kind.GROUP_FEATURES)
+    assert features.types == 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT
+    assert features.max_groups[1] == features.max_groups[3] == 0 < features.max_groups[0]
+
+
+def test_group_statistics_are_summed_over_edges_and_variants_and_never_decrease() -> None:
+    world, controller = red()
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9,
+                                    bucket(actions.output(5)) + bucket(actions.output(2))),
+        flow_mod(apply=actions.group(9)))
+    for dpid in (1, 2):
+        for group_id in world.switches[dpid].groups:
+            if group_id >> 28 == GroupKind.TENANT:
+                world.switches[dpid].group_counts[group_id] = (10, 100)
+    variants = 3 + 1  # on switch 1 for ports 5, 6 and all others, on switch 2 one
+    world.pass_time(4.0)
+    (group,) = stats(controller, Kind.GROUP, encode_id_request(9))
+    assert (group.group_id, group.ref_count, group.duration_sec) == (9, 1, 4)
+    assert (group.packet_count, group.byte_count) == (10 * variants, 100 * variants)
+    assert [(b.packet_count, b.byte_count) for b in group.bucket_stats] == [(10 * variants, 100 * variants)] * 2
+    world.switches[1].reboot()
+    (group,) = stats(controller, Kind.GROUP, encode_id_request(of13.OFPG_ALL))
+    assert group.packet_count == 10 * variants
+    assert stats(controller, Kind.GROUP, encode_id_request(8)) == []
+
+
+def test_a_group_made_again_counts_from_nothing() -> None:
+    world, controller = red()
+    make = build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, bucket(actions.output(5)))
+    add(controller, make)
+    world.switches[1].group_counts = {number: (10, 100) for number in world.switches[1].groups}
+    assert stats(controller, Kind.GROUP, encode_id_request(9))[0].packet_count > 0
+    add(controller, build.group_mod(1, of13.OFPGC_DELETE, of13.OFPGT_ALL, 9), make)
+    world.switches[1].group_counts = {}
+    assert stats(controller, Kind.GROUP, encode_id_request(9))[0].packet_count == 0
+
+
+def test_nothing_of_ours_is_ever_told() -> None:
+    """Trap 31: no cookie, no label, no physical name or datapath id in any byte a tenant gets."""
+    one, other = 0xD0D1D2D3D4D50001, 0xD0D1D2D3D4D50002
+    world = World(spec("red", {1: (one, 1), 2: (other, 1), 5: (one, 3, 20), 6: (one, 3, 30)}, dpid=0xFEEDFACECAFEBEEF),
+                  settings=Settings(links=(NamedLink((one, 7), (other, 7)),)))
+    world.add_switches(one, other)
+    world.pass_time(1.0)
+    controller = Controller(world, "red")
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, bucket(actions.output(5))),
+        flow_mod(write=actions.group(9), flags=of13.OFPFF_SEND_FLOW_REM, goto=1, metadata=(3, 3)),
+        flow_mod(table=1, priority=0, apply=actions.output(of13.OFPP_CONTROLLER)))
+    for kind, (body, wanted) in MULTIPARTS.items():
+        if wanted == "ok":
+            controller.ask(multipart_request(5, kind, body))
+    first = world.switches[one]
+    context = ContextLayout().context(1, 1)
+    for cookie in first.cookies(10) + first.cookies(11):
+        first.packet_in(b"frame", table=11, cookie=cookie, metadata=context | 1 << 33 | 3, tunnel_id=4711,
+                        in_port=0x01010101)
+    world.switches[other].refuse = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+    controller.send(flow_mod(priority=77))
+    controller.send(build.packet_out(3, 1, actions.output(of13.OFPP_TABLE) + actions.output(5), b"frame"))
+    first.set_port(1, False)
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL))
+    world.pass_time(5.0)
+    seen = {TYPES[message[1]] for message in controller.messages}
+    assert {"PACKET_IN", "ERROR", "PORT_STATUS", "FLOW_REMOVED"} <= seen
+    labels = [(0x1000 | label).to_bytes(2, "big") for label in world.hv.fabric.labels.used.values()]
+    assert labels
+    hidden = [b"\xa7\x01", b"sd0d1d2", one.to_bytes(8, "big"), other.to_bytes(8, "big"),
+              (4711).to_bytes(8, "big"), (0x01010101).to_bytes(4, "big"), context.to_bytes(8, "big"),
+              *(b"\x80\x00\x0c\x02" + label for label in labels)]
+    for secret in hidden:
+        assert secret not in controller.history, secret
