@@ -10,7 +10,7 @@ from rich.table import Table
 from tests.system.network import CONTROLLER_PORT, HOSTS, LISTEN_PORT, Network
 from tests.system.ovs import missing
 
-CONTROLLERS = {"red": "ovs-testcontroller", "blue": "ryu's simple_switch_13", "green": "a ryu app with groups, two tables"}
+CONTROLLERS = {"red": "ovs-testcontroller", "blue": "ryu's simple_switch_13", "green": "a ryu app with two tables"}
 console = Console(highlight=False)
 
 

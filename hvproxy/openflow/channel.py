@@ -186,6 +186,8 @@ class Channel:
         except Refused as refused:
             self._refuse(message, refused)
             return False
+        if kind > of13.OFPT_ECHO_REPLY:
+            return True  # Input.MESSAGE leaves the state as it is: most messages need no look at the table
         if kind == of13.OFPT_ECHO_REQUEST:
             self._step(Input.ECHO_REQUEST)
             self.send.append(build.echo_reply(message))

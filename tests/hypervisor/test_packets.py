@@ -166,6 +166,7 @@ def test_packets_of_a_port_or_a_logical_switch_that_is_gone_are_dropped() -> Non
     world.switches[1].packet_in(FRAME, metadata=at(2))
     controller.take("PACKET_IN")
     intent.delete_logical_switch(world.hv, "red", lambda when: None, world.now)
+    world.pass_time(3.0)
     intent.create_logical_switch(world.hv, spec("white", {1: (1, 1), 2: (1, 2)}), world.now)
     world.pass_time(1.0)
     white = Controller(world, "white")

@@ -137,7 +137,7 @@ class Served:
         await self._controller.start()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "hvproxy"), "serve", str(directory / "hvproxy.yaml")],
+                [sys.executable, "-c", "from hvproxy.cli import main; main()", "serve", str(directory / "hvproxy.yaml")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self.fabric.connect_all(f"{'ssl' if self._tls else 'tcp'}:127.0.0.1:{self.switch_port}", self._context)

@@ -76,7 +76,7 @@ def test_async_masks_decide_what_is_told() -> None:
 
 def test_many_entries_are_told_in_parts_of_whole_records() -> None:
     async def scenario(switch: Switch, channels: list[Channel]) -> None:
-        channel = channels[0]
+        channel, told = channels[0], 0
         for number in range(1500):
             channel.send(wire.FLOW_MOD, flow_mod(match(ETH_DST=number), apply(output(1))))
         answers = await channel.ask(wire.MULTIPART_REQUEST, b"\0\1" + bytes(6) + flow_request())
@@ -85,9 +85,9 @@ def test_many_entries_are_told_in_parts_of_whole_records() -> None:
         for message in answers:
             place = 16
             while place < len(message):
-                place += int.from_bytes(message[place:place + 2], "big")
+                place, told = place + int.from_bytes(message[place:place + 2], "big"), told + 1
             assert place == len(message) <= 65535
-        assert sum((len(message) - 16) // 104 for message in answers) == 1500
+        assert told == 1500
     with_switch(scenario)
 
 

@@ -1,0 +1,176 @@
+"""FLOW_REMOVED: exactly once, with the sum of what every edge counted last (traps 4 to 6)."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hvproxy.hypervisor.farewells import PATIENCE
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from tests.harness import Controller, World, parsed
+from tests.hypervisor.worlds import a_world, flow_mod, in_port
+
+REM = of13.OFPFF_SEND_FLOW_REM
+
+
+def with_entry(**fields: Any) -> tuple[World, Controller]:
+    """An entry on all three edges that counted 5 packets on each, three of them after the last report."""
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(flow_mod(**{"apply": actions.output(of13.OFPP_CONTROLLER), "flags": REM, "cookie": 5, **fields}))
+    world.run()
+    for dpid in (1, 2, 3):
+        where = next(key for key in world.switches[dpid].rules if key[0] == 10)[2]
+        world.switches[dpid].count(10, 5, 500, where)
+    return world, controller
+
+
+def removed(world: World, controller: Controller) -> list[Any]:
+    """All FLOW_REMOVED that have come."""
+    world.run()
+    messages, controller.messages = controller.messages, []
+    return [m for m in map(parsed, messages) if m.msg_type == of13.OFPT_FLOW_REMOVED]
+
+
+def delete(controller: Controller) -> None:
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL))
+
+
+def edges(world: World) -> int:
+    return sum(len(switch.cookies()) for switch in world.switches.values())
+
+
+def test_a_deleted_entry_says_farewell_once_with_everything_it_was() -> None:
+    world, controller = with_entry(table=0, priority=7, match=b"", idle_timeout=100, hard_timeout=200)
+    rules = edges(world)
+    world.pass_time(3.5)
+    delete(controller)
+    (told,) = removed(world, controller)
+    assert (told.cookie, told.priority, told.reason, told.table_id) == (5, 7, of13.OFPRR_DELETE, 0)
+    assert (told.idle_timeout, told.hard_timeout, told.duration_sec) == (100, 200, 3)
+    assert rules >= 3 and told.packet_count == 15 and told.byte_count == 1500
+    assert dict(told.match.items()) == {}
+    world.pass_time(10.0)
+    assert removed(world, controller) == []
+
+
+def test_every_controller_but_slaves_hears() -> None:
+    world, controller = with_entry()
+    other, slave, passive = Controller(world, "red"), Controller(world, "red"), Controller(world, "red", passive=True)
+    slave.ask(build.role_request(1, of13.OFPCR_ROLE_SLAVE, 1))
+    delete(controller)
+    assert [len(removed(world, each)) for each in (controller, other, slave, passive)] == [1, 1, 0, 0]
+
+
+def test_without_the_flag_nobody_hears() -> None:
+    world, controller = with_entry(flags=0)
+    delete(controller)
+    assert removed(world, controller) == []
+
+
+def test_an_entry_that_is_replaced_says_nothing() -> None:
+    world, controller = with_entry()
+    controller.send(flow_mod(apply=actions.output(2), flags=REM))
+    assert removed(world, controller) == []
+
+
+def test_the_hard_timeout_ends_an_entry_everywhere_at_once() -> None:
+    world, controller = with_entry(hard_timeout=5)
+    world.pass_time(4.9)
+    assert removed(world, controller) == [] and edges(world) >= 3
+    world.pass_time(0.2)
+    (told,) = removed(world, controller)
+    assert (told.reason, told.packet_count, told.duration_sec) == (of13.OFPRR_HARD_TIMEOUT, 15, 5)
+    assert edges(world) == 0
+
+
+def test_traffic_at_one_edge_keeps_an_idle_entry_and_silence_everywhere_ends_it() -> None:
+    world, controller = with_entry(idle_timeout=3)
+    for _ in range(10):
+        world.pass_time(1.0)
+        world.switches[2].count(10, 1, 100, next(key for key in world.switches[2].rules if key[0] == 10)[2])
+    assert removed(world, controller) == []
+    assert edges(world) >= 3
+    world.pass_time(5.1)  # one poll may be needed to see the last packet
+    (told,) = removed(world, controller)
+    assert (told.reason, told.packet_count) == (of13.OFPRR_IDLE_TIMEOUT, 25)
+    assert edges(world) == 0
+
+
+def test_packets_after_the_last_poll_keep_an_idle_entry() -> None:
+    world, controller = with_entry(idle_timeout=3)
+    world.pass_time(1.05)
+    world.pass_time(2.9)
+    world.switches[3].count(10, 1, 100)
+    world.pass_time(0.5)
+    assert removed(world, controller) == []
+
+
+def test_the_entries_of_a_deleted_group_say_so() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2)))
+                    + flow_mod(apply=actions.group(7), flags=REM, cookie=1)
+                    + flow_mod(match=in_port(2), write=actions.group(7), flags=REM, cookie=2)
+                    + flow_mod(table=1, flags=REM, cookie=3))
+    world.run()
+    controller.send(build.group_mod(1, of13.OFPGC_DELETE, of13.OFPGT_ALL, 7))
+    told = removed(world, controller)
+    assert sorted((m.cookie, m.reason) for m in told) == [
+        (1, of13.OFPRR_GROUP_DELETE), (2, of13.OFPRR_GROUP_DELETE)]
+
+
+def test_a_switch_that_is_away_is_not_waited_for_and_what_it_last_reported_counts() -> None:
+    world, controller = with_entry(idle_timeout=1000)
+    world.pass_time(1.5)  # a poll
+    world.switches[3].disconnect()
+    delete(controller)
+    (told,) = removed(world, controller)
+    assert told.packet_count == 15
+
+
+@pytest.mark.parametrize("flags", [REM, 0])
+def test_a_switch_that_does_not_say_what_it_removed_is_waited_for_only_so_long(flags: int) -> None:
+    world, controller = with_entry(flags=flags)
+    for key, (cookie, instructions, _) in list(world.switches[3].rules.items()):
+        world.switches[3].rules[key] = (cookie, instructions, 0)
+    delete(controller)
+    assert removed(world, controller) == []
+    world.pass_time(PATIENCE + 0.1)
+    assert [m.packet_count for m in removed(world, controller)] == ([10] if flags else [])
+
+
+def test_what_comes_late_is_not_counted_nor_kept() -> None:
+    world, controller = with_entry()
+    cookie = world.switches[3].cookies()[0]
+    delete(controller)
+    removed(world, controller)
+    counted = len(world.hv.logical_switches["red"].counters)
+    world.switches[3].send(build.flow_removed(0, cookie, 5, of13.OFPRR_DELETE, 10, 1, 0, 0, 0, 9, 900, b""))
+    assert removed(world, controller) == []
+    assert len(world.hv.logical_switches["red"].counters) == counted
+
+
+def test_a_reset_entry_says_farewell_with_what_it_counted_since() -> None:
+    world, controller = with_entry()
+    controller.send(flow_mod(command=of13.OFPFC_MODIFY, apply=actions.output(2), flags=of13.OFPFF_RESET_COUNTS))
+    world.run()
+    for dpid in (1, 2):
+        where = next(key for key in world.switches[dpid].rules if key[0] == 10)[2]
+        world.switches[dpid].count(10, 2, 200, where)
+    delete(controller)
+    (told,) = removed(world, controller)
+    assert (told.packet_count, told.byte_count) == (4, 400)
+
+
+def test_nothing_is_kept_of_entries_that_have_come_and_gone() -> None:
+    world, controller = with_entry()
+    before = len(world.hv.logical_switches["red"].counters)
+    for _ in range(20):
+        controller.send(flow_mod(priority=9, flags=REM) + flow_mod(priority=9, flags=of13.OFPFF_RESET_COUNTS)
+                        + flow_mod(command=of13.OFPFC_DELETE_STRICT, priority=9))
+        world.run()
+    world.pass_time(PATIENCE + 0.5)
+    assert len(world.hv.logical_switches["red"].counters) == before
