@@ -133,10 +133,12 @@ class Runtime:
 
     def _wake(self) -> None:
         now = self.now()
-        self.hv.tick(now)
-        self.flush()
-        delay = min(max(SHORTEST_SLEEP, self.hv.deadline - now), LONGEST_SLEEP)
-        self._timer = self._clock.callLater(delay, self._wake)
+        try:
+            self.hv.tick(now)
+            self.flush()
+        finally:  # whatever goes wrong once, time goes on
+            delay = min(max(SHORTEST_SLEEP, self.hv.deadline - now), LONGEST_SLEEP)
+            self._timer = self._clock.callLater(delay, self._wake)
 
     def later(self, delay: float, call: Callable[[], object]) -> IDelayedCall:
         """Call something when the delay is over."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from OpenSSL import SSL, crypto
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet import defer, ssl
 from twisted.internet.endpoints import (
     HostnameEndpoint, SSL4ServerEndpoint, TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXClientEndpoint, wrapClientTLS,
 )
-from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort, IOpenSSLClientConnectionCreator, IStreamClientEndpoint, IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from hvproxy.adapters.runtime import Connection, Runtime
 from hvproxy.model.address import Address
@@ -45,7 +49,11 @@ class Sockets:
     def dial(self, key: str, address: str) -> None:
         """Keep a connection to a controller."""
         name = key.split(" ")[0]
-        endpoint = client_endpoint(self._reactor, Address.parse(address), self._tls(name))
+        try:
+            endpoint = client_endpoint(self._reactor, Address.parse(address), self._tls(name))
+        except OSError as error:
+            self.log.error("cannot dial: {reason}", reason=str(error), logical_switch=name, address=address)
+            return
         service = self._services[key] = ClientService(
             endpoint, self._factory(FROM_CONTROLLER, self._controller(name, address, passive=False)),
             retryPolicy=backoffPolicy(initialDelay=0.5, maxDelay=8.0, factor=1.5), clock=self._reactor)
@@ -59,7 +67,11 @@ class Sockets:
     def listen(self, key: str, address: str) -> None:
         """Accept controllers and tools for a logical switch."""
         name = key.split(" ")[0]
-        endpoint = server_endpoint(self._reactor, Address.parse(address), self._tls(name))
+        try:
+            endpoint = server_endpoint(self._reactor, Address.parse(address), self._tls(name))
+        except OSError as error:
+            self.log.error("cannot listen: {reason}", reason=str(error), logical_switch=name, address=address)
+            return
         listening = endpoint.listen(self._factory(FROM_CONTROLLER, self._controller(name, None, passive=True)))
 
         def listens(port: IListeningPort) -> None:
@@ -121,15 +133,23 @@ def client_endpoint(reactor: Any, address: Address, tls: TlsSpec | None) -> IStr
 
 
 def tls_options(tls: TlsSpec) -> ssl.CertificateOptions:
-    """Our certificate, and whose certificates we take (TLS 1.2 and later)."""
-    with open(tls.private_key, "rb") as key, open(tls.certificate, "rb") as certificate:
-        own = ssl.PrivateCertificate.loadPEM(key.read() + b"\n" + certificate.read())
-    if tls.ca is None:
-        return own.options()
-    with open(tls.ca, "rb") as ca:
-        return own.options(ssl.Certificate.loadPEM(ca.read()))
+    """Our certificate, and whose certificates we take (TLS 1.2 and later). Raises OSError, also for bad contents."""
+    try:
+        with open(tls.private_key, "rb") as key, open(tls.certificate, "rb") as certificate:
+            own = ssl.PrivateCertificate.loadPEM(key.read() + b"\n" + certificate.read())
+        if tls.ca is None:
+            options = own.options()
+        else:
+            with open(tls.ca, "rb") as ca:
+                options = own.options(ssl.Certificate.loadPEM(ca.read()))
+        options.getContext()  # finds out now whether key and certificate belong together
+    except (SSL.Error, crypto.Error, ValueError) as error:
+        names = ", ".join(filter(None, (tls.private_key, tls.certificate, tls.ca)))
+        raise OSError(f"no usable key and certificates in {names}: {error}") from error
+    return options
 
 
+@implementer(IOpenSSLClientConnectionCreator)
 class _ClientTls:
     """Creates client connections as Open vSwitch's peers expect them: by certificate authority, without host names."""
 
@@ -137,8 +157,6 @@ class _ClientTls:
         self._options = tls_options(tls)
 
     def clientConnectionForTLS(self, protocol: Any) -> Any:
-        from OpenSSL import SSL
-
         connection = SSL.Connection(self._options.getContext(), None)
         connection.set_connect_state()
         return connection

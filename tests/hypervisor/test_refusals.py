@@ -1,0 +1,203 @@
+"""What a datapath refuses is taken back everywhere, told once, and costs no counts (traps 19, 45)."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hvproxy.openflow import actions, build
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
+from tests.harness import TYPES, Controller, World, parsed
+from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod, in_port
+
+FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+OUT_OF_GROUPS = (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_GROUPS)
+RESET = of13.OFPFF_RESET_COUNTS
+
+
+def red() -> tuple[World, Controller]:
+    world = a_world()
+    return world, Controller(world, "red")
+
+
+def add(controller: Controller, *messages: bytes) -> None:
+    controller.send(b"".join(messages) + build.barrier_request(1))
+    controller.take("BARRIER_REPLY")
+
+
+def told(world: World, controller: Controller) -> list[str]:
+    world.run()
+    messages, controller.messages = controller.messages, []
+    return [TYPES[message[1]] for message in messages]
+
+
+def flows(controller: Controller) -> list[Any]:
+    return list(controller.ask(multipart_request(3, Kind.FLOW, FlowStatsRequest().encode())).body)
+
+
+def contents(world: World) -> Any:
+    return {dpid: (dict(s.rules), dict(s.groups)) for dpid, s in world.switches.items()}
+
+
+def count_everywhere(world: World, packets: int) -> None:
+    for dpid in (1, 2, 3):
+        if world.switches[dpid].cookies():
+            world.switches[dpid].count(10, packets, packets * 100)
+
+
+@pytest.mark.parametrize("kind", ["add", "replace", "modify"])
+def test_a_refused_flow_mod_leaves_everything_as_it_was(kind: str) -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2), cookie=1))
+    before, entries = contents(world), [flow.to_jsondict() for flow in flows(controller)]
+    world.switches[2].refuse = world.switches[3].refuse = FULL
+    message = {
+        "add": flow_mod(xid=55, priority=9, apply=actions.output(3)),
+        "replace": flow_mod(xid=55, apply=actions.output(3), cookie=2, idle_timeout=9),
+        "modify": flow_mod(xid=55, command=of13.OFPFC_MODIFY, apply=actions.output(3)),
+    }[kind]
+    controller.send(message + build.barrier_request(56))
+    error, _ = controller.take("ERROR", "BARRIER_REPLY")
+    assert (error.xid, error.type, error.code) == (55, *FULL)
+    assert [flow.to_jsondict() for flow in flows(controller)] == entries
+    for switch in world.switches.values():
+        switch.refuse = None
+    world.switches[2].reboot()
+    world.switches[3].reboot()
+    assert {dpid: held[1] for dpid, held in contents(world).items()} == {d: held[1] for d, held in before.items()}
+    assert_equal_to_recompute(world)
+
+
+def test_a_refused_reset_returns_the_counts_with_all_that_was_counted_since() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(of13.OFPP_CONTROLLER)))
+    rules = len(world.switches[1].cookies()), len(world.switches[2].cookies()), len(world.switches[3].cookies())
+    count_everywhere(world, 5)
+    (before,) = flows(controller)
+    assert before.packet_count == 5 * sum(rules)
+    count_everywhere(world, 1)
+    world.switches[2].refuse = FULL
+    controller.send(flow_mod(apply=actions.output(of13.OFPP_CONTROLLER), flags=RESET))
+    assert told(world, controller) == ["ERROR"]
+    world.switches[2].refuse = None
+    assert flows(controller)[0].packet_count == 6 * sum(rules)
+    world.switches[1].count(10, 2)
+    assert flows(controller)[0].packet_count == 6 * sum(rules) + 2 * rules[0]
+
+
+def test_two_resets_both_refused_lose_no_count() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(2), apply=actions.output(1)))
+    world.switches[2].count(10, 5)
+    world.switches[2].refuse = FULL
+    controller.send(flow_mod(match=in_port(2), apply=actions.output(1), flags=RESET)
+                    + flow_mod(match=in_port(2), apply=actions.output(1), flags=RESET))
+    assert told(world, controller) == ["ERROR", "ERROR"]
+    assert flows(controller)[0].packet_count == 5
+
+
+def test_a_refused_reset_of_an_entry_deleted_since_still_says_farewell_with_all_counts() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(2), flags=of13.OFPFF_SEND_FLOW_REM))
+    world.switches[2].count(10, 5)
+    world.switches[2].refuse = FULL
+    controller.send(flow_mod(match=in_port(2), flags=RESET | of13.OFPFF_SEND_FLOW_REM)
+                    + flow_mod(command=of13.OFPFC_DELETE))
+    world.pass_time(5.0)
+    messages = [parsed(m) for m in controller.messages]
+    assert sorted(TYPES[m.msg_type] for m in messages) == ["ERROR", "FLOW_REMOVED"]
+    assert_equal_to_recompute(world)
+    assert len(world.hv.logical_switches["red"].counters) == len(world.hv.logical_switches["red"].ports)
+
+
+def test_a_refused_entry_that_was_added_leaves_no_counter() -> None:
+    world, controller = red()
+    before = len(world.hv.logical_switches["red"].counters)
+    world.switches[2].refuse = FULL
+    controller.send(flow_mod(apply=actions.output(2), flags=of13.OFPFF_SEND_FLOW_REM))
+    assert told(world, controller) == ["ERROR"]
+    assert len(world.hv.logical_switches["red"].counters) == before
+
+
+def test_a_refused_group_is_gone_everywhere() -> None:
+    world, controller = red()
+    before = contents(world)
+    world.switches[3].refuse_groups = OUT_OF_GROUPS
+    message = build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2)))
+    assert controller.refused(message) == OUT_OF_GROUPS
+    assert controller.ask(multipart_request(3, Kind.GROUP_DESC)).body == []
+    assert contents(world) == before
+
+
+def test_entries_that_named_a_refused_group_go_with_it() -> None:
+    """They are at the edge of port 2 only, which has taken the group; switch 3 refuses it."""
+    world, controller = red()
+    world.switches[3].refuse_groups = OUT_OF_GROUPS
+    controller.send(build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2)))
+                    + flow_mod(match=in_port(2), apply=actions.group(7), flags=of13.OFPFF_SEND_FLOW_REM))
+    assert sorted(told(world, controller)) == ["ERROR", "FLOW_REMOVED"]
+    world.switches[3].refuse_groups = None
+    assert flows(controller) == []
+    world.switches[2].set_port(5, False)
+    assert_equal_to_recompute(world)
+
+
+def test_a_refused_modification_of_a_group_is_taken_back() -> None:
+    world, controller = red()
+    add(controller, build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2))),
+        flow_mod(apply=actions.group(7)))
+    before = contents(world)
+    world.switches[3].refuse_groups = OUT_OF_GROUPS
+    modified = build.group_mod(9, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 7, bucket(actions.output(3)))
+    assert controller.refused(modified) == OUT_OF_GROUPS
+    assert contents(world) == before
+
+
+def test_a_later_modification_is_not_taken_back_with_an_earlier_one() -> None:
+    world, controller = red()
+    add(controller, build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2))))
+    switch = world.switches[3]
+    switch.refuse_groups = OUT_OF_GROUPS
+    replies: list[bytes] = []
+    send, switch.send = switch.send, replies.append  # type: ignore[method-assign]
+    controller.send(build.group_mod(9, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 7, bucket(actions.output(3))))
+    world.run()
+    switch.refuse_groups = None
+    controller.send(build.group_mod(10, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 7, bucket(actions.output(1))))
+    world.run()
+    switch.send = send  # type: ignore[method-assign]
+    for reply in replies:
+        switch.send(reply)
+    (error,) = [m for m in controller.take("ERROR")]
+    assert error.xid == 9
+    (group,) = controller.ask(multipart_request(3, Kind.GROUP_DESC)).body
+    assert group.buckets[0].actions[0].port == 1
+
+
+def test_a_switch_that_cannot_delete_a_group_does_not_bring_it_back() -> None:
+    world, controller = red()
+    add(controller, build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2))),
+        flow_mod(apply=actions.group(7)))
+    world.switches[3].refuse_groups = OUT_OF_GROUPS
+    controller.send(build.group_mod(9, of13.OFPGC_DELETE, of13.OFPGT_ALL, 7))
+    assert told(world, controller) == []
+    assert controller.ask(multipart_request(3, Kind.GROUP_DESC)).body == []
+    world.switches[3].refuse_groups = None
+    world.switches[3].disconnect()
+    world.switches[3].connect()
+    world.pass_time(1.0)
+    assert_equal_to_recompute(world)
+
+
+def test_a_refusal_for_a_controller_that_has_left_is_taken_back_all_the_same() -> None:
+    world, controller = red()
+    before = contents(world)
+    world.switches[2].refuse = FULL
+    controller.send(flow_mod(apply=actions.output(2)))
+    other = Controller(world, "red")
+    controller.disconnect()
+    world.run()
+    assert contents(world) == before
+    assert other.messages == []
