@@ -9,7 +9,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
-from tests.harness import TYPES, Controller, World, parsed
+from tests.harness import TYPES, Controller, EndSwitch, World, parsed
 from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod, in_port
 
 FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
@@ -47,6 +47,19 @@ def count_everywhere(world: World, packets: int) -> None:
             world.switches[dpid].count(10, packets, packets * 100)
 
 
+def hold_back(switch: EndSwitch) -> list[bytes]:
+    """From now on, what the switch says stays on its way."""
+    replies: list[bytes] = []
+    switch.send = replies.append  # type: ignore[method-assign]
+    return replies
+
+
+def release(switch: EndSwitch, replies: list[bytes]) -> None:
+    del switch.send
+    for reply in replies:
+        switch.send(reply)
+
+
 @pytest.mark.parametrize("kind", ["add", "replace", "modify"])
 def test_a_refused_flow_mod_leaves_everything_as_it_was(kind: str) -> None:
     world, controller = red()
@@ -62,11 +75,7 @@ def test_a_refused_flow_mod_leaves_everything_as_it_was(kind: str) -> None:
     error, _ = controller.take("ERROR", "BARRIER_REPLY")
     assert (error.xid, error.type, error.code) == (55, *FULL)
     assert [flow.to_jsondict() for flow in flows(controller)] == entries
-    for switch in world.switches.values():
-        switch.refuse = None
-    world.switches[2].reboot()
-    world.switches[3].reboot()
-    assert {dpid: held[1] for dpid, held in contents(world).items()} == {d: held[1] for d, held in before.items()}
+    assert contents(world) == before
     assert_equal_to_recompute(world)
 
 
@@ -160,17 +169,14 @@ def test_a_later_modification_is_not_taken_back_with_an_earlier_one() -> None:
     add(controller, build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(2))))
     switch = world.switches[3]
     switch.refuse_groups = OUT_OF_GROUPS
-    replies: list[bytes] = []
-    send, switch.send = switch.send, replies.append  # type: ignore[method-assign]
+    replies = hold_back(switch)
     controller.send(build.group_mod(9, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 7, bucket(actions.output(3))))
     world.run()
     switch.refuse_groups = None
     controller.send(build.group_mod(10, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 7, bucket(actions.output(1))))
     world.run()
-    switch.send = send  # type: ignore[method-assign]
-    for reply in replies:
-        switch.send(reply)
-    (error,) = [m for m in controller.take("ERROR")]
+    release(switch, replies)
+    (error,) = controller.take("ERROR")
     assert error.xid == 9
     (group,) = controller.ask(multipart_request(3, Kind.GROUP_DESC)).body
     assert group.buckets[0].actions[0].port == 1
@@ -194,10 +200,15 @@ def test_a_switch_that_cannot_delete_a_group_does_not_bring_it_back() -> None:
 def test_a_refusal_for_a_controller_that_has_left_is_taken_back_all_the_same() -> None:
     world, controller = red()
     before = contents(world)
-    world.switches[2].refuse = FULL
-    controller.send(flow_mod(apply=actions.output(2)))
     other = Controller(world, "red")
+    switch = world.switches[2]
+    switch.refuse = FULL
+    replies = hold_back(switch)
+    controller.send(flow_mod(apply=actions.output(2)))
+    world.run()
+    assert contents(world) != before
     controller.disconnect()
+    release(switch, replies)
     world.run()
     assert contents(world) == before
     assert other.messages == []
