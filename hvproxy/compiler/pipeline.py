@@ -7,7 +7,7 @@ from __future__ import annotations
 from hvproxy.compiler.lowering import Edge, TenantGroup, lower, on_one_port
 from hvproxy.compiler.transit import label_rule_on_the_way
 from hvproxy.model.layout import (
-    PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie, destination_group_id,
+    PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie, destination_group_id,
 )
 from hvproxy.model.rules import Content, Group, Rule
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Transport, Vif
@@ -81,7 +81,7 @@ def _classify(content: Content, edge: Edge) -> None:
             match += tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
             priority, pop = SUBPORT_PRIORITY, actions.pop_vlan()
         content.add_rule(Rule(Table.CLASSIFY, priority, match,
-                              instructions(apply=pop, metadata=(context, ALL_BITS), goto=Table.LOGICAL),
+                              instructions(apply=pop, metadata=(context, ALL_BITS & ~PACKET_OUT_FLAG), goto=Table.LOGICAL),
                               cookie(ls_id, PLACE | lport.index)))
 
 

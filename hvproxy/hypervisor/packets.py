@@ -13,7 +13,7 @@ from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
-from hvproxy.model.layout import PLACE, SHARED_FLAG, read_cookie
+from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NO_BUFFER, OFP_VERSION, of13
@@ -96,6 +96,7 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
         cookie, table_id = entry.cookie, entry.table_id
         max_len = controller_max_len(ls, entry)
         if (entry.is_table_miss and reason == of13.OFPR_ACTION and not from_set
+                and not arrived.metadata & PACKET_OUT_FLAG
                 and of13.OFPP_CONTROLLER in actions.outputs(entry.instructions.apply)):
             # Its rule matches the context, so the datapath calls it an action; what a group sends is one.
             reason = of13.OFPR_NO_MATCH
@@ -162,7 +163,8 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     else:
         physical, ingress = of13.OFPP_CONTROLLER, None
     context = ls.layout.context(ls.ls_id, 0 if lport is None else lport.index)
-    lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context | (SHARED_FLAG if ingress else 0)))
+    context |= PACKET_OUT_FLAG | (SHARED_FLAG if ingress else 0)
+    lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
     lowered += _lowered(out.actions, edge, lport, ingress, at_home)
     ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
     return edge.dpid

@@ -30,6 +30,8 @@ SHARED_FLAG = 1 << 32
 """The ingress lport shares its physical port or has a VLAN of its own: rules for it are its own (design 3)."""
 GROUP_FLAG = 1 << 33
 """The action set holds a tenant's group, which beats an output written later (OF 1.3.5 section 5.10)."""
+PACKET_OUT_FLAG = 1 << 34
+"""The packet came in a packet-out: classification leaves it, so that a packet-in can tell."""
 TENANT_MASK = 0xFFFFFFFF
 """The metadata bits a tenant may match and write."""
 PLACE = 1 << 31

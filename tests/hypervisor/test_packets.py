@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hvproxy.hypervisor import intent
-from hvproxy.model.layout import PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
+from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -289,7 +289,7 @@ def test_the_context_of_a_packet_out_is_set_before_anything_else(ingress: int, c
     controller.send(build.packet_out(3, ingress, actions.output(of13.OFPP_TABLE), FRAME))
     world.run()
     ((_, _, acts, _),) = sent(world)
-    assert acts[0] == actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
+    assert acts[0] == actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context | PACKET_OUT_FLAG))
 
 
 def test_other_actions_are_passed_on_in_their_order() -> None:

@@ -74,7 +74,7 @@ def test_rules_are_in_the_order_of_the_pipeline_with_their_reasons() -> None:
     rule = world.hv.switches.datapaths[1].desired_rules[0, 200, tlv(0, 1)]
     assert rows[0] == {
         "table": 0, "priority": 200, "cookie": f"{rule.cookie:#x}",
-        "match": "in_port=1", "instructions": "write_metadata:0x10010000000000,goto_table:10",
+        "match": "in_port=1", "instructions": "write_metadata:0x10010000000000/0xfffffffbffffffff,goto_table:10",
         "logical_switch": "red", "entry": None, "tenant_cookie": None, "why": "classifies port 1 as red/1"}
     assert (rows[-1]["table"], rows[-1]["entry"], rows[-1]["tenant_cookie"]) == (11, 1, "0xabc")
 
