@@ -63,6 +63,8 @@ class EndSwitch:
         self.held: list[bytes] = []
         self.refuse: tuple[int, int] | None = None
         """(type, code) with which flow-mods for logical tables are refused."""
+        self.refuse_deletes: tuple[int, int] | None = None
+        """The same for their removal."""
         self.refuse_groups: tuple[int, int] | None = None
         """(type, code) with which group-mods for tenants' groups are refused."""
         self.flow_mods = 0
@@ -158,6 +160,9 @@ class EndSwitch:
         mod = parsed(message)
         if self.refuse is not None and mod.table_id >= 10 and mod.command == of13.OFPFC_ADD:
             self.send(build.error(mod.xid, *self.refuse, message[:64]))
+            return
+        if self.refuse_deletes is not None and mod.table_id >= 10 and mod.command == of13.OFPFC_DELETE_STRICT:
+            self.send(build.error(mod.xid, *self.refuse_deletes, message[:64]))
             return
         length = int.from_bytes(message[50:52], "big")
         key = (mod.table_id, mod.priority, message[52:48 + length])

@@ -5,8 +5,8 @@ fabric is emulated switches that hold exactly what hvproxy wants them to hold. E
 packet-in, must be the same. With a second tenant of the same entries and addresses nothing may leave at a port of his.
 
 Not generated, because the datapaths differ there on purpose: a tenant's tag inside that of a sub-port (Open vSwitch
-looks behind one tag only), a second tag of the tenant's (with the fabric's they are three), TTLs, and max_len, which has
-tests of its own.
+looks behind one tag only), a second tag of the tenant's (with the fabric's they are three), TTLs, and max_len, which
+has tests of its own.
 """
 from __future__ import annotations
 

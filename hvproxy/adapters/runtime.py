@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ISSLTransport, ITransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger, LogLevel
+from zope.interface import implementer
 
 from hvproxy.hypervisor.commands import (
     Close, Dial, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
@@ -22,6 +23,8 @@ every session."""
 SHORTEST_SLEEP = 0.005
 FULL = 4 * 1024 * 1024
 """Unsent bytes after which a peer that does not read is not read either."""
+HANDSHAKE = 15.0
+"""Seconds that TLS may take to find out who a peer is."""
 PARTING = 5.0
 """Seconds that a peer has to take what was written before its connection was closed."""
 
@@ -154,6 +157,7 @@ class Runtime:
 _LEVELS = {"warning": "warn"}
 
 
+@implementer(IHandshakeListener)
 class Connection(TwistedProtocol):
     """One TCP, TLS or UNIX connection to a switch or a controller.
 
@@ -169,11 +173,22 @@ class Connection(TwistedProtocol):
         self._made = made
         self._conn = 0
         self._pauses: set[str] = set()
-        self._parting: IDelayedCall | None = None
+        self._cut_off: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
+        if ISSLTransport.providedBy(self.transport):
+            self._cut_off_in(HANDSHAKE)
+        else:
+            self._begin()
+
+    def handshakeCompleted(self) -> None:
+        """TLS knows who it is. Before, there was nobody to talk to, and to pause reading would have ended it all."""
+        self._let_go_on()
+        self._begin()
+
+    def _begin(self) -> None:
         # So much may be unsent before we are told to stop: Twisted's own limit is one read's worth.
         self.transport.bufferSize = FULL  # type: ignore[attr-defined]
         self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
@@ -185,16 +200,26 @@ class Connection(TwistedProtocol):
         self._runtime.received(self._conn, data, self._direction)
 
     def connectionLost(self, reason: object = None) -> None:
-        if self._parting is not None and self._parting.active():
-            self._parting.cancel()
+        self._let_go_on()
+        if not self._conn:
+            self._runtime.log.warn("{event}", event="TLS handshake failed", fields={
+                "peer": peer_name(self.transport), "reason": getattr(reason, "value", reason)})
         self._runtime.remove(self._conn)
 
     def close(self, reason: str) -> None:
         """End the connection once what was written before is sent, or soon: a peer may never read."""
-        if self._parting is None:
+        if self._cut_off is None:
             self.transport.unregisterProducer()  # type: ignore[attr-defined]
             self.transport.loseConnection()
-            self._parting = self._runtime.later(PARTING, self.transport.abortConnection)  # type: ignore[attr-defined]
+            self._cut_off_in(PARTING)
+
+    def _cut_off_in(self, seconds: float) -> None:
+        self._cut_off = self._runtime.later(seconds, self.transport.abortConnection)  # type: ignore[attr-defined]
+
+    def _let_go_on(self) -> None:
+        if self._cut_off is not None and self._cut_off.active():
+            self._cut_off.cancel()
+        self._cut_off = None
 
     # IPushProducer: Twisted tells whether the peer takes what we write
 

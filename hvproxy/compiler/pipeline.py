@@ -23,7 +23,8 @@ ACCESS_PRIORITY = 200
 FABRIC_PRIORITY = 100
 DROP_PRIORITY = 1
 """Above a switch's own priority 0 rule, such as Open vSwitch's NORMAL: unknown frames must never be switched."""
-ALL_BITS = 0xFFFFFFFFFFFFFFFF
+CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~PACKET_OUT_FLAG
+"""The bits of the metadata that classification writes."""
 
 
 def instructions(*, apply: bytes = b"", goto: int | None = None, metadata: tuple[int, int] | None = None) -> bytes:
@@ -81,7 +82,7 @@ def _classify(content: Content, edge: Edge) -> None:
             match += tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
             priority, pop = SUBPORT_PRIORITY, actions.pop_vlan()
         content.add_rule(Rule(Table.CLASSIFY, priority, match,
-                              instructions(apply=pop, metadata=(context, ALL_BITS & ~PACKET_OUT_FLAG), goto=Table.LOGICAL),
+                              instructions(apply=pop, metadata=(context, CLASSIFIED), goto=Table.LOGICAL),
                               cookie(ls_id, PLACE | lport.index)))
 
 

@@ -126,6 +126,11 @@ class ControllerSession:
         self._go_on(now, take)
 
     @property
+    def may_go_on(self) -> bool:
+        """It has requests that waited for nothing but that their predecessors' answers were handed over."""
+        return bool(self._held) and self._barrier is None and not self.congested
+
+    @property
     def _waits(self) -> bool:
         return self._barrier is not None or self._unsent > UNSENT_MOST
 

@@ -353,7 +353,7 @@ class LogicalSwitch:
         expiry = None if self._asking_idle else self.tables.next_expiry()
         times = [self.farewells.deadline, inf if expiry is None else expiry]
         for session in self.sessions.values():
-            times += (session.channel.deadline, session.barrier_deadline)
+            times += (-inf if session.may_go_on else session.channel.deadline, session.barrier_deadline)
         return min(times)
 
     def tick(self, now: float) -> None:
@@ -361,6 +361,8 @@ class LogicalSwitch:
         for session in list(self.sessions.values()):
             session.channel.tick(now)
             session.flush()
+            if session.may_go_on:
+                self.relieved(session, now)
             if now >= session.barrier_deadline:
                 overdue = session.overdue
                 assert overdue is not None

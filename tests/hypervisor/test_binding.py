@@ -9,7 +9,7 @@ from tests.harness import Controller, World, spec
 from tests.hypervisor.worlds import assert_equal_to_recompute, port_spec
 
 
-def by_name(name: str, port: str, number: int = 1, dpid: int = 0xA3) -> LogicalSwitchSpec:
+def by_name(name: str, port: str, number: int = 1, dpid: int = 9) -> LogicalSwitchSpec:
     return parse(LogicalSwitchSpec, {"name": name, "datapath_id": dpid, "ports": [
         {"number": number, "name": f"{name}{number}", "attach": {"datapath": 1, "port": port}}]}, tenant=name)
 

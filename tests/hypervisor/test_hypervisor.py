@@ -6,6 +6,7 @@ import random
 
 from hvproxy.hypervisor import intent
 from hvproxy.model.intent import PortSpec, parse
+from hvproxy.model.layout import ContextLayout, GroupKind, Table
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -44,6 +45,25 @@ def test_a_port_that_moves_costs_groups_and_not_entries() -> None:
     world.pass_time(3.0)
     assert sum(s.flow_mods for s in world.switches.values()) - before <= 4
     assert_equal_to_recompute(world)
+
+
+def test_where_a_port_moves_to_is_ready_before_anything_is_sent_there() -> None:
+    world = a_world(spec("red", {1: (1, 1), 2: (2, 1), 3: (3, 1)}))
+    controller = Controller(world, "red")
+    lport = ContextLayout().group_id(GroupKind.LPORT, 1, 2)
+    before = world.switches[1].groups[lport]
+    world.switches[3].hold_barriers = True
+    intent.put_port(world.hv, "red", parse(PortSpec, {
+        "number": 2, "name": "red2", "attach": {"datapath": 3, "port": 5}}), world.now)
+    world.pass_time(1.0)
+    assert world.switches[1].groups[lport] == before
+    assert [key for key in world.switches[2].rules if key[0] == Table.CLASSIFY and key[1] == 200]
+    world.switches[3].release()
+    world.pass_time(1.0)
+    assert world.switches[1].groups[lport] != before
+    assert not [key for key in world.switches[2].rules if key[0] == Table.CLASSIFY and key[1] == 200]
+    assert [m.desc.state for m in controller.take("PORT_STATUS", "PORT_STATUS")] == [
+        of13.OFPPS_LINK_DOWN, of13.OFPPS_LIVE]
 
 
 def test_a_switch_that_comes_back_unchanged_is_sent_nothing() -> None:

@@ -1,90 +1,263 @@
-"""What a tenant's changes do to a logical switch and its datapaths: barriers, refusals, and what each costs."""
+"""One logical switch: what each message of its tenant does, and what it is told unasked."""
 from __future__ import annotations
 
+from typing import Any
 
 import pytest
 
+from hvproxy.hypervisor import intent
+from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
 from hvproxy.openflow.oxm import tlv
-from tests.harness import Controller, spec
-from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod
+from hvproxy.openflow.ports import PortDesc
+from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod, in_port, port_spec
 
 
-def test_the_barrier_reply_waits_for_every_switch_concerned() -> None:
+def red() -> tuple[World, Controller]:
     world = a_world()
-    controller = Controller(world, "red")
-    world.switches[2].hold_barriers = True
-    controller.send(flow_mod(apply=actions.output(2)) + build.barrier_request(21) + build.echo_request(22))
-    assert controller.take("ECHO_REPLY")
-    world.switches[2].release()
-    assert [m.xid for m in controller.take("BARRIER_REPLY")] == [21]
+    return world, Controller(world, "red")
 
 
-def test_what_follows_a_barrier_is_not_sent_before_it_is_answered() -> None:
-    world = a_world()
-    controller = Controller(world, "red")
-    world.switches[2].hold_barriers = True
-    controller.send(flow_mod(apply=actions.output(2)) + build.barrier_request(21))
-    world.run()
-    before = world.switches[1].flow_mods
-    controller.send(flow_mod(priority=6, match=tlv(of13.OFPXMT_OFB_IN_PORT, 1)) + build.barrier_request(22))
-    world.run()
-    assert world.switches[1].flow_mods == before
-    world.switches[2].release()
-    assert [m.xid for m in controller.take("BARRIER_REPLY", "BARRIER_REPLY")] == [21, 22]
-    assert world.switches[1].flow_mods > before
-
-
-def test_a_barrier_that_cannot_be_confirmed_is_answered_with_an_error_never_a_reply() -> None:
-    world = a_world()
-    controller = Controller(world, "red")
-    world.switches[2].hold_barriers = True
-    controller.send(flow_mod(apply=actions.output(2)) + build.barrier_request(21))
-    world.pass_time(31.0)
-    errors = [m for m in controller.messages if m[1] == of13.OFPT_ERROR]
-    assert len(errors) == 1 and errors[0][4:8] == (21).to_bytes(4, "big")
-    controller.messages.clear()
-    world.switches[2].release()
-    assert not [m for m in controller.messages if m[1] == of13.OFPT_BARRIER_REPLY]
-
-
-def test_a_refusal_by_one_switch_is_undone_everywhere_and_told_once_before_the_barrier() -> None:
-    world = a_world()
-    controller = Controller(world, "red")
-    controller.send(flow_mod(apply=actions.output(2), cookie=1) + build.barrier_request(1))
+def add(controller: Controller, *messages: bytes) -> None:
+    controller.send(b"".join(messages) + build.barrier_request(1))
     controller.take("BARRIER_REPLY")
-    held = {dpid: dict(switch.rules) for dpid, switch in world.switches.items()}
-    for dpid in (2, 3):
-        world.switches[dpid].refuse = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
-    request = flow_mod(xid=55, priority=9, apply=actions.output(3))
-    controller.send(request + build.barrier_request(56))
-    error, _ = controller.take("ERROR", "BARRIER_REPLY")
-    assert (error.xid, error.type, error.code) == (55, of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
-    assert error.data == request[:len(error.data)] and len(error.data) >= 64
-    assert {dpid: dict(switch.rules) for dpid, switch in world.switches.items()} == held
+
+
+def flows(controller: Controller) -> list[Any]:
+    return list(controller.ask(multipart_request(3, Kind.FLOW, FlowStatsRequest().encode())).body)
+
+
+# Flow-mods
+
+@pytest.mark.parametrize("message, wanted", [
+    (flow_mod(table=8), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)),
+    (flow_mod(goto=0, table=1), (of13.OFPET_BAD_INSTRUCTION, of13.OFPBIC_BAD_TABLE_ID)),
+    (flow_mod(apply=actions.output(of13.OFPP_NORMAL)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
+    (flow_mod(apply=actions.output(of13.OFPP_TABLE)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
+    (flow_mod(apply=actions.group(5)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)),
+    (flow_mod(match=tlv(of13.OFPXMT_OFB_TUNNEL_ID, 5)), (of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_FIELD)),
+    (flow_mod(match=tlv(of13.OFPXMT_OFB_TCP_DST, 5)), (of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_PREREQ)),
+    (flow_mod(buffer_id=5), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN)),
+    (flow_mod(command=9), (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_BAD_COMMAND)),
+])
+def test_a_bad_flow_mod_is_refused_and_reaches_no_switch(message: bytes, wanted: tuple[int, int]) -> None:
+    world, controller = red()
+    before = {dpid: switch.flow_mods for dpid, switch in world.switches.items()}
+    assert controller.refused(message) == wanted
+    assert flows(controller) == []
+    assert {dpid: switch.flow_mods for dpid, switch in world.switches.items()} == before
+
+
+def test_the_upper_metadata_bits_are_nobodys_but_ours() -> None:
+    _, controller = red()
+    for mine in (flow_mod(match=tlv(of13.OFPXMT_OFB_METADATA, 1 << 40, 1 << 40)),
+                 flow_mod(metadata=(1 << 40, 1 << 40), goto=1)):
+        kind, _ = controller.refused(mine)
+        assert kind in (of13.OFPET_BAD_MATCH, of13.OFPET_BAD_INSTRUCTION)
+
+
+def test_a_match_of_two_tenants_alike_meets_each_ones_own_packets_only() -> None:
+    world = a_world(spec("red", {1: (1, 1)}), spec("white", {1: (1, 2)}))
+    one, other = Controller(world, "red"), Controller(world, "white")
+    for controller in (one, other):
+        add(controller, flow_mod(match=tlv(of13.OFPXMT_OFB_ETH_DST, 5), apply=actions.output(1)))
+    matches = [key[2] for key in world.switches[1].rules if key[0] == 10]
+    assert len(matches) == len(set(matches)) == 2
+    contexts = {match[4:6] for match in matches}  # the twelve bits of the logical switch lead the metadata
+    assert len(contexts) == 2
+    assert len(flows(one)) == len(flows(other)) == 1
+
+
+def test_sub_ports_have_rules_of_their_own_only_where_they_matter() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(of13.OFPP_CONTROLLER)))
+    assert {dpid: len(world.switches[dpid].cookies()) for dpid in (1, 2, 3)} == {1: 2, 2: 1, 3: 1}
+    add(controller, flow_mod(apply=actions.output(2)))
+    assert {dpid: len(world.switches[dpid].cookies()) for dpid in (1, 2, 3)} == {1: 3, 2: 1, 3: 1}
     assert_equal_to_recompute(world)
 
 
-def test_an_entry_that_fixes_in_port_is_installed_on_its_edge_only() -> None:
-    world = a_world()
+def test_deleting_everything_leaves_the_places_of_ports_alone() -> None:
+    world, controller = red()
+    before = {dpid: dict(switch.rules) for dpid, switch in world.switches.items()}
+    add(controller, flow_mod(apply=actions.output(2), goto=1), flow_mod(table=1, write=actions.output(3)))
+    add(controller, flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL))
+    assert {dpid: dict(switch.rules) for dpid, switch in world.switches.items()} == before
+
+
+def test_an_out_port_filter_is_about_the_tenants_actions() -> None:
+    world, controller = red()
+    add(controller, flow_mod(priority=1, apply=actions.output(3)), flow_mod(priority=2, apply=actions.output(2)),
+        flow_mod(priority=3, table=1, write=actions.output(3)))
+    add(controller, flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL, out_port=3))
+    assert [flow.priority for flow in flows(controller)] == [2]
+    assert {key[1] for key in world.switches[1].rules if key[0] >= 10} == {2}
+
+
+def test_an_entry_for_the_controllers_own_packets_is_at_every_edge() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(of13.OFPP_CONTROLLER), apply=actions.output(2)))
+    assert [len(world.switches[dpid].cookies()) for dpid in (1, 2, 3, 0x11)] == [1, 1, 1, 0]
+
+
+# Barriers and switches that come and go
+
+def test_a_barrier_does_not_wait_for_switches_that_nothing_was_sent_to() -> None:
+    world, controller = red()
+    world.switches[3].hold_barriers = True
+    controller.send(flow_mod(match=in_port(2), apply=actions.output(1)) + build.barrier_request(5))
+    controller.take("BARRIER_REPLY")
+
+
+def test_a_barrier_of_one_controller_does_not_wait_for_another_ones_messages() -> None:
+    world, controller = red()
+    other = Controller(world, "red")
+    world.switches[2].hold_barriers = True
+    controller.send(flow_mod(apply=actions.output(1)) + build.barrier_request(5))
+    other.send(build.barrier_request(6))
+    other.take("BARRIER_REPLY")
+    assert controller.take() == []
+
+
+def test_what_is_asked_for_while_a_switch_is_away_is_there_when_it_is_back() -> None:
+    world, controller = red()
+    world.switches[2].disconnect()
+    controller.send(flow_mod(apply=actions.output(2)) + build.barrier_request(5))
+    assert controller.take() == []
+    world.switches[2].connect()
+    world.pass_time(1.0)
+    controller.take("BARRIER_REPLY")
+    assert world.switches[2].cookies()
+    assert_equal_to_recompute(world)
+
+
+def test_a_refusal_at_reconnection_reaches_the_tenant_with_his_xid() -> None:
+    world, controller = red()
+    world.switches[2].disconnect()
+    controller.send(flow_mod(xid=77, apply=actions.output(2)) + build.barrier_request(78))
+    world.switches[2].refuse = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+    world.switches[2].connect()
+    world.pass_time(1.0)
+    error, barrier = controller.take("ERROR", "BARRIER_REPLY")
+    assert (error.xid, barrier.xid) == (77, 78)
+    assert flows(controller) == []
+    assert_equal_to_recompute(world)
+
+
+# What is told unasked
+
+def test_ports_that_are_nobodys_change_without_a_word() -> None:
+    world, controller = red()
+    world.switches[1].set_port(6, False)
+    world.switches[0x11].set_port(5, False)
+    world.switches[1].set_port(7, False)
+    world.pass_time(1.0)
+    assert controller.take() == []
+
+
+def test_a_port_goes_down_and_up_with_its_carrier_once_each() -> None:
+    world, controller = red()
+    for up, state in ((False, of13.OFPPS_LINK_DOWN), (True, of13.OFPPS_LIVE)):
+        world.switches[1].set_port(1, up)
+        world.switches[1].set_port(1, up)
+        world.pass_time(1.0)
+        (status,) = controller.take("PORT_STATUS")
+        assert (status.reason, status.desc.port_no, status.desc.state) == (of13.OFPPR_MODIFY, 1, state)
+
+
+def test_all_sub_ports_go_down_with_their_carrier() -> None:
+    world, controller = red()
+    world.switches[1].set_port(3, False)
+    assert {s.desc.port_no for s in controller.take("PORT_STATUS", "PORT_STATUS")} == {5, 6}
+
+
+def test_a_carrier_that_is_taken_out_and_put_back_is_a_port_that_was_down() -> None:
+    world, controller = red()
+    port = world.switches[2].ports.pop(1)
+    world.switches[2].send(build.port_status(of13.OFPPR_DELETE, port))
+    world.pass_time(1.0)
+    assert controller.take("PORT_STATUS")[0].desc.state == of13.OFPPS_LINK_DOWN
+    assert_equal_to_recompute(world)
+    world.switches[2].ports[1] = PortDesc(1, port.hw_addr, port.name)
+    world.switches[2].send(build.port_status(of13.OFPPR_ADD, world.switches[2].ports[1]))
+    world.pass_time(1.0)
+    assert controller.take("PORT_STATUS")[0].desc.state == of13.OFPPS_LIVE
+    assert_equal_to_recompute(world)
+
+
+def test_two_tenants_on_one_physical_port_both_hear_of_it() -> None:
+    world = a_world(spec("red", {1: (1, 1, 5)}), spec("white", {1: (1, 1, 6)}))
+    one, other = Controller(world, "red"), Controller(world, "white")
+    world.switches[1].set_port(1, False)
+    one.take("PORT_STATUS")
+    other.take("PORT_STATUS")
+
+
+def test_without_controllers_entries_expire_and_nothing_is_told_later() -> None:
+    world, controller = red()
+    add(controller, flow_mod(hard_timeout=3, flags=of13.OFPFF_SEND_FLOW_REM, apply=actions.output(2)))
+    controller.disconnect()
+    world.pass_time(5.0)
+    assert not world.switches[1].cookies()
+    later = Controller(world, "red")
+    assert later.take() == [] and flows(later) == []
+
+
+def test_entries_outlive_their_controller() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2)))
+    controller.disconnect()
+    assert len(flows(Controller(world, "red"))) == 1
+
+
+# Ports and groups
+
+def test_a_port_that_becomes_shared_gets_variants_and_loses_them() -> None:
+    world = a_world(spec("red", {1: (1, 1), 2: (2, 1)}))
     controller = Controller(world, "red")
-    before = {dpid: switch.flow_mods for dpid, switch in world.switches.items()}
-    controller.send(flow_mod(match=tlv(of13.OFPXMT_OFB_IN_PORT, 2), apply=actions.output(1)))
-    world.run()
-    assert {d for d, s in world.switches.items() if s.flow_mods > before[d]} == {2}
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(of13.OFPP_FLOOD))),
+        flow_mod(apply=actions.group(7)))
+    before = {dpid: (dict(s.rules), dict(s.groups)) for dpid, s in world.switches.items()}
+    intent.put_port(world.hv, "red", port_spec(3, "red3", 1, 1, 9), world.now)
+    world.pass_time(3.0)
+    assert_equal_to_recompute(world)
+    assert len(world.switches[1].cookies()) > 1
+    intent.delete_port(world.hv, "red", 3, lambda at: None, world.now)
+    world.pass_time(3.0)
+    assert_equal_to_recompute(world)
+    after = {dpid: (dict(s.rules), dict(s.groups)) for dpid, s in world.switches.items()}
+    assert {dpid: set(held[0]) for dpid, held in after.items()} == {dpid: set(held[0]) for dpid, held in before.items()}
 
 
-@pytest.mark.parametrize("entries", [10, 10_000])
-def test_a_flow_mod_costs_its_own_edges_whatever_the_size_of_the_table(entries: int) -> None:
-    world = a_world(spec("red", {1: (1, 1), 2: (2, 1), 3: (3, 1)}))
+def test_a_port_that_cannot_have_its_variants_of_groups_stays_down() -> None:
+    world = a_world(spec("red", {1: (1, 1), 2: (2, 1)}), layout=ContextLayout(4, 3))  # seven places
+    controller = Controller(world, "red")
+    for number in range(1, 5):
+        add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, number, bucket(actions.output(2))))
+    intent.put_port(world.hv, "red", port_spec(3, "red3", 1, 5, 9), world.now)
+    world.pass_time(1.0)
+    (status,) = controller.take("PORT_STATUS")
+    assert (status.reason, status.desc.state) == (of13.OFPPR_ADD, of13.OFPPS_LINK_DOWN)
+    assert_equal_to_recompute(world)
+
+
+def test_a_lost_port_is_an_output_to_nowhere() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2)))
+    intent.put_port(world.hv, "red", port_spec(2, "red2"), world.now)
+    world.pass_time(3.0)
+    assert_equal_to_recompute(world)
+    assert not world.switches[2].cookies()
+
+
+def test_indexes_and_ports_agree() -> None:
+    world, _ = red()
     ls = world.hv.logical_switches["red"]
-    controller = Controller(world, "red")
-    for number in range(entries):
-        controller.send(flow_mod(match=tlv(of13.OFPXMT_OFB_ETH_DST, number), apply=actions.output(2)))
-    world.run()
-    before, sent = ls.entries_compiled, sum(s.flow_mods for s in world.switches.values())
-    controller.send(flow_mod(match=tlv(of13.OFPXMT_OFB_ETH_DST, 1 << 40), apply=actions.output(3)))
-    world.run()
-    assert ls.entries_compiled - before == 3
-    assert sum(s.flow_mods for s in world.switches.values()) - sent == 3
+    assert {port.index: port for port in ls.ports.values()} == ls.port_at
+    removed = ls.remove_port(3)
+    assert removed is not None and removed.index not in ls.port_at
+    assert ls.remove_port(3) is None

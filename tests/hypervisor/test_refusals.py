@@ -130,6 +130,22 @@ def test_a_refused_entry_that_was_added_leaves_no_counter() -> None:
     assert len(world.hv.logical_switches["red"].counters) == before
 
 
+def test_a_refused_delete_brings_the_entry_back_with_its_counts_and_without_a_farewell() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(of13.OFPP_CONTROLLER), flags=of13.OFPFF_SEND_FLOW_REM))
+    count_everywhere(world, 5)
+    counted = flows(controller)[0].packet_count
+    world.switches[2].refuse_deletes = (of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)
+    assert controller.refused(flow_mod(xid=8, command=of13.OFPFC_DELETE)) == (of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)
+    world.pass_time(5.0)
+    assert told(world, controller) == []
+    assert flows(controller)[0].packet_count == counted
+    world.switches[2].refuse_deletes = None
+    controller.send(flow_mod(command=of13.OFPFC_DELETE))
+    assert told(world, controller) == ["FLOW_REMOVED"]
+    assert_equal_to_recompute(world)
+
+
 def test_a_refused_group_is_gone_everywhere() -> None:
     world, controller = red()
     before = contents(world)

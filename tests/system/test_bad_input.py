@@ -300,7 +300,8 @@ def test_a_peer_that_is_given_up_while_it_does_not_read_is_cut_off() -> None:
                 assert await pushed(peer, QUESTIONS["echoes"], 1000) < 1000
             held = served.descriptors
             await asyncio.to_thread(served.delete_other)
-            await until(lambda: served.descriptors <= held - len(peers) - 1, "the listener is closed and the connections are cut")
+            await until(lambda: served.descriptors <= held - len(peers) - 1,
+                        "the listener is closed and the connections are cut")
             for peer in peers:
                 peer.close()
         await served.good.during(ask())
