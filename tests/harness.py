@@ -57,7 +57,8 @@ class EndSwitch:
         """Fields of PortStats by port."""
         self.packet_outs: list[bytes] = []
         self.silent = False
-        """It does not answer requests for statistics."""
+        """It does not answer requests for statistics, but keeps them."""
+        self.unanswered: list[bytes] = []
         self.received_types: list[str] = []
         self.hold_barriers = False
         self.held: list[bytes] = []
@@ -110,6 +111,13 @@ class EndSwitch:
     def cookies(self, table: int = 10) -> list[int]:
         """The cookies of the rules of a table."""
         return [cookie for (at, _, _), (cookie, _, _) in self.rules.items() if at == table]
+
+    def answer(self) -> None:
+        """Answer what was kept."""
+        self.silent = False
+        kept, self.unanswered = self.unanswered, []
+        for message in kept:
+            self.message(message)
 
     def release(self) -> None:
         self.hold_barriers = False
@@ -179,6 +187,7 @@ class EndSwitch:
     def multipart(self, message: bytes) -> None:
         request = decode_multipart(message)
         if self.silent and request.kind in (Kind.FLOW, Kind.PORT_STATS, Kind.GROUP):
+            self.unanswered.append(message)
             return
         if request.kind == Kind.PORT_DESC:
             records = [port.encode() for port in self.ports.values()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from hvproxy.hypervisor import packets, port_counters
+from hvproxy.hypervisor import packets, port_counters, refusals
 from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -212,7 +212,7 @@ class Hypervisor(Gather):
         self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
     ) -> None:
         if isinstance(origin, Origin):
-            origin.logical_switch.refused(origin, error, now)
+            refusals.take_back(origin.logical_switch, origin, error, now)
         else:
             self.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,
                                 code=error.code, content=repr(content))

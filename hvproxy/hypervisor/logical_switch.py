@@ -13,7 +13,7 @@ from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge, TenantGroup
 from hvproxy.compiler.pipeline import tenant_groups
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets, queries, refusals
+from hvproxy.hypervisor import packets, queries
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count, Counters, TableCounters
 from hvproxy.hypervisor.downward import Downward
@@ -31,7 +31,7 @@ from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod
-from hvproxy.openflow.messages import ErrorMsg, decode_flow_mod, decode_group_mod, type_of, xid_of
+from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, type_of, xid_of
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
                          of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
@@ -282,10 +282,6 @@ class LogicalSwitch:
             origin.session.touched.update(changes)
         self.down.change(changes, now, origin)
 
-    def refused(self, origin: Origin, error: ErrorMsg, now: float) -> None:
-        """A datapath refused part of a tenant's message."""
-        refusals.take_back(self, origin, error, now)
-
     def _packet_out(self, session: ControllerSession, message: bytes, now: float) -> None:
         dpid = packets.packet_out(self, Origin(self, session, message), message, now)
         if dpid is not None:
@@ -331,12 +327,6 @@ class LogicalSwitch:
         """What `entry` counted under `number` is final and told: only the tables still count it."""
         self.table_counters.entry_gone(entry.table_id, entry.instructions.goto, self.counters.total(number)[0])
         self.counters.forget(number)
-
-    def table_counts(self) -> tuple[list[int], list[int]]:
-        """(looked up, matched) packets per table."""
-        return self.table_counters.totals(
-            ((e.table_id, e.instructions.goto, self.counters.total(e.number)[0]) for e in self.tables.entries()),
-            sum(self.counters.total(PLACE | port.index)[0] for port in self.ports.values()))
 
     def tell_port(self, port: LogicalPort, reason: int) -> None:
         """Send PORT_STATUS to every controller that takes it (slaves too: OF 1.3.5 section 6.3.4)."""

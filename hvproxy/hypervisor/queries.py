@@ -13,6 +13,7 @@ from hvproxy.hypervisor.counters import Count, Counters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of
+from hvproxy.model.layout import PLACE
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
@@ -125,7 +126,9 @@ def _with_counters(ls: LogicalSwitch, entries: list[Entry], done: Callable[[floa
 
 def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     def counted(at: float) -> None:
-        looked_up, matched = ls.table_counts()
+        looked_up, matched = ls.table_counters.totals(
+            ((e.table_id, e.instructions.goto, ls.counters.total(e.number)[0]) for e in ls.tables.entries()),
+            sum(ls.counters.total(PLACE | port.index)[0] for port in ls.ports.values()))
         _send(session, request, [
             TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)])
 

@@ -9,6 +9,8 @@ from tests.harness import Controller, World
 from tests.hypervisor.worlds import a_world, flow_mod
 
 CONTEXT = ContextLayout().context(1, 1)
+DESC_REPLY = 16 + 1056
+"""Bytes."""
 
 
 def blocked() -> tuple[World, Controller]:
@@ -165,9 +167,9 @@ def test_a_congested_controller_loses_packets_and_nothing_else() -> None:
 def test_a_controller_that_takes_nothing_is_answered_no_further_until_it_does() -> None:
     world = a_world()
     controller = Controller(world, "red")
-    size = len(build.get_config_reply(0, 0, 0))
+    size = DESC_REPLY
     many = UNSENT_MOST // size + 2
-    controller.send(build.get_config_request(1) * (2 * many))
+    controller.send(build.desc_request(1) * (2 * many))
     world.hv.congested(controller.conn, True, world.now)
     world.run()
     answered = len(controller.messages)
@@ -175,6 +177,17 @@ def test_a_controller_that_takes_nothing_is_answered_no_further_until_it_does() 
     world.hv.congested(controller.conn, False, world.now)
     world.run()
     assert len(controller.messages) > answered
+
+
+def test_what_waited_for_answers_to_be_handed_over_goes_on_though_nobody_says_that_they_were_taken() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    many = 3 * UNSENT_MOST // DESC_REPLY
+    controller.send(build.desc_request(1) * many)
+    world.run()
+    assert len(controller.messages) < many / 2
+    world.pass_time(1)
+    assert len(controller.messages) == many
 
 
 def test_packets_sent_while_a_barrier_waited_do_not_hold_up_what_waits_behind_it() -> None:

@@ -99,12 +99,8 @@ def test_statistics_of_the_wrong_kind_of_answer_are_not_mistaken() -> None:
     world.switches[2].silent = True
     world.hv.entry_counts(1, [2], lambda found, at: told.append((found, at)), world.now)
     world.run()
-    xid = 0
-    for message in world.commands[::-1]:
-        data = getattr(message, "data", b"")
-        if data[1:2] == bytes((of13.OFPT_MULTIPART_REQUEST,)) and getattr(message, "conn") == world.switches[2].conn:
-            xid = int.from_bytes(data[4:8], "big")
-            break
+    (request,) = world.switches[2].unanswered
+    xid = int.from_bytes(request[4:8], "big")
     world.switches[2].send(build.error(xid, of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART))
     world.run()
     assert told[0][0] == {}

@@ -202,6 +202,23 @@ def test_a_port_that_moves_twice_at_once_is_up_only_where_it_ends() -> None:
     assert_equal_to_recompute(world)
 
 
+def test_late_counters_of_a_place_that_was_left_do_not_bring_a_port_up() -> None:
+    world = a_world(spec("red", PORTS))
+    controller = Controller(world, "red")
+    switch = world.switches[3]
+    switch.silent = True
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1), world.now)
+    world.run()
+    assert switch.unanswered
+    switch.hold_barriers = True
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 2), world.now)
+    world.run()
+    switch.answer()
+    assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, DOWN)]
+    switch.release()
+    assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, LIVE)]
+
+
 def test_ports_in_the_way_of_others_are_refused() -> None:
     world = a_world(spec("red", PORTS))
 

@@ -57,6 +57,13 @@ def test_generations_wrap() -> None:
     assert one.refused(build.role_request(8, MASTER, NONE)) == STALE
 
 
+def test_a_generation_half_way_round_is_of_the_past() -> None:
+    _, one, other = two()
+    role(one, MASTER, 5)
+    assert other.refused(build.role_request(8, MASTER, 5 + (1 << 63))) == STALE
+    assert role(other, MASTER, 4 + (1 << 63)) == (MASTER, 4 + (1 << 63))
+
+
 def test_the_same_generation_is_not_stale() -> None:
     _, one, other = two()
     role(one, MASTER, 5)
