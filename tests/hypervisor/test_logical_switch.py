@@ -13,18 +13,8 @@ from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
 from hvproxy.openflow.oxm import tlv
 from hvproxy.openflow.ports import PortDesc
-from tests.harness import Controller, World, spec
-from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod, in_port, port_spec
-
-
-def red() -> tuple[World, Controller]:
-    world = a_world()
-    return world, Controller(world, "red")
-
-
-def add(controller: Controller, *messages: bytes) -> None:
-    controller.send(b"".join(messages) + build.barrier_request(1))
-    controller.take("BARRIER_REPLY")
+from tests.harness import Controller, spec
+from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, in_port, port_spec, red
 
 
 def flows(controller: Controller) -> list[Any]:

@@ -13,22 +13,12 @@ from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.messages import decode_packet_out
 from hvproxy.openflow.oxm import tlv
 from tests.harness import NO_COOKIE, Controller, World, spec
-from tests.hypervisor.worlds import a_world, flow_mod, in_port
+from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, red
 
 LAYOUT = ContextLayout()
 RED, WHITE = 1, 2
 CONTROLLER = of13.OFPP_CONTROLLER
 FRAME = bytes(range(200))
-
-
-def red() -> tuple[World, Controller]:
-    world = a_world()
-    return world, Controller(world, "red")
-
-
-def add(controller: Controller, *messages: bytes) -> None:
-    controller.send(b"".join(messages) + build.barrier_request(1))
-    controller.take("BARRIER_REPLY")
 
 
 def at(port_index: int, metadata: int = 0, ls_id: int = RED) -> int:

@@ -9,7 +9,7 @@ from hvproxy.model.layout import ContextLayout, GroupKind
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.multipart import Kind, encode_id_request, multipart_request
 from tests.harness import Controller, World, spec
-from tests.hypervisor.worlds import a_world, in_port, port_spec
+from tests.hypervisor.worlds import in_port, port_spec, red
 
 LAYOUT = ContextLayout()
 
@@ -24,11 +24,6 @@ def ports(controller: Controller, number: int = of13.OFPP_ANY) -> dict[int, Any]
 def counts(controller: Controller, number: int) -> tuple[int, int, int, int]:
     port = ports(controller, number)[number]
     return port.rx_packets, port.rx_bytes, port.tx_packets, port.tx_bytes
-
-
-def red() -> tuple[World, Controller]:
-    world = a_world()
-    return world, Controller(world, "red")
 
 
 def shown(world: World, dpid: int, port: int, rx: int, tx: int) -> None:

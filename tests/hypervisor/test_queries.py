@@ -17,7 +17,7 @@ from hvproxy.openflow.messages import AsyncConfig
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
 from hvproxy.openflow.oxm import ofp_match, tlv
 from tests.harness import TYPES, Controller, World, parsed, spec
-from tests.hypervisor.worlds import a_world, flow_mod, in_port, port_spec
+from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
 
 BAD_REQUEST = of13.OFPET_BAD_REQUEST
 BAD_TYPE = (BAD_REQUEST, of13.OFPBRC_BAD_TYPE)
@@ -68,16 +68,6 @@ MULTIPARTS: dict[int, tuple[bytes, object]] = {
     Kind.PORT_DESC: (b"", "ok"),
     Kind.EXPERIMENTER: (bytes(8), (BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER)),
 }
-
-
-def red() -> tuple[World, Controller]:
-    world = a_world()
-    return world, Controller(world, "red")
-
-
-def add(controller: Controller, *messages: bytes) -> None:
-    controller.send(b"".join(messages) + build.barrier_request(1))
-    controller.take("BARRIER_REPLY")
 
 
 def stats(controller: Controller, kind: Kind, body: bytes = b"", xid: int = 3) -> Any:

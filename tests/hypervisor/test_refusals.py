@@ -10,21 +10,11 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
 from tests.harness import TYPES, Controller, EndSwitch, World, parsed
-from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod, in_port
+from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, red
 
 FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
 OUT_OF_GROUPS = (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_GROUPS)
 RESET = of13.OFPFF_RESET_COUNTS
-
-
-def red() -> tuple[World, Controller]:
-    world = a_world()
-    return world, Controller(world, "red")
-
-
-def add(controller: Controller, *messages: bytes) -> None:
-    controller.send(b"".join(messages) + build.barrier_request(1))
-    controller.take("BARRIER_REPLY")
 
 
 def told(world: World, controller: Controller) -> list[str]:

@@ -11,8 +11,8 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, bucket, walk_buckets
 from hvproxy.openflow.multipart import Kind, multipart_request
-from tests.harness import Controller, World
-from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod
+from tests.harness import Controller
+from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, red
 
 ADD, MODIFY, DELETE = of13.OFPGC_ADD, of13.OFPGC_MODIFY, of13.OFPGC_DELETE
 ALL, INDIRECT = of13.OFPGT_ALL, of13.OFPGT_INDIRECT
@@ -26,16 +26,6 @@ def names(*group_ids: int) -> bytes:
 
 def mod(group_id: int, buckets: bytes = TO_2, command: int = ADD, kind: int = ALL, xid: int = 3) -> bytes:
     return build.group_mod(xid, command, kind, group_id, buckets)
-
-
-def red() -> tuple[World, Controller]:
-    world = a_world()
-    return world, Controller(world, "red")
-
-
-def add(controller: Controller, *messages: bytes) -> None:
-    controller.send(b"".join(messages) + build.barrier_request(1))
-    controller.take("BARRIER_REPLY")
 
 
 def held(controller: Controller) -> list[int]:

@@ -12,7 +12,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.oxm import tlv
-from tests.harness import World, spec
+from tests.harness import Controller, World, spec
 
 LINKS = tuple(NamedLink(a, b) for a, b in (
     ((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((3, 7), (0x11, 3)),
@@ -26,6 +26,18 @@ def a_world(*specs: Any, **settings: Any) -> World:
     world.add_switches(1, 2, 3, 0x11, 0x12)
     world.pass_time(1.0)
     return world
+
+
+def red() -> tuple[World, Controller]:
+    """The world without specs, and a controller of its logical switch."""
+    world = a_world()
+    return world, Controller(world, "red")
+
+
+def add(controller: Controller, *messages: bytes) -> None:
+    """Send what is confirmed without an error."""
+    controller.send(b"".join(messages) + build.barrier_request(1))
+    controller.take("BARRIER_REPLY")
 
 
 def flow_mod(xid: int = 9, command: int = of13.OFPFC_ADD, table: int = 0, priority: int = 5, match: bytes = b"",
