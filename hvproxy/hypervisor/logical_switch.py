@@ -1,7 +1,7 @@
 """One logical switch: its ports, tables, groups and controllers, and what each message does to them (design 1.1).
 
 The owner of all that state. A tenant's request changes a logical table here; what that means for the datapaths is
-computed by the compiler and handed to Downward. Answers to questions are in queries, packets in packets.
+computed by compiled_switch and handed to Downward. Answers to questions are in queries, packets in packets.
 """
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from hvproxy.compiler.entries import rules_for
-from hvproxy.compiler.lowering import Edge, TenantGroup
-from hvproxy.compiler.pipeline import tenant_groups
+from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import packets, queries
+from hvproxy.hypervisor.compiled_switch import CompiledSwitch
 from hvproxy.hypervisor.controller_session import ControllerSession
-from hvproxy.hypervisor.counters import Count, Counters, TableCounters
+from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import Farewells
 from hvproxy.hypervisor.logical_port import LogicalPort
-from hvproxy.hypervisor.logical_table import LogicalTables
 from hvproxy.hypervisor.roles import Roles
-from hvproxy.hypervisor.table_offer import MOST_ENTRIES
-from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import PLACE, ContextLayout
-from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
-from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
+from hvproxy.model.rules import Change, merged
+from hvproxy.model.view import Dpid
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod
@@ -50,35 +46,20 @@ class Origin:
     refused: bool = False
 
 
-class LogicalSwitch:
+class LogicalSwitch(CompiledSwitch):
     """A logical switch and everything its tenant can see of it."""
 
     def __init__(self, tenant: str, spec: LogicalSwitchSpec, ls_id: int, layout: ContextLayout, down: Downward) -> None:
+        super().__init__(spec, ls_id, layout)
         self.tenant = tenant
-        self.spec = spec
-        self.ls_id = ls_id
-        self.layout = layout
         self.down = down
-        self.tables = LogicalTables(spec.tables, MOST_ENTRIES)
-        self.groups = TenantGroups(layout.last_lport)
-        self.counters = Counters()
-        self.table_counters = TableCounters(spec.tables)
         self.farewells = Farewells()
         self.roles = Roles()
-        self.ports: dict[int, LogicalPort] = {}
-        self.port_at: dict[int, LogicalPort] = {}
-        """The same by index in the metadata. Changed by add_port and remove_port only."""
-        self._last_index = 0
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
         self.sent = [0] * 256
-        self.entries_compiled = 0
-        """How many times an entry was compiled for an edge: the cost that tests hold down."""
         self._asking_idle = False
-        self._group_contents: dict[int, dict[Dpid, Content]] = {}
-        self._edges: dict[Dpid, Edge] = {}
-        self._view = LogicalSwitchView(ls_id, ())
         self._requests: dict[int, Callable[[ControllerSession, bytes, float], None]] = {
             of13.OFPT_FLOW_MOD: self._flow_mod,
             of13.OFPT_GROUP_MOD: self._group_mod,
@@ -87,104 +68,12 @@ class LogicalSwitch:
             of13.OFPT_ROLE_REQUEST: self._role,
         }
 
-    def add_port(self, port: LogicalPort) -> None:
-        self.ports[port.number] = self.port_at[port.index] = port
-        self.counters.watch(PLACE | port.index)
-        self._last_index = port.index
-
-    def free_index(self) -> int | None:
-        """An index for one more port, as long unused as can be: switches may still speak of one that is gone."""
-        last = self.layout.last_lport
-        indexes = ((self._last_index + step) % last + 1 for step in range(last))
-        return next((index for index in indexes if index not in self.port_at), None)
-
-    def remove_port(self, number: int) -> LogicalPort | None:
-        port = self.ports.pop(number, None)
-        if port is not None:
-            del self.port_at[port.index]
-            self.table_counters.port_gone(self.counters.total(PLACE | port.index)[0])
-            self.counters.forget(PLACE | port.index)
-        return port
-
-    # What it looks like to the compiler
-
-    @property
-    def view(self) -> LogicalSwitchView:
-        return self._view
-
-    @property
-    def edges(self) -> dict[Dpid, Edge]:
-        """The edges it is on now, with what the compilation of its entries depends on."""
-        return self._edges
-
-    def seen(self) -> LogicalSwitchView:
-        """The view as ports and bindings are now."""
-        users: dict[tuple[Dpid, int], int] = {}
-        for port in self.ports.values():
-            if port.vif is not None:
-                place = (port.vif.dpid, port.vif.port_no)
-                users[place] = users.get(place, 0) + 1
-        return LogicalSwitchView(self.ls_id, tuple(
-            Lport(p.number, p.index, p.vif,
-                  p.vif is not None and (p.vif.vlan is not None or users[p.vif.dpid, p.vif.port_no] > 1))
-            for p in sorted(self.ports.values(), key=lambda p: p.number)))
-
-    def look_again(self) -> bool:
-        """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
-        view = self.seen()
-        if view == self._view:
-            return False
-        self._view = view
-        self.groups.widen(lport.index for lport in view.lports if lport.shared)
-        self.see_edges()
-        return True
-
-    def see_edges(self) -> None:
-        groups = dict(self.groups.groups)
-        self._edges = {dpid: Edge(self.layout, self._view, dpid, groups) for dpid in self._view.edges}
-
     def emptied(self, now: float) -> dict[Dpid, Change]:
         """What takes every entry and group of it off the datapaths, when it is deleted."""
         entries = self.edited(self.tables.remove(list(self.tables.entries()), of13.OFPRR_DELETE), now, farewell=False)
         self.groups.remove(list(self.groups.groups))
         groups = self.group_changes(list(self._group_contents))
         return {dpid: merged([c[dpid] for c in (entries, groups) if dpid in c]) for dpid in {*entries, *groups}}
-
-    def recompile_all(self) -> dict[Dpid, Change]:
-        """After the view has changed: what carries out every group and entry on the edges as they are now."""
-        groups, entries = self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries())
-        return {dpid: merged([c[dpid] for c in (groups, entries) if dpid in c]) for dpid in {*groups, *entries}}
-
-    def recompile(self, entries: Iterable[Entry]) -> dict[Dpid, Change]:
-        """What makes the datapaths carry out these entries as they and the view are now."""
-        parts: dict[Dpid, list[Change]] = {}
-        for entry in entries:
-            for dpid, change in self._compiled(entry, present=True).items():
-                parts.setdefault(dpid, []).append(change)
-        return {dpid: merged(changes) for dpid, changes in parts.items()}
-
-    def _compiled(self, entry: Entry, *, present: bool) -> dict[Dpid, Change]:
-        concerned: Iterable[Dpid] = self._concerned(entry) if present else ()
-        rules = {}
-        if present:
-            self.counters.watch(entry.number)
-        for dpid in concerned:
-            self.entries_compiled += 1
-            rules[dpid] = rules_for(entry, self._edges[dpid])
-        changes = {}
-        for dpid in {*rules, *entry.rules}:
-            change = rule_difference(entry.rules.get(dpid, ()), rules.get(dpid, ()))
-            if change:
-                changes[dpid] = change
-        entry.rules = rules
-        return changes
-
-    def _concerned(self, entry: Entry) -> Iterable[Dpid]:
-        in_port = entry.match.in_port
-        if in_port is None or in_port == of13.OFPP_CONTROLLER:
-            return self._edges
-        port = self.ports.get(in_port)
-        return () if port is None or port.vif is None else (port.vif.dpid,)
 
     # Controllers
 
@@ -229,13 +118,13 @@ class LogicalSwitch:
 
     def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
         if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED:
-            return self._compiled(edits[0].entry, present=True)
+            return self.compiled(edits[0].entry, present=True)
         parts: dict[Dpid, list[Change]] = {}
         for edit in edits:
             removed = edit.kind is EditKind.REMOVED
             if removed and farewell:
                 self.farewells.expect(self, edit.entry, edit.reason, now)
-            for dpid, change in self._compiled(edit.entry, present=not removed).items():
+            for dpid, change in self.compiled(edit.entry, present=not removed).items():
                 parts.setdefault(dpid, []).append(change)
         return {dpid: merged(changes) for dpid, changes in parts.items()}
 
@@ -258,21 +147,6 @@ class LogicalSwitch:
         naming = self.groups.remove(deleted)
         self.see_edges()
         self.send_groups([*deleted, *naming], now, origin)
-
-    def group_changes(self, group_ids: Iterable[int]) -> dict[Dpid, Change]:
-        """What makes the datapaths hold these groups as they and the view are now."""
-        parts: dict[Dpid, list[Change]] = {}
-        for group_id in group_ids:
-            group = self.groups.groups.get(group_id)
-            new: dict[Dpid, Content] = {}
-            if group is not None:
-                for dpid, edge in self._edges.items():
-                    new[dpid] = Content(groups={g.group_id: g for g in tenant_groups(group, edge)})
-            for dpid, change in all_differences(self._group_contents.pop(group_id, {}), new).items():
-                parts.setdefault(dpid, []).append(change)
-            if new:
-                self._group_contents[group_id] = new
-        return {dpid: merged(changes) for dpid, changes in parts.items()}
 
     def send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
         self._send(self.group_changes(group_ids), now, origin)

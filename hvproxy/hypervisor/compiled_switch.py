@@ -1,0 +1,150 @@
+"""A logical switch as datapaths are to hold it: its ports, tables and groups, compiled for the edges it is on.
+
+The half of a logical switch that faces downward, which logical_switch completes with what faces the tenant. What it
+says is a function of the logical state and the view; nothing is sent from here, and no controller is known.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hvproxy.compiler.entries import rules_for
+from hvproxy.compiler.lowering import Edge
+from hvproxy.compiler.pipeline import tenant_groups
+from hvproxy.hypervisor.counters import Counters, TableCounters
+from hvproxy.hypervisor.entries import Entry
+from hvproxy.hypervisor.logical_port import LogicalPort
+from hvproxy.hypervisor.logical_table import LogicalTables
+from hvproxy.hypervisor.table_offer import MOST_ENTRIES
+from hvproxy.hypervisor.tenant_groups import TenantGroups
+from hvproxy.model.intent import LogicalSwitchSpec
+from hvproxy.model.layout import PLACE, ContextLayout
+from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
+from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
+from hvproxy.openflow.constants import of13
+
+
+class CompiledSwitch:
+    """The logical state of a logical switch, and what of it the datapaths have been told."""
+
+    def __init__(self, spec: LogicalSwitchSpec, ls_id: int, layout: ContextLayout) -> None:
+        self.spec = spec
+        self.ls_id = ls_id
+        self.layout = layout
+        self.tables = LogicalTables(spec.tables, MOST_ENTRIES)
+        self.groups = TenantGroups(layout.last_lport)
+        self.counters = Counters()
+        self.table_counters = TableCounters(spec.tables)
+        self.ports: dict[int, LogicalPort] = {}
+        self.port_at: dict[int, LogicalPort] = {}
+        """The same by index in the metadata. Changed by add_port and remove_port only."""
+        self.entries_compiled = 0
+        """How many times an entry was compiled for an edge: the cost that tests hold down."""
+        self._last_index = 0
+        self._group_contents: dict[int, dict[Dpid, Content]] = {}
+        self._edges: dict[Dpid, Edge] = {}
+        self._view = LogicalSwitchView(ls_id, ())
+
+    def add_port(self, port: LogicalPort) -> None:
+        self.ports[port.number] = self.port_at[port.index] = port
+        self.counters.watch(PLACE | port.index)
+        self._last_index = port.index
+
+    def free_index(self) -> int | None:
+        """An index for one more port, as long unused as can be: switches may still speak of one that is gone."""
+        last = self.layout.last_lport
+        indexes = ((self._last_index + step) % last + 1 for step in range(last))
+        return next((index for index in indexes if index not in self.port_at), None)
+
+    def remove_port(self, number: int) -> LogicalPort | None:
+        port = self.ports.pop(number, None)
+        if port is not None:
+            del self.port_at[port.index]
+            self.table_counters.port_gone(self.counters.total(PLACE | port.index)[0])
+            self.counters.forget(PLACE | port.index)
+        return port
+
+    @property
+    def view(self) -> LogicalSwitchView:
+        return self._view
+
+    @property
+    def edges(self) -> dict[Dpid, Edge]:
+        """The edges it is on now, with what the compilation of its entries depends on."""
+        return self._edges
+
+    def seen(self) -> LogicalSwitchView:
+        """The view as ports and bindings are now."""
+        users: dict[tuple[Dpid, int], int] = {}
+        for port in self.ports.values():
+            if port.vif is not None:
+                place = (port.vif.dpid, port.vif.port_no)
+                users[place] = users.get(place, 0) + 1
+        return LogicalSwitchView(self.ls_id, tuple(
+            Lport(p.number, p.index, p.vif,
+                  p.vif is not None and (p.vif.vlan is not None or users[p.vif.dpid, p.vif.port_no] > 1))
+            for p in sorted(self.ports.values(), key=lambda p: p.number)))
+
+    def look_again(self) -> bool:
+        """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
+        view = self.seen()
+        if view == self._view:
+            return False
+        self._view = view
+        self.groups.widen(lport.index for lport in view.lports if lport.shared)
+        self.see_edges()
+        return True
+
+    def see_edges(self) -> None:
+        groups = dict(self.groups.groups)
+        self._edges = {dpid: Edge(self.layout, self._view, dpid, groups) for dpid in self._view.edges}
+
+    def recompile_all(self) -> dict[Dpid, Change]:
+        """After the view has changed: what carries out every group and entry on the edges as they are now."""
+        groups, entries = self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries())
+        return {dpid: merged([c[dpid] for c in (groups, entries) if dpid in c]) for dpid in {*groups, *entries}}
+
+    def recompile(self, entries: Iterable[Entry]) -> dict[Dpid, Change]:
+        """What makes the datapaths carry out these entries as they and the view are now."""
+        parts: dict[Dpid, list[Change]] = {}
+        for entry in entries:
+            for dpid, change in self.compiled(entry, present=True).items():
+                parts.setdefault(dpid, []).append(change)
+        return {dpid: merged(changes) for dpid, changes in parts.items()}
+
+    def compiled(self, entry: Entry, *, present: bool) -> dict[Dpid, Change]:
+        concerned: Iterable[Dpid] = self._concerned(entry) if present else ()
+        rules = {}
+        if present:
+            self.counters.watch(entry.number)
+        for dpid in concerned:
+            self.entries_compiled += 1
+            rules[dpid] = rules_for(entry, self._edges[dpid])
+        changes = {}
+        for dpid in {*rules, *entry.rules}:
+            change = rule_difference(entry.rules.get(dpid, ()), rules.get(dpid, ()))
+            if change:
+                changes[dpid] = change
+        entry.rules = rules
+        return changes
+
+    def _concerned(self, entry: Entry) -> Iterable[Dpid]:
+        in_port = entry.match.in_port
+        if in_port is None or in_port == of13.OFPP_CONTROLLER:
+            return self._edges
+        port = self.ports.get(in_port)
+        return () if port is None or port.vif is None else (port.vif.dpid,)
+
+    def group_changes(self, group_ids: Iterable[int]) -> dict[Dpid, Change]:
+        """What makes the datapaths hold these groups as they and the view are now."""
+        parts: dict[Dpid, list[Change]] = {}
+        for group_id in group_ids:
+            group = self.groups.groups.get(group_id)
+            new: dict[Dpid, Content] = {}
+            if group is not None:
+                for dpid, edge in self._edges.items():
+                    new[dpid] = Content(groups={g.group_id: g for g in tenant_groups(group, edge)})
+            for dpid, change in all_differences(self._group_contents.pop(group_id, {}), new).items():
+                parts.setdefault(dpid, []).append(change)
+            if new:
+                self._group_contents[group_id] = new
+        return {dpid: merged(changes) for dpid, changes in parts.items()}
