@@ -1,8 +1,8 @@
 """Lists of actions as bytes: walked, searched, spliced and built without objects in between (OF 1.3.5 section 7.2.5).
 
-Every list that leaves a builder or `canonical` has one form: padding zero, a set-field no longer than it must be, no
-max_len but on outputs to the controller. Open vSwitch reports such a list back as it got it, so what is installed can
-be compared with what should be as bytes. Which lists are refused is said by `check` (action_checks).
+Every list that leaves a builder or `canonical` has one form: padding zero, a set-field no longer than it must be. Open
+vSwitch reports such a list back as it got it, so what is installed can be compared with what should be as bytes. Which
+lists are refused is said by `check` (action_checks).
 
 Lengths were proven by `guard`. Must not know what a port or a group stands for.
 """
@@ -87,9 +87,11 @@ def canonical_buckets(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def output(port: int, max_len: int = of13.OFPCML_NO_BUFFER) -> bytes:
-    """An output; max_len is kept for the controller only, elsewhere it means nothing."""
-    return _OUTPUT.pack(of13.OFPAT_OUTPUT, _OUTPUT.size, port, max_len if port == of13.OFPP_CONTROLLER else 0)
+def output(port: int, max_len: int | None = None) -> bytes:
+    """An output; to the controller it sends whole packets unless max_len is said, elsewhere max_len means nothing."""
+    if max_len is None:
+        max_len = of13.OFPCML_NO_BUFFER if port == of13.OFPP_CONTROLLER else 0
+    return _OUTPUT.pack(of13.OFPAT_OUTPUT, _OUTPUT.size, port, max_len)
 
 
 def group(group_id: int) -> bytes:

@@ -53,6 +53,7 @@ def test_rewrite_with_the_same_actions_changes_nothing(data: bytes) -> None:
 
 def test_builders() -> None:
     assert actions.output(5) == out(5)
+    assert actions.output(5, 99) == out(5, 99)
     assert actions.output(CONTROLLER) == out(CONTROLLER, 0xffff)
     assert actions.output(CONTROLLER, 128) == out(CONTROLLER, 128)
     assert actions.group(9) == group_action(9)
@@ -65,7 +66,7 @@ def test_builders() -> None:
 
 
 @pytest.mark.parametrize(("sloppy", "wanted"), [
-    (action(0, pack("!IH", 5, 99) + b"\1" * 6), out(5)),
+    (action(0, pack("!IH", 5, 99) + b"\1" * 6), out(5, 99)),
     (action(0, pack("!IH", CONTROLLER, 99) + b"\1" * 6), out(CONTROLLER, 99)),
     (action(17, b"\x81\x00\1\1"), PUSH_VLAN),
     (action(18, b"\1" * 4), POP_VLAN),

@@ -67,6 +67,7 @@ def bodies() -> list[tuple[bytes, Instructions]]:
         Instructions(metadata=(0x0010010000000000, FULL64), goto=10),
         Instructions(metadata=(0x300000005, 0xf0000ffff), goto=254),
         Instructions(apply=output(1)),
+        Instructions(apply=output(1, 65509) + output(IN_PORT, 1), write=output(2, 7)),
         Instructions(apply=output(CONTROLLER, 128)),
         Instructions(apply=output(CONTROLLER)),
         Instructions(apply=output(IN_PORT) + output(FLOOD) + output(ALL)),
