@@ -29,10 +29,12 @@ class MalformedMessage(ProtocolError):
 class Refused(HvproxyError):
     """A request answered with an OpenFlow error; the session goes on (OF 1.3.5 section 7.4.4)."""
 
-    def __init__(self, error_type: int, code: int, why: str = "") -> None:
+    def __init__(self, error_type: int, code: int, why: str = "", experimenter: int | None = None) -> None:
         super().__init__(why or f"refused with error type {error_type} code {code}")
         self.error_type = error_type
         self.code = code
+        self.experimenter = experimenter
+        """Of an error that is none of OpenFlow's own: whose type `code` is (OFPET_EXPERIMENTER)."""
 
 
 class ModelError(HvproxyError):

@@ -11,15 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 
+from hvproxy.errors import Refused
 from hvproxy.hypervisor.commands import Outbox
 from hvproxy.openflow import build
 from hvproxy.openflow.channel import Channel
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.messages import xid_of
 
 HELD_MOST = 1000
 """So many messages behind a barrier, and the connection is not read any more (trap 41)."""
 HELD_LEAST = 100
+HELD_BYTES_MOST = 1 << 20
+"""The same in bytes: a message may have 64 KiB."""
+HELD_BYTES_LEAST = 1 << 17
 UNSENT_MOST = 1 << 20
 """So many bytes of answers at once, and what else it has asked waits until it takes them: a request of a few bytes may
 have an answer of megabytes (trap 41)."""
@@ -50,6 +53,7 @@ class ControllerSession:
         """Messages sent, by type."""
         self._out = out
         self._held: deque[bytes] = deque()
+        self._held_bytes = 0
         self._barrier: tuple[bytes, float] | None = None
         self._paused = False
         self._unsent = 0
@@ -79,9 +83,9 @@ class ControllerSession:
         self._unsent += len(message)
         self._out.send(self.conn, message)
 
-    def refuse(self, request: bytes, error_type: int, code: int) -> None:
+    def refuse(self, request: bytes, refused: Refused) -> None:
         """Answer `request` with an error that carries its xid and bytes (OF 1.3.5 section 7.4.4)."""
-        self.send(build.error(xid_of(request), error_type, code, request[:128]))
+        self.send(build.refusal(request, refused))
 
     def flush(self) -> None:
         """Hand over what the channel itself has to say."""
@@ -103,7 +107,8 @@ class ControllerSession:
                 take(message, now)
             else:
                 self._held.append(message)
-        if len(self._held) > HELD_MOST and not self._paused:
+                self._held_bytes += len(message)
+        if (len(self._held) > HELD_MOST or self._held_bytes > HELD_BYTES_MOST) and not self._paused:
             self._paused = True
             self._out.pause(self.conn)
         self.flush()
@@ -136,8 +141,10 @@ class ControllerSession:
 
     def _go_on(self, now: float, take: Callable[[bytes, float], None]) -> None:
         while self._held and not self._waits:
-            take(self._held.popleft(), now)
-        if self._paused and len(self._held) < HELD_LEAST:
+            message = self._held.popleft()
+            self._held_bytes -= len(message)
+            take(message, now)
+        if self._paused and len(self._held) < HELD_LEAST and self._held_bytes < HELD_BYTES_LEAST:
             self._paused = False
             self._out.resume(self.conn)
 

@@ -97,7 +97,7 @@ class LogicalSwitch(CompiledSwitch):
             else:
                 queries.answer(self, session, kind, message, now)
         except Refused as refused:
-            session.refuse(message, refused.error_type, refused.code)
+            session.refuse(message, refused)
 
     def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_flow_mod(message)
@@ -230,7 +230,7 @@ class LogicalSwitch(CompiledSwitch):
             if now >= session.barrier_deadline:
                 overdue = session.overdue
                 assert overdue is not None
-                session.refuse(overdue, of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)
+                session.refuse(overdue, Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM))
                 session.unblock(now, lambda held, at, s=session: self._take(s, held, at))  # type: ignore[misc]
         self.farewells.tick(self, now)
         expired = self.tables.expired(now)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import EditKind
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
@@ -28,7 +29,12 @@ def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float) ->
     if origin.group is not None:
         _undo_group(ls, origin, now)
     if origin.session.conn in ls.sessions:
-        origin.session.refuse(origin.request, error.type, error.code)
+        origin.session.refuse(origin.request, _as_sent(error))
+
+
+def _as_sent(error: ErrorMsg) -> Refused:
+    whose = int.from_bytes(error.data[:4], "big") if error.type == of13.OFPET_EXPERIMENTER else None
+    return Refused(error.type, error.code, experimenter=whose)
 
 
 def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:

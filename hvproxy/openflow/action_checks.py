@@ -7,8 +7,7 @@ does all of it for one list.
 
 Refused although Open vSwitch takes them: outputs to port 0, LOCAL and NORMAL, to TABLE outside a packet-out
 (BAD_OUT_PORT); experimenter actions (BAD_EXPERIMENTER); the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE).
-Refused with another code: set-field of in_port, metadata, tunnel_id and of what is no basic field (BAD_SET_TYPE); a
-masked set-field (BAD_SET_TYPE; there an error of the ONF's, whose numbers are outside OpenFlow 1.3).
+Refused with another code: set-field of in_port, metadata, tunnel_id and of what is no basic field (BAD_SET_TYPE).
 
 Lengths were proven by `guard`. Must not know which ports, groups and queues exist.
 """
@@ -19,7 +18,7 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import (
     BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT, Headers,
@@ -40,6 +39,8 @@ _FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
 _NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY, of13.OFPP_NORMAL, of13.OFPP_LOCAL))
 _NO_SET_FIELD: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_TUNNEL_ID))
 _VLAN_VID: Final[int] = of13.OFPXMT_OFB_VLAN_VID
+_BAD_SET_MASK: Final = 4250
+"""The ONF's error for a masked set-field (OF extension 425): OpenFlow 1.3 has none."""
 _MAX_TAGS: Final = 2
 """Open vSwitch keeps track of this many VLAN tags."""
 
@@ -157,7 +158,7 @@ def _refuse_set_field(tlv: bytes, header: int) -> NoReturn:
         value, mask = tlv[4:4 + field.size], tlv[4 + field.size:4 + 2 * field.size]
         if int.from_bytes(value, "big") & ~int.from_bytes(mask, "big"):
             raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_WILDCARDS, "value bits outside the mask")
-        _refuse(of13.OFPBAC_BAD_SET_TYPE, "set-field with a mask")
+        raise Refused(of13.OFPET_EXPERIMENTER, _BAD_SET_MASK, "set-field with a mask", ONF_ID)
     known = header >> 16 == of13.OFPXMC_OPENFLOW_BASIC and header >> 9 & 0x7f in BY_NUMBER
     if known and header & 0xff:
         _refuse(of13.OFPBAC_BAD_SET_LEN, "set-field value of a length its field does not have")

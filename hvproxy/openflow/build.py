@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from struct import Struct
 
+from hvproxy.errors import Refused
 from hvproxy.openflow.constants import HEADER, HEADER_SIZE, MAX_MESSAGE, NO_BUFFER, OFP_VERSION, of13
 from hvproxy.openflow.messages import AsyncConfig
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
@@ -72,6 +73,12 @@ def error(xid: int, type: int, code: int, data: bytes = b"", version: int = OFP_
     """ERROR carrying `data` (the failed message), cut to what one message can hold."""
     room = MAX_MESSAGE - HEADER_SIZE - _ERROR.size
     return message(of13.OFPT_ERROR, xid, _ERROR.pack(type, code) + data[:room], version)
+
+
+def refusal(request: bytes, refused: Refused) -> bytes:
+    """The error that answers `request`: its xid, and all of it that fits, as Open vSwitch does (OF 1.3.5 7.4.4)."""
+    whose = b"" if refused.experimenter is None else refused.experimenter.to_bytes(4, "big")
+    return error(int.from_bytes(request[4:8], "big"), refused.error_type, refused.code, whose + request)
 
 
 def barrier_request(xid: int) -> bytes:

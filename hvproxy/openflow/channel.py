@@ -18,7 +18,7 @@ from typing import Final
 
 from hvproxy.errors import MalformedMessage, Refused
 from hvproxy.openflow import build, guard
-from hvproxy.openflow.constants import ERROR_DATA_MIN, HEADER_SIZE, OFP_VERSION, VERSION_NAMES, of13
+from hvproxy.openflow.constants import HEADER_SIZE, OFP_VERSION, VERSION_NAMES, of13
 from hvproxy.openflow.framing import Framer
 
 _TYPE_LENGTH: Final = Struct("!HH").unpack_from
@@ -207,8 +207,7 @@ class Channel:
         self._step(Input.REFUSED)
         # An error is never answered with an error: two peers would keep each other busy for ever.
         if message[1] != of13.OFPT_ERROR:
-            xid = _U32(message, 4)[0]
-            self.send.append(build.error(xid, refused.error_type, refused.code, message[:ERROR_DATA_MIN]))
+            self.send.append(build.refusal(message, refused))
 
     def _step(self, event: Input) -> None:
         self.state = TRANSITIONS[self.state, event]

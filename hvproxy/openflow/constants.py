@@ -11,7 +11,7 @@ from typing import Final
 from ryu.ofproto import ofproto_v1_3 as of13
 
 __all__ = [
-    "ERROR_DATA_MIN", "HEADER", "HEADER_SIZE", "MAX_MESSAGE", "NICIRA_ID", "NO_BUFFER", "OFP_VERSION", "ONF_ID",
+    "HEADER", "HEADER_SIZE", "MAX_MESSAGE", "NICIRA_ID", "NO_BUFFER", "OFP_VERSION", "ONF_ID",
     "VERSION_NAMES", "of13",
 ]
 
@@ -31,9 +31,6 @@ MAX_MESSAGE: Final = 0xffff
 
 NO_BUFFER: Final = 0xffffffff
 """OFP_NO_BUFFER: the packet was not buffered."""
-
-ERROR_DATA_MIN: Final = 64
-"""An error carries at least this much of the failed message (OF 1.3.5 section 7.4.4)."""
 
 NICIRA_ID: Final = 0x00002320
 """Experimenter id of Nicira: Open vSwitch's own actions, fields and messages."""

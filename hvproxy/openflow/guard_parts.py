@@ -50,6 +50,9 @@ _SWITCH_ACTION_SIZES: Final[dict[int, int]] = {
 }
 _SET_FIELD: Final[int] = of13.OFPAT_SET_FIELD
 
+_DUP_INSTRUCTION: Final = 2600
+"""The ONF's number for it (OF extension 260)."""
+
 _STANDARD_MATCH_SIZE: Final = 88
 """struct ofp_match of OpenFlow 1.1, which a 1.3 message may name but we do not take."""
 
@@ -93,6 +96,7 @@ def instructions(data: bytes, at: int, end: int, tenant: bool) -> None:
     The caller has seen to it that the list is a multiple of 8 long, so a header is always there to be read.
     """
     lists: list[tuple[int, int]] = []
+    seen: set[int] = set()
     while at < end:
         kind, length = _TYPE_LENGTH(data, at)
         after = at + length
@@ -107,9 +111,17 @@ def instructions(data: bytes, at: int, end: int, tenant: bool) -> None:
             if kind == of13.OFPIT_EXPERIMENTER:
                 _bad_instruction(of13.OFPBIC_BAD_EXPERIMENTER, "experimenter instruction")
             _bad_instruction(of13.OFPBIC_UNKNOWN_INST, "unknown instruction")
+        if tenant and kind in seen:
+            duplicate_instruction(kind)
+        seen.add(kind)
         at = after
     for start, stop in lists:
         actions(data, start, stop, tenant)
+
+
+def duplicate_instruction(kind: int) -> NoReturn:
+    """A second instruction of a kind: OpenFlow 1.3 has no error for it, Open vSwitch sends the ONF's."""
+    raise Refused(of13.OFPET_EXPERIMENTER, _DUP_INSTRUCTION, f"instruction type {kind} a second time", ONF_ID)
 
 
 def actions(data: bytes, at: int, end: int, tenant: bool) -> None:

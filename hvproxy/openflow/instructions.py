@@ -5,8 +5,7 @@ actions and a metadata mask of 0 do nothing, so both read as absent, as Open vSw
 are kept in their canonical form.
 
 Refused although Open vSwitch takes them: metadata outside the low 32 bits (UNSUP_METADATA_MASK), meters unless the
-caller offers them (UNSUP_INST). A second instruction of a kind is UNKNOWN_INST: Open vSwitch's error is one of the
-ONF's, whose numbers are outside OpenFlow 1.3.
+caller offers them (UNSUP_INST).
 
 Lengths were proven by `guard`. Must not know what the metadata or a table is for.
 """
@@ -21,6 +20,7 @@ from hvproxy.errors import Refused
 from hvproxy.openflow.action_checks import check_each, check_groups, check_order, inconsistent
 from hvproxy.openflow.actions import canonical as canonical_actions
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.guard_parts import duplicate_instruction
 from hvproxy.openflow.oxm import Match
 
 _HEADER: Final = Struct("!HH")
@@ -138,8 +138,10 @@ def _parse(data: bytes, meters: bool) -> Instructions:
         kind, length = _HEADER.unpack_from(data, at)
         if kind == of13.OFPIT_EXPERIMENTER:
             _refuse(of13.OFPBIC_BAD_EXPERIMENTER, "experimenter instruction")
-        if kind not in _KNOWN or kind in found:
-            _refuse(of13.OFPBIC_UNKNOWN_INST, f"instruction type {kind}, unknown or a second time")
+        if kind not in _KNOWN:
+            _refuse(of13.OFPBIC_UNKNOWN_INST, f"instruction type {kind}")
+        if kind in found:
+            duplicate_instruction(kind)
         found[kind] = data[at:at + length]
         at += length
     if of13.OFPIT_METER in found and not meters:

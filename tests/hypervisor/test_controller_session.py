@@ -1,7 +1,9 @@
 import pytest
 
 from hvproxy.hypervisor.commands import Pause, Resume
-from hvproxy.hypervisor.controller_session import BARRIER_DEADLINE, HELD_LEAST, HELD_MOST, UNSENT_MOST
+from hvproxy.hypervisor.controller_session import (
+    BARRIER_DEADLINE, HELD_BYTES_MOST, HELD_LEAST, HELD_MOST, UNSENT_MOST,
+)
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
@@ -67,6 +69,22 @@ def test_too_much_behind_a_barrier_pauses_the_connection_until_it_is_worked_off(
     assert flow_control(world, controller.conn) == [Pause]
     world.switches[2].release()
     controller.take("BARRIER_REPLY", *["GET_CONFIG_REPLY"] * (HELD_MOST + 1))
+    assert flow_control(world, controller.conn) == [Pause, Resume]
+
+
+def test_a_few_long_messages_behind_a_barrier_pause_the_connection_too() -> None:
+    world, controller = blocked()
+    long = build.message(of13.OFPT_ERROR, 1, bytes(60_000))
+    fits = HELD_BYTES_MOST // len(long)
+    assert fits < HELD_LEAST
+    controller.send(long * fits)
+    world.run()
+    assert flow_control(world, controller.conn) == []
+    controller.send(long)
+    world.run()
+    assert flow_control(world, controller.conn) == [Pause]
+    world.switches[2].release()
+    controller.take("BARRIER_REPLY")
     assert flow_control(world, controller.conn) == [Pause, Resume]
 
 

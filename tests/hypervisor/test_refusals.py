@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from hvproxy.hypervisor.logical_switch import Origin
+from hvproxy.hypervisor.refusals import take_back
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.messages import ErrorMsg
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
 from tests.harness import TYPES, Controller, EndSwitch, World, parsed
 from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, red
@@ -218,3 +221,13 @@ def test_a_refusal_for_a_controller_that_has_left_is_taken_back_all_the_same() -
     world.run()
     assert contents(world) == before
     assert other.messages == []
+
+
+def test_the_error_of_another_experimenter_reaches_the_tenant_as_it_came() -> None:
+    world, controller = red()
+    message = flow_mod(xid=55, apply=actions.output(3))
+    origin = Origin(world.hv.logical_switches["red"], next(iter(world.hv.logical_switches["red"].sessions.values())),
+                    message)
+    take_back(origin.logical_switch, origin, ErrorMsg(1, 0xFFFF, 2600, b"ONF\0theirs"), world.now)
+    world.run()
+    assert controller.messages == [build.error(55, 0xFFFF, 2600, b"ONF\0" + message)]

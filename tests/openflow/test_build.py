@@ -11,6 +11,7 @@ from ryu.ofproto import ofproto_v1_3 as of13
 from ryu.ofproto import ofproto_v1_3_parser as ryu13
 from ryu.ofproto.ofproto_protocol import ProtocolDesc  # type: ignore[import-untyped]
 
+from hvproxy.errors import Refused
 from hvproxy.openflow import build
 from hvproxy.openflow.messages import AsyncConfig, decode_error, decode_packet_out, decode_port_mod, decode_role
 from hvproxy.openflow.ports import PortDesc
@@ -21,6 +22,7 @@ U16 = st.integers(0, 2**16 - 1)
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
 MAC = st.binary(min_size=6, max_size=6)
+REQUEST = build.barrier_request(0x77) + bytes(100)
 MATCH = st.fixed_dictionaries({}, optional={
     "in_port": U32, "metadata": U64, "eth_dst": MAC.map(lambda raw: raw.hex(":")), "eth_type": st.just(0x800),
     "vlan_vid": st.integers(0x1000, 0x1fff), "ip_proto": U8,
@@ -294,3 +296,20 @@ def test_a_message_too_long_for_its_header_is_not_built() -> None:
         build.message(of13.OFPT_ECHO_REQUEST, 1, bytes(65528))
     with pytest.raises(struct.error):
         build.packet_out(1, 2, b"", bytes(65536))
+
+
+def test_a_refusal_carries_the_xid_and_the_whole_request() -> None:
+    error = decode_error(build.refusal(REQUEST, Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)))
+    assert (error.xid, error.type, error.code, error.data) == (0x77, 1, 5, REQUEST)
+
+
+def test_a_refusal_of_another_experimenter_says_whose_it_is() -> None:
+    error = decode_error(build.refusal(REQUEST, Refused(of13.OFPET_EXPERIMENTER, 2600, "", 0x4f4e4600)))
+    assert (error.type, error.code, error.data) == (0xffff, 2600, b"ONF\0" + REQUEST)
+    parsed = ryu13.OFPErrorMsg.parser(DATAPATH, 4, 1, 12, 0x77, build.refusal(
+        REQUEST, Refused(of13.OFPET_EXPERIMENTER, 2600, "", 0x4f4e4600)))
+    assert (parsed.exp_type, parsed.experimenter) == (2600, 0x4f4e4600)
+
+
+def test_a_refusal_of_the_longest_message_is_cut_to_what_a_message_holds() -> None:
+    assert len(build.refusal(bytes(65535), Refused(1, 6))) == 65535

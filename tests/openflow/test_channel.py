@@ -161,12 +161,12 @@ def test_an_echo_is_answered_at_once_with_its_payload():
     assert channel.send == [header(3, b"payload")]
 
 
-def test_a_refused_message_is_answered_with_its_xid_and_its_first_64_bytes():
+def test_a_refused_message_is_answered_with_its_xid_and_all_its_bytes():
     channel = opened()
     bad = header(14, bytes(100))
     good = CONTROLLER["barrier request"]
     assert channel.receive(bad + good, 100.0) == [good]
-    assert channel.send == [error(7, 1, 6, bad[:64])]
+    assert channel.send == [error(7, 1, 6, bad)]
     assert channel.open
 
 
