@@ -1,0 +1,11 @@
+"""What a switch does with one frame, step by step: OpenFlow 1.3 carried out on values, for people who want to know.
+
+    frame       bytes as match fields and back
+    edits       what actions change in a frame
+    switch      flow entries, groups and ports, and how they are looked up
+    walk        tables, groups and outputs
+    compose     frames from a line of text
+    compare     what two frames differ in
+
+Pure; knows neither logical switches nor the fabric, and nothing of hvproxy's is decided by it.
+"""

@@ -1,0 +1,112 @@
+"""What a frame walks through: one switch's flow entries, groups and ports, and what is looked up in them.
+
+Must not know what becomes of a frame; see walk.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import Bucket, walk_buckets
+from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.text import group_number, port_text
+from hvproxy.trace.frame import Frame
+
+DEEPEST_WATCH = 64
+"""Groups that watch groups, followed so far."""
+
+
+class Flow(NamedTuple):
+    """A flow entry."""
+
+    table: int
+    priority: int
+    match: Match
+    instructions: Instructions
+    origin: object = None
+    """Whatever its owner wants to find again in the steps."""
+
+    @property
+    def is_table_miss(self) -> bool:
+        return not self.priority and not self.match.mask
+
+
+class GroupLike(Protocol):
+    """A group, as rules.Group and lowering.TenantGroup have it."""
+
+    @property
+    def group_id(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    @property
+    def buckets(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a switch has."""
+
+    closed: str = ""
+    """Why nothing is sent out of it: "is down"; empty when something is."""
+    live: bool = True
+    """Groups that watch it may use it."""
+
+
+Choice: TypeAlias = Callable[[GroupLike, Sequence[Bucket], Sequence[int], Frame], int]
+"""(SELECT group, its buckets, indexes of those that can be taken, the frame) -> the index that is taken."""
+
+
+def heaviest(group: GroupLike, buckets: Sequence[Bucket], usable: Sequence[int], frame: Frame) -> int:
+    """The first bucket of the greatest weight: what to follow where only the switch knows its hash."""
+    return max(usable, key=lambda index: (buckets[index].weight, -index))
+
+
+class Switch:
+    """What a walk goes through."""
+
+    def __init__(
+        self, flows: Iterable[Flow], groups: Mapping[int, GroupLike], ports: Mapping[int, Port],
+        choose: Choice = heaviest,
+    ) -> None:
+        self.groups = groups
+        self.ports = ports
+        self.choose = choose
+        self._tables: dict[int, list[Flow]] = {}
+        self._buckets: dict[int, list[Bucket]] = {}
+        for flow in flows:
+            self._tables.setdefault(flow.table, []).append(flow)
+        for table in self._tables.values():
+            table.sort(key=lambda flow: -flow.priority)
+
+    def lookup(self, table: int, frame: Frame) -> Flow | None:
+        """The entry of the highest priority that the frame matches (OF 1.3.5 section 5.3)."""
+        value = frame.value
+        return next((flow for flow in self._tables.get(table, ())
+                     if not (value ^ flow.match.value) & flow.match.mask), None)
+
+    def buckets(self, group: GroupLike) -> list[Bucket]:
+        found = self._buckets.get(group.group_id)
+        if found is None:
+            found = self._buckets[group.group_id] = walk_buckets(group.buckets)
+        return found
+
+    def why_dead(self, group: GroupLike, bucket: Bucket, depth: int = 0) -> str:
+        """Why a bucket cannot be used; empty when it can (OF 1.3.5 section 5.6.1)."""
+        if group.type == of13.OFPGT_SELECT and not bucket.weight:
+            return "its weight is 0"
+        reasons = []
+        if bucket.watch_port != of13.OFPP_ANY:
+            port = self.ports.get(bucket.watch_port)
+            if port is not None and port.live:
+                return ""
+            reasons.append(f"port {port_text(bucket.watch_port)} is {'not there' if port is None else 'down'}")
+        if bucket.watch_group != of13.OFPG_ANY:
+            watched = self.groups.get(bucket.watch_group)
+            if watched is not None and depth < DEEPEST_WATCH and any(
+                    not self.why_dead(watched, each, depth + 1) for each in self.buckets(watched)):
+                return ""
+            reasons.append(f"group {group_number(bucket.watch_group)} has no live bucket")
+        return " and ".join(reasons)
