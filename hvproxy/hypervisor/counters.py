@@ -102,6 +102,7 @@ class TableCounters:
         self._gone = [_TableSum() for _ in range(tables)]
         self._entered_gone = 0
         self._told = [0] * tables
+        """Lookups told last."""
 
     def entry_gone(self, table_id: int, goto: int | None, packets: int) -> None:
         """An entry will not be counted any more and had matched this much."""

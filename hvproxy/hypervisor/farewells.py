@@ -1,15 +1,16 @@
 """FLOW_REMOVED to the tenant: exactly once, with the sum of what every edge counted last (trap 6).
 
 An entry that is gone waits here until its rules have told their last counts, or a datapath has stayed silent too long.
+Whoever needs these counts waits too: see `settled`.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.entries import Entry
-from hvproxy.model.view import Dpid
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 
@@ -28,6 +29,16 @@ class _Farewell:
     reason: int | None
     removed: float
     awaited: int
+    serial: int
+
+
+@dataclass(slots=True)
+class _Curious:
+    """Wants to know once the farewells with a serial below `before` are over; `left` of them are not."""
+
+    before: int
+    left: int
+    done: Callable[[float], None]
 
 
 class Farewells:
@@ -35,6 +46,8 @@ class Farewells:
 
     def __init__(self) -> None:
         self._waiting: dict[int, _Farewell] = {}
+        self._curious: list[_Curious] = []
+        self._serial = 0
 
     @property
     def deadline(self) -> float:
@@ -45,39 +58,63 @@ class Farewells:
     def expect(self, logical_switch: LogicalSwitch, entry: Entry, reason: int | None, now: float) -> None:
         """`entry` was removed; `reason` is an OFPRR_*, or None where no tenant shall hear."""
         awaited = sum(len(rules) for dpid, rules in entry.rules.items() if logical_switch.down.ready(dpid))
-        farewell = _Farewell(entry, entry.number, reason, now, awaited)
+        farewell = _Farewell(entry, entry.number, reason, now, awaited, self._serial)
+        self._serial += 1
         self._waiting[entry.number] = farewell
         if not awaited:
-            self._finish(logical_switch, farewell)
+            self._finish(logical_switch, farewell, now)
 
     def awaits(self, number: int) -> bool:
         """Whether the last counts of that entry number are still to come."""
         return number in self._waiting
 
-    def withdraw(self, number: int) -> None:
-        """The removal was undone."""
-        self._waiting.pop(number, None)
+    def settled(self, done: Callable[[float], None], now: float) -> None:
+        """Call `done` once every entry that is gone by now is accounted for: at the latest after PATIENCE."""
+        if self._waiting:
+            self._curious.append(_Curious(self._serial, len(self._waiting), done))
+        else:
+            done(now)
 
-    def counted(self, logical_switch: LogicalSwitch, dpid: Dpid, number: int) -> None:
-        """A rule of that entry number was removed from `dpid`, its counts are in the counters."""
+    def withdraw(self, number: int, now: float) -> None:
+        """The removal was undone."""
+        farewell = self._waiting.pop(number, None)
+        if farewell is not None:
+            self._over(farewell, now)
+
+    def counted(self, logical_switch: LogicalSwitch, number: int, now: float) -> None:
+        """A rule of that entry number was removed, its counts are in the counters."""
         farewell = self._waiting.get(number)
         if farewell is not None:
             farewell.awaited -= 1
             if farewell.awaited <= 0:
-                self._finish(logical_switch, farewell)
+                self._finish(logical_switch, farewell, now)
 
     def tick(self, logical_switch: LogicalSwitch, now: float) -> None:
         """Let go of those that have waited long enough."""
         if now >= self.deadline:
             for farewell in list(self._waiting.values()):
                 if now >= farewell.removed + PATIENCE:
-                    self._finish(logical_switch, farewell)
+                    self._finish(logical_switch, farewell, now)
 
-    def _finish(self, logical_switch: LogicalSwitch, farewell: _Farewell) -> None:
+    def _over(self, farewell: _Farewell, now: float) -> None:
+        for each in self._curious:
+            each.left -= farewell.serial < each.before
+        satisfied = [each for each in self._curious if not each.left]
+        self._curious = [each for each in self._curious if each.left]
+        for each in satisfied:
+            each.done(now)
+
+    def _finish(self, logical_switch: LogicalSwitch, farewell: _Farewell, now: float) -> None:
         entry = farewell.entry
         del self._waiting[farewell.number]
         packets, octets = logical_switch.counters.total(farewell.number)
         logical_switch.retire(entry, farewell.number)
+        self._tell(logical_switch, farewell, packets, octets)
+        self._over(farewell, now)
+
+    @staticmethod
+    def _tell(logical_switch: LogicalSwitch, farewell: _Farewell, packets: int, octets: int) -> None:
+        entry = farewell.entry
         if farewell.reason is None or not entry.flags & of13.OFPFF_SEND_FLOW_REM:
             return
         lived = max(0.0, farewell.removed - entry.created)

@@ -206,7 +206,7 @@ class Hypervisor(Gather):
         owner = read_cookie(removed.cookie)
         ls = None if owner is None else self.by_id.get(owner[0])
         if ls is not None and owner is not None:
-            ls.rule_removed(dp.dpid, owner[1], (removed.packets, removed.bytes))
+            ls.rule_removed(dp.dpid, owner[1], (removed.packets, removed.bytes), now)
 
     def rule_refused(
         self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float

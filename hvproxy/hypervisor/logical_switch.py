@@ -192,10 +192,10 @@ class LogicalSwitch(CompiledSwitch):
 
     # Counters, packets and ports
 
-    def rule_removed(self, dpid: Dpid, number: int, count: Count) -> None:
+    def rule_removed(self, dpid: Dpid, number: int, count: Count, now: float) -> None:
         """A datapath removed a rule of ours, and this is what it had counted."""
         self.counters.rule_removed(dpid, number, count)
-        self.farewells.counted(self, dpid, number)
+        self.farewells.counted(self, number, now)
 
     def retire(self, entry: Entry, number: int) -> None:
         """What `entry` counted under `number` is final and told: only the tables still count it."""

@@ -132,7 +132,8 @@ def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
         _send(session, request, [
             TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)])
 
-    ls.read_counters(counted, now)
+    # The entries that are gone count too, with what they counted last (trap 7).
+    ls.farewells.settled(lambda at: ls.read_counters(counted, at), now)
 
 
 def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

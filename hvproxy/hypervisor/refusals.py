@@ -49,7 +49,7 @@ def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:
                 ls.counters.forget(number)
     for edit in inverse:
         if edit.kind is EditKind.ADDED:
-            ls.farewells.withdraw(edit.entry.number)
+            ls.farewells.withdraw(edit.entry.number, now)
     ls.down.change(ls.edited(inverse, now, farewell=False), now)
     for edit in inverse:
         if edit.kind is EditKind.REMOVED:

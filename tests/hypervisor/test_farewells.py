@@ -9,6 +9,7 @@ from hvproxy.hypervisor.farewells import PATIENCE
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.multipart import Kind, multipart_request
 from tests.harness import Controller, World, parsed
 from tests.hypervisor.worlds import a_world, flow_mod, in_port
 
@@ -140,6 +141,34 @@ def test_a_switch_that_does_not_say_what_it_removed_is_waited_for_only_so_long(f
     assert removed(world, controller) == []
     world.pass_time(PATIENCE + 0.1)
     assert [m.packet_count for m in removed(world, controller)] == ([10] if flags else [])
+
+
+def test_table_statistics_wait_for_the_last_counts_and_for_no_entry_that_went_later() -> None:
+    world, controller = with_entry(table=0)
+    controller.send(flow_mod(table=1))
+    world.run()
+    controller.messages.clear()
+    silent = world.switches[3].rules
+    for key, (cookie, instructions, _) in list(silent.items()):
+        silent[key] = (cookie, instructions, 0)
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=0) + multipart_request(3, Kind.TABLE))
+    world.pass_time(PATIENCE - 0.1)
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=1))
+    assert not [m for m in map(parsed, controller.messages) if m.msg_type == of13.OFPT_MULTIPART_REPLY]
+    world.pass_time(0.2)
+    (reply,) = [m for m in map(parsed, controller.messages) if m.msg_type == of13.OFPT_MULTIPART_REPLY]
+    assert [table.matched_count for table in reply.body[:2]] == [10, 0]
+
+
+def test_table_statistics_after_an_undone_removal_wait_no_longer() -> None:
+    world, controller = with_entry(table=0)
+    for dpid in (1, 2, 3):
+        world.switches[dpid].refuse_deletes = (of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)
+    controller.messages.clear()
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=0) + multipart_request(3, Kind.TABLE))
+    world.run()
+    (reply,) = [m for m in map(parsed, controller.messages) if m.msg_type == of13.OFPT_MULTIPART_REPLY]
+    assert (reply.body[0].active_count, reply.body[0].matched_count) == (1, 15)
 
 
 def test_what_comes_late_is_not_counted_nor_kept() -> None:
