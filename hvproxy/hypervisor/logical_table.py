@@ -278,7 +278,7 @@ def _after(number: int) -> int:
 
 
 def _order(entry: Entry) -> tuple[int, int, bytes]:
-    return (entry.table_id, -entry.priority, entry.match.tlvs)
+    return (entry.table_id, -entry.priority, entry.match.identity)
 
 
 def _passes(entry: Entry, cookie: int, cookie_mask: int, out_port: int, out_group: int) -> bool:

@@ -43,7 +43,7 @@ def is_our_group(group_id: int) -> bool:
 
 def canonical_match(match: bytes) -> bytes:
     """The TLVs of a struct ofp_match as they stand in a RuleKey."""
-    return Match.from_tlvs(match[_MATCH_HEADER:]).tlvs
+    return Match.from_tlvs(match[_MATCH_HEADER:]).identity
 
 
 @dataclass(slots=True)

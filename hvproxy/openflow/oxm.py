@@ -7,7 +7,8 @@ expressions. What a switch reports in flow statistics becomes the same bytes by 
 Error codes are Open vSwitch's, except on purpose:
 - tunnel_id, the fields OpenFlow 1.5 added, NXM and experimenter fields: BAD_FIELD (as in_phy_port is there too);
 - metadata outside the low 32 bits: BAD_MASK, as a tenant's table features promise. A match of all 64 bits whose upper
-  bits are 0 is taken as one of the low 32: the others are 0 to a tenant, and most controllers match metadata so;
+  bits are 0 is taken as one of the low 32 and told as it came: the others are 0 to a tenant, and most controllers
+  match metadata so;
 - a neighbour discovery field with another icmpv6_code than 0: BAD_PREREQ in any order of the fields. Open vSwitch
   refuses it only when the code comes first, and forgets the field otherwise.
 
@@ -15,6 +16,7 @@ Lengths inside the match were proven by `guard`. Must not know what a metadata b
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field as dataclass_field
 from functools import lru_cache
 from struct import Struct
@@ -40,14 +42,17 @@ _ICMPV6: Final = 58
 _ND_FIELDS: Final = sum(BY_NUMBER[number].full << BY_NUMBER[number].shift for number in (31, 32, 33))
 _UNKNOWN: Final = 0x100
 """Sorts TLVs of fields we do not know behind those we do."""
+_NOTHING: Final[Mapping[int, bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """A set of packets; equal when OpenFlow calls two matches identical (OF 1.3.5 section 6.4)."""
 
-    tlvs: bytes
+    identity: bytes
     """Canonical TLVs: what identifies the match."""
+    tlvs: bytes = dataclass_field(compare=False, repr=False)
+    """The same as it is told: metadata matched as a whole stays so."""
     body: bytes = dataclass_field(compare=False, repr=False)
     """The TLVs without in_port and metadata."""
     value: int = dataclass_field(compare=False, repr=False)
@@ -132,14 +137,16 @@ def _masked_tlv(field: Field, value: int, mask: int) -> bytes:
     return ((header << 8 * field.size | value & mask) << 8 * field.size | mask).to_bytes(4 + 2 * field.size, "big")
 
 
-def _assemble(parts: list[tuple[int, bytes]], value: int, mask: int) -> Match:
+def _assemble(parts: list[tuple[int, bytes]], value: int, mask: int, told: Mapping[int, bytes] = _NOTHING) -> Match:
+    """`told` are the TLVs that are told otherwise, by field number."""
     parts.sort()
     tlvs = b"".join([part for _, part in parts])
     start = 0
     for number, part in parts[:2]:
         if number <= _METADATA.number:
             start += len(part)
-    return Match(tlvs, tlvs[start:], value, mask)
+    as_told = b"".join([told.get(number, part) for number, part in parts]) if told else tlvs
+    return Match(tlvs, as_told, tlvs[start:], value, mask)
 
 
 def _refuse(code: int, why: str) -> NoReturn:
@@ -163,6 +170,7 @@ def _parse(data: bytes) -> Match:
     at = 4
     values = masks = 0
     parts: list[tuple[int, bytes]] = []
+    told: Mapping[int, bytes] = _NOTHING
     while at < end:
         header = int.from_bytes(data[at:at + 4], "big")
         field = _TENANT_EXACT.get(header)
@@ -182,6 +190,8 @@ def _parse(data: bytes) -> Match:
         if masks >> field.shift & field.full:
             _refuse(of13.OFPBMC_DUP_FIELD, f"{field.name} twice")
         if field is _METADATA:
+            if mask == field.full:
+                told = {field.number: part}
             mask = _tenant_mask(value, mask)
             part = _masked_tlv(field, value, mask)
         elif field is _ICMPV6_CODE and value and masks & _ND_FIELDS:
@@ -191,7 +201,7 @@ def _parse(data: bytes) -> Match:
             values |= value << field.shift
             masks |= mask << field.shift
         at = after
-    return _assemble(parts, values, masks)
+    return _assemble(parts, values, masks, told)
 
 
 def _masked_field(data: bytes, at: int, header: int) -> tuple[Field, int, int]:
@@ -242,4 +252,4 @@ def _from_tlvs(tlvs: bytes) -> Match:
     return _assemble(parts, values, masks)
 
 
-Match.EMPTY = Match(b"", b"", 0, 0)
+Match.EMPTY = Match(b"", b"", b"", 0, 0)

@@ -68,6 +68,14 @@ def test_in_port_and_metadata() -> None:
 def test_a_match_of_all_metadata_bits_is_one_of_the_tenants_bits() -> None:
     assert parse(t(2, 5)) == parse(t(2, 5, 0xffffffff)) == parse(t(2, 5, FULL64))
     assert parse(t(2, 5)).metadata == (5, 0xffffffff)
+    assert parse(t(2, 5)).identity == t(2, 5, 0xffffffff)
+
+
+def test_metadata_is_told_as_it_came() -> None:
+    assert parse(t(3, 1) + t(2, 5) + t(0, 7)).tlvs == t(0, 7) + t(2, 5) + t(3, 1)
+    assert parse(t(2, 5, FULL64)).tlvs == t(2, 5)
+    assert parse(t(2, 5, 0xffffffff)).tlvs == t(2, 5, 0xffffffff)
+    assert parse(t(2, 5, 0xff)).tlvs == t(2, 5, 0xff)
 
 
 def test_get() -> None:
@@ -108,7 +116,8 @@ def test_unknown_fields_of_a_switch_stay_behind_the_known() -> None:
 @pytest.mark.parametrize("case", [case for case in MATCHES if case.ours is None], ids=lambda case: case.name)
 def test_canonical_bytes_read_as_themselves(case: Case) -> None:
     match = parse(case.match)
-    assert Match.from_tlvs(match.tlvs) == match == Match.parse(ofp_match(match.tlvs))
+    assert Match.from_tlvs(match.identity) == match == Match.parse(ofp_match(match.identity))
+    assert Match.parse(ofp_match(match.tlvs)) == match
 
 
 def test_ofp_match_is_padded_to_8_bytes() -> None:
