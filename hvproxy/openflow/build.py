@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from struct import Struct
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.constants import HEADER, HEADER_SIZE, MAX_MESSAGE, NO_BUFFER, OFP_VERSION, of13
+from hvproxy.openflow.constants import HEADER, HEADER_SIZE, MAX_MESSAGE, NO_BUFFER, OFP_VERSION, VERSION_NAMES, of13
 from hvproxy.openflow.messages import AsyncConfig
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
 from hvproxy.openflow.ports import PortDesc
@@ -76,9 +76,13 @@ def error(xid: int, type: int, code: int, data: bytes = b"", version: int = OFP_
 
 
 def refusal(request: bytes, refused: Refused) -> bytes:
-    """The error that answers `request`: its xid, and all of it that fits, as Open vSwitch does (OF 1.3.5 7.4.4)."""
+    """The error that answers `request`: its xid, and all of it that fits, as Open vSwitch does (OF 1.3.5 7.4.4).
+
+    It is of the request's version, and of OpenFlow 1.0's where that is none that exists.
+    """
     whose = b"" if refused.experimenter is None else refused.experimenter.to_bytes(4, "big")
-    return error(int.from_bytes(request[4:8], "big"), refused.error_type, refused.code, whose + request)
+    return error(int.from_bytes(request[4:8], "big"), refused.error_type, refused.code, whose + request,
+                 request[0] if request[0] in VERSION_NAMES else min(VERSION_NAMES))
 
 
 def barrier_request(xid: int) -> bytes:

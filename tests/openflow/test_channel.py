@@ -176,11 +176,12 @@ def test_a_short_refused_message_is_embedded_whole():
     assert channel.send == [error(7, 1, 6, header(20, b"x"))]
 
 
-def test_another_version_in_an_open_session_is_refused():
+@pytest.mark.parametrize(("version", "answered"), [(0, 1), (1, 1), (2, 2), (6, 6), (7, 1), (0x99, 1)])
+def test_another_version_in_an_open_session_is_refused_in_that_version(version, answered):
     channel = opened()
-    message = header(20, b"", version=1)
+    message = header(20, b"", version=version)
     assert channel.receive(message, 100.0) == []
-    assert channel.send == [error(7, 1, 0, message)]
+    assert channel.send == [error(7, 1, 0, message, answered)]
     assert channel.open
 
 
