@@ -60,21 +60,22 @@ class LogicalTables:
         return self._numbers.get(number)
 
     def entries_with_group(self, group_id: int) -> list[Entry]:
-        """Those whose actions name the tenant's group, in the order of `select`."""
+        """Those whose actions name the tenant's group, by table, priority downwards, match."""
         return sorted(self._by_group.get(group_id, ()), key=_order)
 
     def entries_with_output(self, port: int) -> list[Entry]:
-        """Those whose actions output to the port, reserved numbers included, in the order of `select`."""
+        """Those whose actions output to the port, reserved numbers included, by table, priority downwards,
+        match."""
         return sorted(self._by_output.get(port, ()), key=_order)
 
     def select(
         self, table_id: int, match: Match, cookie: int = 0, cookie_mask: int = 0, out_port: int = ANY_PORT,
         out_group: int = ANY_GROUP,
     ) -> list[Entry]:
-        """What a flow or aggregate request asks for: by table, priority downwards, match. Raises Refused."""
+        """What a flow or aggregate request asks for: by table, in the order they came. Raises Refused."""
         check_out_port(out_port)
         check_table_id(table_id, self.n_tables)
-        return sorted(self._covered(table_id, match, cookie, cookie_mask, out_port, out_group), key=_order)
+        return list(self._covered(table_id, match, cookie, cookie_mask, out_port, out_group))
 
     # Changing
 

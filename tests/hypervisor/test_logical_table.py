@@ -43,14 +43,14 @@ def refusal(logical: LogicalTables, *args: Any, **fields: Any) -> tuple[int, int
 
 
 def dump(logical: LogicalTables) -> list[tuple[Any, ...]]:
-    """Everything of every entry."""
+    """Everything of every entry, by table, priority and match."""
     rows = []
     for entry in logical.select(ALL_TABLES, Match.EMPTY):
         assert logical.by_number(entry.number) is entry
         rows.append((entry.table_id, entry.priority, entry.match, entry.snapshot()))
     assert len(rows) == len(logical) == sum(logical.size(table) for table in range(logical.n_tables))
     assert {entry.number for entry in logical.entries()} == {row[3].number for row in rows}
-    return rows
+    return sorted(rows, key=lambda row: (row[0], -row[1], row[2].identity))
 
 
 # ADD
@@ -252,9 +252,9 @@ def test_delete_strict_filters_too() -> None:
 def test_select_is_ordered_and_filtered() -> None:
     logical = tables()
     low, high = add(logical, in_port(2), priority=1), add(logical, in_port(2), priority=9)
-    early, later = add(logical, in_port(1), priority=1), add(logical, table_id=1, cookie=4)
-    assert logical.select(ALL_TABLES, Match.EMPTY) == [high, early, low, later]
-    assert logical.select(0, Match.from_tlvs(in_port(2))) == [high, low]
+    later, other = add(logical, table_id=1, cookie=4), add(logical, in_port(1), priority=1)
+    assert logical.select(ALL_TABLES, Match.EMPTY) == [low, high, other, later]
+    assert logical.select(0, Match.from_tlvs(in_port(2))) == [low, high]
     assert logical.select(ALL_TABLES, Match.EMPTY, cookie=4, cookie_mask=4) == [later]
     assert logical.select(ALL_TABLES, Match.EMPTY, out_port=1) == []
 
