@@ -117,7 +117,7 @@ def logical_switches(api: str, as_json: bool) -> None:
 def ports(logical_switch: str, api: str, as_json: bool) -> None:
     """The logical ports of the logical switch LS and the VIFs they are bound to."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/ports", as_json, "ports", [
-        _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"),
+        _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"), ("config", _config),
         ("attached to", lambda row: _attach(row.get("attach"))), _field("why_down", "why it is down"),
     ])
 
@@ -250,6 +250,10 @@ def _controllers(row: Mapping[str, Any]) -> object:
 
 def _number(things: object) -> object:
     return len(things) if isinstance(things, list) else things
+
+
+def _config(row: Mapping[str, Any]) -> object:
+    return ", ".join(row.get("config") or ()) or None
 
 
 def _attach(attach: object) -> object:

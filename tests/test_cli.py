@@ -86,7 +86,7 @@ ANSWERS: dict[str, object] = {
     ],
     "/v1/links": [
         {"a": {"dpid": "0000000000000001", "port": 5}, "b": {"dpid": "0000000000000002", "port": "s2-eth5"},
-         "source": "configured", "state": "up", "news": 1},
+         "source": "configured", "state": "up", "config": ["NO_FWD", "NO_RECV"], "news": 1},
     ],
     "/v1/logical-switches": [
         {"name": "red", "tenant": "red", "datapath_id": "00000000000000a1", "entries": 7, "ports": 2,
@@ -98,6 +98,7 @@ ANSWERS: dict[str, object] = {
     ],
     "/v1/logical-switches/red/ports": [
         {"number": 1, "name": "web[1]", "hw_addr": "02:00:00:00:00:01", "state": "up",
+         "config": ["NO_FWD", "NO_RECV"],
          "attach": {"datapath": "0000000000000001", "port": 1, "vlan": 20}},
         {"number": 2, "name": "spare", "state": "down", "attach": None, "why_down": "it is not attached"},
     ],
@@ -174,9 +175,9 @@ def test_show_logical_switches(api: str) -> None:
 
 def test_show_ports(api: str) -> None:
     assert rows(run("show", "ports", "red", "--api", api).stdout) == [
-        ["number", "name", "address", "state", "attached to", "why it is down"],
-        ["1", "web[1]", "02:00:00:00:00:01", "up", "0000000000000001:1 vlan 20", "-"],
-        ["2", "spare", "-", "down", "-", "it is not attached"],
+        ["number", "name", "address", "state", "config", "attached to", "why it is down"],
+        ["1", "web[1]", "02:00:00:00:00:01", "up", "NO_FWD, NO_RECV", "0000000000000001:1 vlan 20", "-"],
+        ["2", "spare", "-", "down", "-", "-", "it is not attached"],
     ]
 
 

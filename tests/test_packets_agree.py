@@ -24,11 +24,13 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import decode_error, decode_flow_mod, decode_packet_out
 from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import assert_equal_to_recompute
 from tests.packets import Plane, tagged, tags
 from tests.tools import controller as c
 from tools.emulator import wire
 from tools.emulator.host import arp, echo, ipv4
 from tools.emulator.oxm import OFError
+from tools.emulator.ports import CONFIGURABLE, NO_FWD, NO_RECV, PORT_DOWN
 
 LINKS = (((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((3, 7), (0x11, 3)),
          ((1, 8), (0x12, 1)), ((2, 8), (0x12, 2)), ((3, 8), (0x12, 3)))
@@ -137,6 +139,19 @@ class Both:
             errors = [decode_error(answer) for answer in answers]
             assert [(error.type, error.code) for error in errors] == ([] if expected is None else [expected])
 
+    def configure(self, number: int, config: int) -> None:
+        """PORT_MOD: a port of all is configured so."""
+        every = wire.PORT_MOD_BODY.pack
+        self.one.request(1, wire.message(wire.PORT_MOD, 6, every(
+            number, self.one.switches[1].ports[number].mac, config, CONFIGURABLE, 0)))
+        for name, controller in self.tenants.items():
+            mac = self.world.hv.logical_switches[name].ports[number].hw_addr
+            controller.send(wire.message(wire.PORT_MOD, 6, every(number, mac, config, CONFIGURABLE, 0)))
+        self.world.run()
+        for controller in self.tenants.values():
+            assert {message[1] for message in controller.messages} <= {wire.PORT_STATUS}
+            controller.messages.clear()
+
     def load(self) -> None:
         """Put what hvproxy wants the datapaths to hold into fresh emulated switches."""
         self.fabric = Plane()
@@ -184,6 +199,7 @@ class Both:
     def agree_on_packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
         """A tenant's packet-out does the same in both."""
         body = wire.PACKET_OUT_BODY.pack(c.ANY, in_port, len(actions)) + actions + frame
+        self.one.take_out()
         self.say(wire.PACKET_OUT, body)
         expected_out = Counter((place[1], data) for place, data in self.one.take_out())
         expected_in = Counter(told(message) for _, message in self.one.packet_ins())
@@ -338,6 +354,7 @@ def flow_mods(draw: Any, table: int, priority: int, groups: int, where: str, vid
 IPV4 = b"\x08\x00" + ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", 1, echo(8, 1, 1, bytes(20)))
 ARP = b"\x08\x06" + arp(1, b"\x02\0\0\0\0\1", b"\x0a\0\0\1", bytes(6), b"\x0a\0\0\2")
 OTHER = b"\x88\xb5" + bytes(46)
+BPDU = bytes.fromhex("0180c2000000020000000001") + b"\0\x26\x42\x42\x03" + bytes(35)
 macs = st.sampled_from([mac.to_bytes(6, "big") for mac in MACS])
 
 
@@ -410,3 +427,26 @@ def test_no_label_is_seen_at_a_port_and_no_entry_of_one_tenant_sees_the_other_on
             assert {owner for owner, _, _ in BOTH.at_ports(out)} <= {tenant}
             assert {owner for owner, hits in BOTH.hits().items() if hits != before[owner]} == {tenant}
     BOTH.fabric.packet_ins()
+
+
+@given(programs(), st.dictionaries(st.sampled_from(tuple(RED)), st.sampled_from(
+    (PORT_DOWN, NO_RECV, NO_FWD, NO_FWD, NO_RECV | NO_FWD, PORT_DOWN | NO_FWD)), min_size=1), st.data())
+def test_ports_as_their_tenant_configures_them(program: Program, configured: dict[int, int], data: Any) -> None:
+    pushes = program.where == "apply"
+    for late in (False, True):
+        if not late:
+            BOTH.install(program)
+        for number, config in configured.items():
+            BOTH.configure(number, config)
+        assert_equal_to_recompute(BOTH.world)
+        if late:
+            BOTH.install(program)
+        BOTH.load()
+        for number in RED:
+            BOTH.agree_on_frame(number, data.draw(st.one_of(frames(program, number), st.just(BPDU))))
+            sent, _ = data.draw(action_lists(len(program.groups), 0 if pushes else None, pushes, ANY_VIDS))
+            sent += b"" if pushes or data.draw(st.booleans()) else c.output(c.TABLE)
+            BOTH.agree_on_packet_out(number, sent, data.draw(frames(program, 3)))
+        for number in configured:
+            BOTH.configure(number, 0)
+    assert_equal_to_recompute(BOTH.world)

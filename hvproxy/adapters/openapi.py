@@ -69,6 +69,7 @@ def _answers(specs: Schema) -> dict[str, Schema]:
                           "properties": {**switch["properties"], "entries": _NUMBER, "state": state}},
         "Port": {**port, "title": "Port", "properties": {
             **port["properties"], "hw_addr": _TEXT, "state": _UP, "why_down": _nullable(_TEXT),
+            "config": _list({"enum": ["PORT_DOWN", "NO_RECV", "NO_FWD", "NO_PACKET_IN"]}),
             "datapath": _nullable(_DPID), "port_no": _nullable(_NUMBER)}},
         "Flow": _object(
             table_id=_NUMBER, priority=_NUMBER, cookie=_HEXADECIMAL, match=_TEXT, instructions=_TEXT, packets=_NUMBER,

@@ -15,7 +15,7 @@ from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions, build
-from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm import metadata_tlv, tlv
 
 DISCOVERY_PRIORITY = 400
 SUBPORT_PRIORITY = 300
@@ -23,6 +23,9 @@ ACCESS_PRIORITY = 200
 FABRIC_PRIORITY = 100
 DROP_PRIORITY = 1
 """Above a switch's own priority 0 rule, such as Open vSwitch's NORMAL: unknown frames must never be switched."""
+SPANNING_TREE = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x05FF)
+"""What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
+type, which OpenFlow writes as type 0x05ff."""
 CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~PACKET_OUT_FLAG
 """The bits of the metadata that classification writes."""
 
@@ -76,14 +79,21 @@ def _classify(content: Content, edge: Edge) -> None:
     for lport in edge.logical_switch.at(edge.dpid):
         assert lport.vif is not None
         context = layout.context(ls_id, lport.index) | (SHARED_FLAG if lport.shared else 0)
-        match = tlv(of13.OFPXMT_OFB_IN_PORT, lport.vif.port_no)
-        priority, pop = ACCESS_PRIORITY, b""
+        arriving = tlv(of13.OFPXMT_OFB_IN_PORT, lport.vif.port_no)
+        tagged, priority, pop = b"", ACCESS_PRIORITY, b""
         if lport.vif.vlan is not None:
-            match += tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
+            tagged = tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
             priority, pop = SUBPORT_PRIORITY, actions.pop_vlan()
-        content.add_rule(Rule(Table.CLASSIFY, priority, match,
-                              instructions(apply=pop, metadata=(context, CLASSIFIED), goto=Table.LOGICAL),
-                              cookie(ls_id, PLACE | lport.index)))
+        enter = instructions(apply=pop, metadata=(context, CLASSIFIED), goto=Table.LOGICAL)
+        owner = cookie(ls_id, PLACE | lport.index)
+        taken = lport.receives and not lport.down
+        # A rule that drops: without one, the frames of a sub-port would pass for those of the whole port.
+        content.add_rule(Rule(Table.CLASSIFY, priority, arriving + tagged, enter if taken else b"", owner))
+        if not taken and (lport.shared or not lport.down):
+            # Packet-outs enter through a port that is down. Of one that is not shared they do not come from its
+            # physical port, where the switch would carry out an IN_PORT (hypervisor.packets).
+            but = metadata_tlv(PACKET_OUT_FLAG, PACKET_OUT_FLAG) if lport.down else SPANNING_TREE
+            content.add_rule(Rule(Table.CLASSIFY, priority + 1, arriving + but + tagged, enter, owner))
 
 
 def _groups(content: Content, edge: Edge, transport: Transport) -> None:
@@ -97,8 +107,9 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
         content.add_group(_lport_group(lport, edge, transport))
     for lport in edge.shared:
         assert lport.vif is not None
-        content.add_group(_indirect(edge.group_id(GroupKind.HAIRPIN, lport.index),
-                                    tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)))
+        hairpin = edge.group_id(GroupKind.HAIRPIN, lport.index)
+        content.add_group(_indirect(hairpin, tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)) if lport.sends
+                          else _nowhere(hairpin))
     remote = [
         bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], transport.destinations[dpid]))
         for dpid in edge.logical_switch.edges
@@ -115,7 +126,7 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
 
 def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
     group_id = edge.group_id(GroupKind.LPORT, lport.index)
-    if lport.vif is None:
+    if lport.vif is None or not lport.sends:
         return _nowhere(group_id)
     if lport.vif.dpid == edge.dpid:
         return _indirect(group_id, tag(lport.vif) + actions.output(lport.vif.port_no))

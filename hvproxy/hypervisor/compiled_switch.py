@@ -39,6 +39,8 @@ class CompiledSwitch:
         """The same by index in the metadata. Changed by add_port and remove_port only."""
         self.entries_compiled = 0
         """How many times an entry was compiled for an edge: the cost that tests hold down."""
+        self.reshaped = False
+        """When the view changed last, entries and tenants' groups may have become others too."""
         self._last_index = 0
         self._group_contents: dict[int, dict[Dpid, Content]] = {}
         self._edges: dict[Dpid, Edge] = {}
@@ -72,23 +74,34 @@ class CompiledSwitch:
         """The edges it is on now, with what the compilation of its entries depends on."""
         return self._edges
 
-    def seen(self) -> LogicalSwitchView:
-        """The view as ports and bindings are now."""
-        users: dict[tuple[Dpid, int], int] = {}
+    @property
+    def sharing(self) -> frozenset[int]:
+        """The numbers of the ports that are bound to a part of a physical port: to a VLAN of it, or beside another."""
+        users: dict[tuple[Dpid, int], list[LogicalPort]] = {}
         for port in self.ports.values():
             if port.vif is not None:
-                place = (port.vif.dpid, port.vif.port_no)
-                users[place] = users.get(place, 0) + 1
-        return LogicalSwitchView(self.ls_id, tuple(
-            Lport(p.number, p.index, p.vif,
-                  p.vif is not None and (p.vif.vlan is not None or users[p.vif.dpid, p.vif.port_no] > 1))
-            for p in sorted(self.ports.values(), key=lambda p: p.number)))
+                users.setdefault((port.vif.dpid, port.vif.port_no), []).append(port)
+        return frozenset(port.number for ports in users.values() for port in ports
+                         if len(ports) > 1 or port.vif is not None and port.vif.vlan is not None)
+
+    def seen(self) -> LogicalSwitchView:
+        """The view as ports, their configuration and bindings are now."""
+        sharing = self.sharing
+        lports = []
+        for port in sorted(self.ports.values(), key=lambda p: p.number):
+            vif, config = port.vif, port.config
+            down, forwards = bool(config & of13.OFPPC_PORT_DOWN), not config & of13.OFPPC_NO_FWD
+            shared = port.number in sharing or vif is not None and not forwards and not down
+            lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
+                                receives=not config & of13.OFPPC_NO_RECV))
+        return LogicalSwitchView(self.ls_id, tuple(lports))
 
     def look_again(self) -> bool:
         """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
         view = self.seen()
         if view == self._view:
             return False
+        self.reshaped = view.shape != self._view.shape
         self._view = view
         self.groups.widen(lport.index for lport in view.lports if lport.shared)
         self.see_edges()

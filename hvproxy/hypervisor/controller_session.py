@@ -49,6 +49,8 @@ class ControllerSession:
         self.dropped_packets = 0
         self.touched: set[int] = set()
         """Datapaths that messages since the last barrier have changed."""
+        self.unsettled = False
+        """A message since the last barrier has changed what the fabric carries."""
         self._tally = tally
         """Messages sent, by type."""
         self._out = out

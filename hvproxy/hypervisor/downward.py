@@ -5,12 +5,15 @@ The protocol is the seam along which owners can later be processes of their own 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hvproxy.hypervisor.counters import Count
 from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.multipart import GroupStats, PortStats
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch
 
 
 class Downward(Protocol):
@@ -21,6 +24,13 @@ class Downward(Protocol):
 
     def confirm(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
         """Call `done` once all that was sent before to those datapaths is confirmed by barriers."""
+
+    def configured(self, ls: LogicalSwitch, risen: Iterable[int], now: float) -> None:
+        """The configuration of its ports has changed: carry that out, and tell. The ports `risen` are not down any
+        more."""
+
+    def when_settled(self, done: Callable[[float], None], now: float) -> None:
+        """Call `done` once all that the fabric is to carry is confirmed."""
 
     def entry_counts(
         self, ls_id: int, dpids: Iterable[Dpid], done: Callable[[Mapping[Dpid, Mapping[int, Count]], float], None],

@@ -109,7 +109,11 @@ class Explanations:
         if rule.table == Table.CLASSIFY:
             vlan = match.get(of13.OFPXMT_OFB_VLAN_VID)
             tagged = "" if vlan is None else f", VLAN {vlan[0] & _VID},"
-            return f"classifies port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)}"
+            if not rule.instructions:
+                return f"drops what enters port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)} is configured"
+            some = ("spanning tree of " if match.get(of13.OFPXMT_OFB_ETH_DST) is not None
+                    else "packet-outs to " if match.metadata is not None else "")
+            return f"classifies {some}port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)}"
         if index == 0:
             return f"floods label {_label(match)} to the ports of {ls.spec.name} here"
         return f"delivers label {_label(match)} to {self._lport(ls.ls_id, index)}"

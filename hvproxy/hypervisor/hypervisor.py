@@ -226,8 +226,11 @@ class Hypervisor(Gather):
         return [ls for ls in self.logical_switches.values()
                 if any(p.spec.attach is not None and p.spec.attach.datapath == dpid for p in ls.ports.values())]
 
-    def bind(self, ls: LogicalSwitch, now: float) -> None:
-        """Look where the ports of a logical switch are now, and have the datapaths carry that out."""
+    def bind(self, ls: LogicalSwitch, now: float, risen: Iterable[int] = ()) -> None:
+        """Look where the ports of a logical switch are now, and have the datapaths carry that out. Ports in `risen`
+        are carried again as those that have moved are."""
+        for number in risen:
+            ls.ports[number].placed = False
         moved = resolve(ls, self.switches, self._taken)
         self._without_identifiers.discard(ls.spec.name)
         view = ls.seen()
@@ -240,9 +243,10 @@ class Hypervisor(Gather):
         if ls.look_again():
             self._count_bound()
             parts = self.fabric.place(ls.view, now)
-            self.rollout.aim(parts, now, ls.recompile_all())
-        if moved:
-            self.rollout.when_settled(lambda at: self._placed(ls, moved, at), now)
+            self.rollout.aim(parts, now, ls.recompile_all() if ls.reshaped else {})
+        placing = [*moved, *risen]
+        if placing:
+            self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
         self._tell_ports(ls, now)
 
     def _taken(self, ls: LogicalSwitch, number: int) -> bool:
@@ -275,11 +279,16 @@ class Hypervisor(Gather):
             up = self._is_up(ls, port.number)
             if up is not None and up != port.up:
                 port.up = up
+                port.changed = True
+            if port.changed:
+                port.changed = False
                 ls.tell_port(port, of13.OFPPR_MODIFY)
 
     def _is_up(self, ls: LogicalSwitch, number: int) -> bool | None:
         """Whether a logical port is up; None while that cannot be said and nothing is told (design 6)."""
         port = ls.ports[number]
+        if port.config & of13.OFPPC_PORT_DOWN:
+            return False
         if port.vif is None:
             attach = port.spec.attach
             dp = None if attach is None else self.switches.datapaths.get(attach.datapath)
@@ -318,6 +327,12 @@ class Hypervisor(Gather):
                     self.out.listen(f"{name} {address}", str(address))
 
     # Downward: what logical switches ask for
+
+    def configured(self, ls: LogicalSwitch, risen: Iterable[int], now: float) -> None:
+        self.bind(ls, now, risen)
+
+    def when_settled(self, done: Callable[[float], None], now: float) -> None:
+        self.rollout.when_settled(done, now)
 
     def _send_change(self, dpid: Dpid, change: Change, now: float) -> None:
         self.switches.expect(dpid, now).change(change, now)

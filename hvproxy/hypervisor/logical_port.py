@@ -25,6 +25,10 @@ class LogicalPort:
         """The fabric carries it where it is bound now, confirmed by barriers."""
         self.up = False
         """What the tenant was told last."""
+        self.config = 0
+        """OFPPC_* as its tenant has set them: the logical port's own, wherever it is bound."""
+        self.changed = False
+        """The tenant has set `config` and was not told yet."""
         self.created = now
         self.tally = Tally()
         self.hw_addr = hardware_address(logical_switch, spec.number)
@@ -39,6 +43,7 @@ class LogicalPort:
             number=self.number,
             hw_addr=self.hw_addr,
             name=self.spec.name,
+            config=self.config,
             state=of13.OFPPS_LIVE if self.up else of13.OFPPS_LINK_DOWN,
         )
         if self.carrier is None:

@@ -11,7 +11,7 @@ from math import inf
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets, queries
+from hvproxy.hypervisor import packets, port_config, port_counters, queries
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
@@ -27,7 +27,7 @@ from hvproxy.model.view import Dpid
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod
-from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, type_of, xid_of
+from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
                          of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
@@ -63,6 +63,7 @@ class LogicalSwitch(CompiledSwitch):
         self._requests: dict[int, Callable[[ControllerSession, bytes, float], None]] = {
             of13.OFPT_FLOW_MOD: self._flow_mod,
             of13.OFPT_GROUP_MOD: self._group_mod,
+            of13.OFPT_PORT_MOD: self._port_mod,
             of13.OFPT_PACKET_OUT: self._packet_out,
             of13.OFPT_BARRIER_REQUEST: self._barrier,
             of13.OFPT_ROLE_REQUEST: self._role,
@@ -156,6 +157,17 @@ class LogicalSwitch(CompiledSwitch):
             origin.session.touched.update(changes)
         self.down.change(changes, now, origin)
 
+    def _port_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
+        mod = decode_port_mod(message)
+        before = self.ports[mod.port_no].config if mod.port_no in self.ports else 0
+        if not port_config.apply(self, mod):
+            return
+        session.unsettled = True
+        down = self.ports[mod.port_no].config & of13.OFPPC_PORT_DOWN
+        if down and not before & of13.OFPPC_PORT_DOWN:
+            port_counters.close(self, mod.port_no, now)
+        self.down.configured(self, [mod.port_no] if before & of13.OFPPC_PORT_DOWN and not down else [], now)
+
     def _packet_out(self, session: ControllerSession, message: bytes, now: float) -> None:
         dpid = packets.packet_out(self, Origin(self, session, message), message, now)
         if dpid is not None:
@@ -178,7 +190,11 @@ class LogicalSwitch(CompiledSwitch):
                 session.unblock(at, lambda held, later: self._take(session, held, later))
 
         blocked = False
-        self.down.confirm(touched, confirmed, now)
+        if session.unsettled:
+            session.unsettled = False
+            self.down.when_settled(lambda at: self.down.confirm(touched, confirmed, at), now)
+        else:
+            self.down.confirm(touched, confirmed, now)
         if not answered:
             blocked = True
             session.block(message, now)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 """What Open vSwitch puts in a packet-in that no entry caused."""
+SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
 _PACKET_IN = Struct("!BBHIIH").pack
 _PACKET_IN_SIZE = 14
@@ -153,21 +154,29 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     if not out.data:
         return None
     port = ls.ports.get(out.in_port)
-    at_home = port is not None and port.vif is not None and ls.down.ready(port.vif.dpid)
-    edge = _edge(ls, port.vif.dpid if at_home and port is not None and port.vif is not None else None)
+    if port is not None and port.config & of13.OFPPC_NO_RECV and not _is_spanning_tree(out.data):
+        return None  # it counts as received there
+    vif = None if port is None or port.vif is None or not ls.down.ready(port.vif.dpid) else port.vif
+    edge = _edge(ls, None if vif is None else vif.dpid)
     if edge is None:
         return None
     lport = None if port is None else edge.lports.get(port.number)
-    if at_home and lport is not None and lport.vif is not None:
-        physical, ingress = lport.vif.port_no, lport if lport.shared else None
-    else:
-        physical, ingress = of13.OFPP_CONTROLLER, None
+    # A port that is down must not get back what an entry sends to IN_PORT.
+    at_home = vif is not None and lport is not None and (lport.shared or not lport.down)
+    physical, ingress = of13.OFPP_CONTROLLER, None
+    if at_home and vif is not None and lport is not None:
+        physical, ingress = vif.port_no, lport if lport.shared else None
     context = ls.layout.context(ls.ls_id, 0 if lport is None else lport.index)
     context |= PACKET_OUT_FLAG | (SHARED_FLAG if ingress else 0)
     lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
     lowered += _lowered(out.actions, edge, lport, ingress, at_home)
     ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
     return edge.dpid
+
+
+def _is_spanning_tree(frame: bytes) -> bool:
+    """Open vSwitch takes these in through every port: a length where others have an Ethernet type."""
+    return frame[:6] == SPANNING_TREE_ADDRESS and int.from_bytes(frame[12:14], "big") < FIRST_ETHER_TYPE
 
 
 def _edge(ls: LogicalSwitch, dpid: Dpid | None) -> Edge | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hvproxy.model.layout import PLACE, GroupKind
 from hvproxy.model.view import Vif
+from hvproxy.openflow.constants import of13
 from hvproxy.openflow.multipart import GroupStats, PortStats
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Tally:
         self.totals: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._shown: dict[str, tuple[Hashable, int]] = {"rx_packets": (_BY_RULES, 0), "rx_bytes": (_BY_RULES, 0)}
         """Counter -> the source read last and what it showed. The port's own rules count from nothing."""
+        self.closed = False
+        """Nothing is counted until `begin`: the tenant has the port down, and its frames are those of none."""
 
     def begin(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Count from here: what a source shows now is not this port's to tell."""
@@ -42,7 +45,7 @@ class Tally:
         """Take a reading; the first one of another source only says from where it counts."""
         for name, value in values.items():
             before, last = self._shown.get(name, (None, 0))
-            if before == source and value != NOT_KEPT:
+            if before == source and value != NOT_KEPT and not self.closed:
                 self.totals[name] += value - last if value >= last else value
             self._shown[name] = (source, value)
 
@@ -60,9 +63,20 @@ def begin(ls: LogicalSwitch, numbers: Iterable[int], done: Callable[[float], Non
                         port.tally.add(source, values)  # rules that are gone are in it too
                     else:
                         port.tally.begin(source, values)
+                port.tally.closed = bool(port.config & of13.OFPPC_PORT_DOWN)
         done(at)
 
     _read(ls, list(where), read, now)
+
+
+def close(ls: LogicalSwitch, number: int, now: float) -> None:
+    """The tenant has this port down: its statistics end with what its sources show now, until `begin`."""
+    port = ls.ports[number]
+
+    def read(stats: list[PortStats], at: float) -> None:
+        port.tally.closed = bool(port.config & of13.OFPPC_PORT_DOWN)
+
+    port_stats(ls, [number], read, now)
 
 
 def port_stats(
@@ -88,7 +102,7 @@ def _read(
     ls: LogicalSwitch, numbers: list[int], done: Callable[[Mapping[int, list[Reading]], float], None], now: float
 ) -> None:
     """What the sources of these ports show, of those whose datapath answers."""
-    shared = {lport.number for lport in ls.view.lports if lport.shared}
+    shared = ls.sharing
     whole: dict[int, Vif] = {}
     parts: dict[int, Vif] = {}
     for number in numbers:

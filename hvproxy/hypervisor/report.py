@@ -31,8 +31,12 @@ Row: TypeAlias = dict[str, object]
 """One object, fit for JSON."""
 
 STATE_OF_LOGICAL_SWITCH = frozenset(("entries", "state"))
-STATE_OF_PORT = frozenset(("hw_addr", "state", "why_down", "datapath", "port_no"))
+STATE_OF_PORT = frozenset(("hw_addr", "state", "why_down", "config", "datapath", "port_no"))
 """The keys that are not the operator's."""
+CONFIG = {
+    of13.OFPPC_PORT_DOWN: "PORT_DOWN", of13.OFPPC_NO_RECV: "NO_RECV", of13.OFPPC_NO_FWD: "NO_FWD",
+    of13.OFPPC_NO_PACKET_IN: "NO_PACKET_IN",
+}
 ROLES = {
     of13.OFPCR_ROLE_EQUAL: "equal", of13.OFPCR_ROLE_MASTER: "master", of13.OFPCR_ROLE_SLAVE: "slave",
 }
@@ -246,6 +250,7 @@ def _port(hv: Hypervisor, port: LogicalPort) -> Row:
         "hw_addr": port.hw_addr.hex(":"),
         "state": _up(port.up),
         "why_down": None if port.up else why_down(hv, port),
+        "config": [name for bit, name in CONFIG.items() if port.config & bit],
         "datapath": None if attach is None else format_dpid(attach.datapath),
         "port_no": None if port.vif is None else port.vif.port_no,
     }
@@ -253,6 +258,8 @@ def _port(hv: Hypervisor, port: LogicalPort) -> Row:
 
 def why_down(hv: Hypervisor, port: LogicalPort) -> str:
     """What keeps a logical port from being up."""
+    if port.config & of13.OFPPC_PORT_DOWN:
+        return "its tenant has set it down"
     attach = port.spec.attach
     if attach is None:
         return "it is not attached"

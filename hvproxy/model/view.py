@@ -5,7 +5,7 @@ Built by the hypervisor, read by the compiler; holds no decision and no wire byt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 Dpid: TypeAlias = int
@@ -34,8 +34,25 @@ class Lport:
     vif: Vif | None = None
     """None while unbound or while the named physical port is unknown."""
     shared: bool = False
-    """It shares its physical port with another VIF, or has a VLAN of its own: the switch's own ingress suppression
-    does not fit, so entries are compiled per ingress lport (design 3)."""
+    """Entries are compiled for it apart as the ingress lport (design 3): it shares its physical port with another VIF
+    or has a VLAN of its own, where the switch's own ingress suppression does not fit, or it takes frames in and sends
+    none, where the switch's own IN_PORT does not."""
+    down: bool = False
+    """Its tenant has set OFPPC_PORT_DOWN: nothing enters and nothing leaves."""
+    receives: bool = True
+    """Not OFPPC_NO_RECV; spanning tree's frames enter all the same."""
+    forwards: bool = True
+    """Not OFPPC_NO_FWD: frames may leave, unless it is down."""
+
+    @property
+    def sends(self) -> bool:
+        """Whether frames may leave."""
+        return self.forwards and not self.down
+
+    @property
+    def shape(self) -> Lport:
+        """All of it that the compilation of entries depends on; the rest is in groups and in classification."""
+        return replace(self, down=False, receives=True, forwards=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,11 @@ class LogicalSwitchView:
     """1 .. 2**logical_switch_bits - 1."""
     lports: tuple[Lport, ...]
     """Sorted by number."""
+
+    @property
+    def shape(self) -> LogicalSwitchView:
+        """All of it that the compilation of entries depends on."""
+        return replace(self, lports=tuple(lport.shape for lport in self.lports))
 
     @property
     def edges(self) -> tuple[Dpid, ...]:

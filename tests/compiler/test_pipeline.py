@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from hvproxy.compiler.entries import rules_for
+from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.pipeline import base, placement, tag, tenant_groups
 from hvproxy.model.layout import GroupKind, RuleKind, Table, cookie, read_cookie
 from hvproxy.model.rules import Content, Group
@@ -189,3 +191,17 @@ def test_datapaths_between_the_edges_hold_the_labels_and_nothing_else() -> None:
 def test_the_tag_of_a_sub_port_is_pushed_and_a_whole_port_has_none() -> None:
     assert tag(Vif(1, 1)) == b""
     assert tag(Vif(1, 1, 7)) == actions.push_vlan() + actions.set_vlan_vid(7)
+
+
+@pytest.mark.parametrize("config", [{"receives": False}, {"down": True}])
+def test_frames_that_a_sub_port_does_not_take_are_not_the_whole_ports(config: dict[str, bool]) -> None:
+    view = LogicalSwitchView(LS_ID, (Lport(1, 1, Vif(1, 3), True), Lport(2, 2, Vif(1, 3, 10), True, **config)))
+    content = placement(LAYOUT, view, Transport({1: 1}, {1: frozenset((1,))}, lambda a, b: frozenset(), {}, {}))[1]
+    for rule in rules_for(TO_CONTROLLER, Edge(LAYOUT, view, 1, {})):
+        content.add_rule(rule)
+    made = bare(content)
+    made.send(1, 3, tagged(FRAME, 10))
+    assert told(made) == []
+    made.send(1, 3, FRAME)
+    packet, = told(made)
+    assert isinstance(packet["metadata"], int) and LAYOUT.read(packet["metadata"])[1] == 1

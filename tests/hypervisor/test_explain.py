@@ -121,3 +121,17 @@ def test_rules_of_another_format_are_not_read_wrongly() -> None:
     why = Explanations(a_world().hv)
     assert "another format" in why.rule(Rule(10, 1, b"", b"", 0xA7FF000100000001)).text
     assert "does not know" in why.rule(Rule(0, 1, tlv(0, 1), b"", cookie(0, 200))).text
+
+
+def test_classification_says_what_a_ports_configuration_leaves_of_it() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    for number, config, texts in (
+            (1, of13.OFPPC_NO_RECV, {"drops what enters port 1 as red/1 is configured",
+                                     "classifies spanning tree of port 1 as red/1"}),
+            (5, of13.OFPPC_PORT_DOWN, {"drops what enters port 3, VLAN 20, as red/5 is configured",
+                                       "classifies packet-outs to port 3, VLAN 20, as red/5"})):
+        address = world.hv.logical_switches["red"].ports[number].hw_addr
+        controller.send(build.port_mod(3, number, address, config, config))
+        world.pass_time(1.0)
+        assert texts <= rules(world, 1)

@@ -33,7 +33,7 @@ REQUESTS: dict[int, tuple[bytes, object]] = {
     of13.OFPT_PACKET_IN: (bytes(34), BAD_TYPE),
     of13.OFPT_FLOW_REMOVED: (bytes(48), BAD_TYPE),
     of13.OFPT_PORT_STATUS: (bytes(72), BAD_TYPE),
-    of13.OFPT_PORT_MOD: (bytes(32), BAD_TYPE),
+    of13.OFPT_PORT_MOD: (bytes(32), (of13.OFPET_PORT_MOD_FAILED, of13.OFPPMFC_BAD_PORT)),
     of13.OFPT_TABLE_MOD: (bytes(8), BAD_TYPE),
     of13.OFPT_MULTIPART_REPLY: (bytes(8), BAD_TYPE),
     of13.OFPT_BARRIER_REQUEST: (b"", "BARRIER_REPLY"),

@@ -165,7 +165,8 @@ def test_a_port_that_is_down_says_why() -> None:
 def test_a_port_tells_its_place_and_its_address() -> None:
     row = report.port(a_world().hv, "red", 1)
     assert row == {"number": 1, "name": "red1", "attach": {"datapath": "0000000000000001", "port": 1}, "state": "up",
-                   "why_down": None, "datapath": "0000000000000001", "port_no": 1, "hw_addr": row["hw_addr"]}
+                   "why_down": None, "config": [], "datapath": "0000000000000001", "port_no": 1,
+                   "hw_addr": row["hw_addr"]}
     assert len(bytes.fromhex(str(row["hw_addr"]).replace(":", ""))) == 6
 
 
@@ -220,3 +221,15 @@ def test_everything_fits_json() -> None:
     for rows in (report.datapaths(hv), report.datapath(hv, 1), report.rules(hv, 1), report.rule_groups(hv, 1),
                  report.links(hv), report.tenants(hv), report.logical_switches(hv), report.ports(hv, "red")):
         assert json.loads(json.dumps(rows)) == rows
+
+
+def test_a_port_tells_its_configuration_and_that_its_tenant_has_set_it_down() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    assert report.port(world.hv, "red", 1)["config"] == []
+    address = world.hv.logical_switches["red"].ports[1].hw_addr
+    controller.send(build.port_mod(3, 1, address, of13.OFPPC_PORT_DOWN | of13.OFPPC_NO_PACKET_IN, 0xFFFFFFFF))
+    world.run()
+    row = report.port(world.hv, "red", 1)
+    assert (row["config"], row["state"], row["why_down"]) == (
+        ["PORT_DOWN", "NO_PACKET_IN"], "down", "its tenant has set it down")

@@ -106,10 +106,15 @@ class PrivateOvs:
 class Session:
     """One OpenFlow 1.3 connection, driven a request at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, place: Path | socket.socket) -> None:
+        """`place` is the path of a socket to connect to, or a connection."""
+        if isinstance(place, Path):
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.connect(str(place))
+        else:
+            self._socket = place
         self._socket.settimeout(20)
-        self._socket.connect(str(path))
+        self._told: list[bytes] = []
         self._xid = 0
         self._buffer = b""
         self._socket.sendall(_HEADER.pack(4, 0, 8, 0))
@@ -135,6 +140,14 @@ class Session:
                 self._socket.sendall(_HEADER.pack(4, 3, len(message), xid) + message[8:])
             elif xid == self._xid:
                 answers.append(message)
+            elif xid == 0:
+                self._told.append(message)
+
+    def told(self) -> list[bytes]:
+        """The asynchronous messages that have come by now, since the last time."""
+        self.request(2, b"")
+        told, self._told = self._told, []
+        return told
 
     def refusal(self, kind: int, body: bytes) -> tuple[int, int] | None:
         """(type, code) of the error that one message is answered with, or None when it is accepted."""

@@ -197,6 +197,8 @@ def group_mod(switch: Switch, session: Session, message: bytes) -> None:
 
 def port_mod(switch: Switch, session: Session, message: bytes) -> None:
     number, address, config, mask, _ = wire.PORT_MOD_BODY.unpack_from(message, 8)
+    if 0xff00 <= number < PORT_MAX:
+        raise decode.bad_action(decode.BAD_OUT_PORT)
     port = switch.ports.get(number)
     if port is None:
         raise OFError(PORT_MOD_FAILED, 0)
@@ -224,7 +226,8 @@ def packet_out(switch: Switch, session: Session, message: bytes) -> None:
     if not decode.check_actions(actions, oxm.Context.of_fields(packet.fields)):
         raise decode.bad_action(decode.INCONSISTENT)
     need_groups(switch, frozenset(action[1] for action in actions if action[0] == decode.GROUP))
-    if len(packet.data) >= 14:
+    arrived = switch.ports.get(in_port)
+    if len(packet.data) >= 14 and (arrived is None or arrived.takes(packet.data)):
         told = switch.pipeline.packet_out(packet, in_port, actions)
         if told is None:
             raise OFError(FLOW_MOD_FAILED, 0)

@@ -6,6 +6,7 @@ from struct import Struct
 
 PORT_DOWN, NO_RECV, NO_FWD, NO_PACKET_IN = 1, 4, 32, 64
 CONFIGURABLE = PORT_DOWN | NO_RECV | NO_FWD | NO_PACKET_IN
+SPANNING_TREE, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 LINK_DOWN, LIVE = 1, 4
 COPPER_10G = 0x840
 DESCRIPTION = Struct("!I4x6s2x16sIIIIIIII")
@@ -69,10 +70,15 @@ class Port:
         self.rx_bytes += len(data)
         for tap in self.taps:
             tap.append(("in", data))
-        if self.config & NO_RECV or len(data) < 14:
+        if len(data) < 14:
             self.rx_dropped += 1
             return False
-        return True
+        return self.takes(data)
+
+    def takes(self, data: bytes) -> bool:
+        """Whether the configuration lets a frame in: NO_RECV shuts out all but those of spanning tree."""
+        spanning_tree = data[:6] == SPANNING_TREE and int.from_bytes(data[12:14], "big") < FIRST_ETHER_TYPE
+        return not self.config & NO_RECV or spanning_tree
 
     def describe(self) -> bytes:
         """struct ofp_port."""

@@ -1,0 +1,140 @@
+"""Ports, queues and table descriptions of a logical switch over real Open vSwitch are those of a plain bridge."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from struct import Struct
+
+import pytest
+
+from tests.system import ovs
+from tests.system.network import wait_until
+from tests.system.side_by_side import LOGICAL, MARK, OTHER_PORT, PLAIN, PORTS, SideBySide
+from tests.tools.controller import ALL, CONTROLLER, FLOOD, IN_PORT, TABLE, apply, bucket, flow_mod, group, group_mod
+from tests.tools.controller import match, output
+from tools.emulator import wire
+
+DOWN, NO_RECV, NO_FWD, NO_PACKET_IN = 1, 4, 32, 64
+CONFIGURABLE = 101
+PORT_DESC = Struct("!I4x6s2x16sIIIIIIII")
+LOCAL = 0xFFFFFFFE
+FRAME = b"\xff" * 6 + MARK + b"\x08\x00" + bytes.fromhex("4500002e00000000401100000a0000010a000002") + bytes(26)
+LAST = b"\2\0\0\0\0\1" + MARK + b"\x88\xb6" + bytes(46)
+"""Goes out of port 3, which is never configured, behind all others."""
+BPDU = b"\x01\x80\xc2\0\0\0" + MARK + b"\0\x26\x42\x42\x03" + bytes(35)
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[SideBySide]:
+    ovs.require()
+    with SideBySide() as started:
+        yield started
+
+
+def described(both: SideBySide, side: str) -> dict[int, tuple[int, ...]]:
+    """Port -> configuration, state, features and speeds."""
+    body = both.sessions[side].multipart(13)
+    records = (PORT_DESC.unpack_from(body, at) for at in range(0, len(body), PORT_DESC.size))
+    return {record[0]: record[3:] for record in records if record[0] != LOCAL}
+
+
+def address(both: SideBySide, side: str, number: int) -> bytes:
+    body = both.sessions[side].multipart(13)
+    return next(body[at + 8:at + 14] for at in range(0, len(body), PORT_DESC.size)
+                if body[at:at + 4] == number.to_bytes(4, "big"))
+
+
+def configure(both: SideBySide, number: int, config: int, mask: int = CONFIGURABLE, advertise: int = 0) -> None:
+    for side in (PLAIN, LOGICAL):
+        body = wire.PORT_MOD_BODY.pack(number, address(both, side, number), config, mask, advertise)
+        assert both.sessions[side].request(wire.PORT_MOD, body) == []
+    both.same(lambda side: described(both, side), f"port {number} configured {config:#x}")
+    both.ovs.control("revalidator/purge")  # Open vSwitch renews cached flows late
+
+
+def statuses(both: SideBySide, side: str) -> list[tuple[int, int, int]]:
+    """(reason, port, configuration) of the PORT_STATUS messages, repetitions with another state taken as one."""
+    found: list[tuple[int, int, int]] = []
+    for message in both.watching[side].told():
+        if message[1] == wire.PORT_STATUS:
+            port, _, _, config, *_ = PORT_DESC.unpack_from(message, 16)
+            if found[-1:] != [(message[8], port, config)]:
+                found.append((message[8], port, config))
+    return found
+
+
+def test_port_mod_is_taken_told_and_described_alike(both: SideBySide) -> None:
+    for side in (PLAIN, LOGICAL):
+        both.watching[side].told()
+    for config in (NO_RECV, NO_RECV | NO_FWD, NO_PACKET_IN, DOWN, DOWN | NO_FWD, 0, 0xFFFFFFFF, 0):
+        configure(both, 1, config, 0xFFFFFFFF)
+    configure(both, 2, 0, 0, 0x40)
+    for side, found in ((side, statuses(both, side)) for side in (PLAIN, LOGICAL)):
+        assert found == [(2, 1, config) for config in (
+            NO_RECV, NO_RECV | NO_FWD, NO_PACKET_IN, DOWN, DOWN | NO_FWD, 0, CONFIGURABLE, 0)], side
+
+
+def test_port_mod_is_refused_alike(both: SideBySide) -> None:
+    for number, right in ((1, False), (9, True), (9, False), (0, True), (0xFF00, True), (0xFFFFFF00, True),
+                          (CONTROLLER, True), (0xFFFFFFFF, True)):
+        for config, advertise in ((0, 0), (2, 0x80000000), (DOWN, 0)):
+            both.same(lambda side: both.sessions[side].refusal(wire.PORT_MOD, wire.PORT_MOD_BODY.pack(
+                number, address(both, side, 1) if right else b"\2\2\2\2\2\2", config, config, advertise)),
+                f"port {number:#x} {config} {advertise:#x}")
+
+
+def packet_out(both: SideBySide, side: str, in_port: int, *acts: bytes, frame: bytes = FRAME) -> None:
+    actions = b"".join(acts)
+    assert both.sessions[side].request(wire.PACKET_OUT, wire.PACKET_OUT_BODY.pack(
+        0xFFFFFFFF, in_port, len(actions)) + actions + frame) == []
+
+
+def carried(both: SideBySide, what: str, act: Callable[[str], None]) -> list[tuple[int, str]]:
+    """What comes out on the plain side when `act` is done on one; on the other it is the same."""
+    came: dict[str, list[tuple[int, bytes]]] = {PLAIN: [], LOGICAL: []}
+
+    def collect(side: str) -> list[tuple[int, str]]:
+        came[side] += both.out(side)
+        return sorted((port, frame[:6].hex()) for port, frame in came[side] if frame != LAST)
+
+    for side in (PLAIN, LOGICAL):
+        both.out(side)
+        act(side)
+        packet_out(both, side, CONTROLLER, output(3), frame=LAST)
+        wait_until(lambda: collect(side) is None or (3, LAST) in came[side], "the last frame has not come")
+    both.same(collect, what)
+    return collect(PLAIN)
+
+
+@pytest.mark.parametrize("config", [0, NO_RECV, NO_FWD, NO_RECV | NO_FWD, DOWN, NO_PACKET_IN])
+def test_frames_take_the_same_way_as_a_port_is_configured(both: SideBySide, config: int) -> None:
+    for side in (PLAIN, LOGICAL):
+        session = both.sessions[side]
+        entry = flow_mod(match(), apply(output(FLOOD), output(IN_PORT)), priority=0)
+        assert session.request(wire.FLOW_MOD, entry) == []
+        session.request(wire.GROUP_MOD, group_mod(2, 0, 0xFFFFFFFC))
+        assert session.request(wire.GROUP_MOD, group_mod(0, 0, 7, bucket(output(1)), bucket(output(IN_PORT)))) == []
+    configure(both, 1, config)
+    for port, frame in ((1, FRAME), (2, FRAME), (3, FRAME), (1, BPDU), (2, BPDU)):
+        if not (config & DOWN and port == 1):
+            carried(both, f"frame at {port}", lambda side: both.send(side, port, frame))
+    for in_port in (*PORTS, CONTROLLER):
+        for action in (output(1), output(2), output(IN_PORT), output(FLOOD), output(ALL), output(TABLE), group(7)):
+            carried(both, f"packet-out at {in_port:#x}: {action.hex()}",
+                    lambda side: packet_out(both, side, in_port, action))
+    configure(both, 1, 0)
+
+
+def test_what_arrives_while_a_port_is_down_goes_nowhere_and_the_other_tenant_hears_nothing(both: SideBySide) -> None:
+    """The host's own carrier stays up: its frames come, and are dropped."""
+    other = both.session(LOGICAL, OTHER_PORT)
+    other.request(wire.SET_CONFIG, b"\0\0\xff\xff")
+    configure(both, 1, DOWN)
+    both.out(LOGICAL)
+    both.send(LOGICAL, 1, FRAME)
+    packet_out(both, LOGICAL, CONTROLLER, output(3), frame=LAST)
+    came: list[tuple[int, bytes]] = []
+    wait_until(lambda: came.extend(both.out(LOGICAL)) or (3, LAST) in came, "the last frame has not come")
+    assert came == [(3, LAST)]
+    configure(both, 1, 0)
+    assert other.told() == []
+    other.close()
