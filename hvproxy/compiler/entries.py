@@ -126,7 +126,7 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     )
     if entry.table_id == 0 or writes_group or tenant.clear or not actions.outputs(tenant.write):
         return [(0, 0, lowered)]
-    without_output = actions.rewrite(tenant.write, lambda port, max_len: b"", actions.group)
+    without_output = actions.rewrite(actions.without_queues(tenant.write), lambda port, max_len: b"", actions.group)
     held = Instructions(
         goto=lowered.goto, metadata=metadata, apply=lowered.apply, write=without_output, clear=False,
         meter=tenant.meter,

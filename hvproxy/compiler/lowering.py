@@ -63,6 +63,8 @@ class Edge:
 def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool) -> bytes:
     """The action list `data` as this edge executes it for packets of `ingress` (None: any lport not shared).
 
+    Queues are the operator's: SET_QUEUE is taken from tenants and reaches no switch.
+
     In an action set (`in_set`: write-actions and buckets) every output becomes a group, for there the last one
     written must win, and a group beats an output (OF 1.3.5 section 5.10); an output beside a tenant's group goes.
     """
@@ -74,7 +76,7 @@ def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool) -> by
     def group(group_id: int) -> bytes:
         return actions.group(edge.tenant_group_id(edge.tenant_groups[group_id], ingress))
 
-    return actions.rewrite(data, output, group)
+    return actions.rewrite(actions.without_queues(data), output, group)
 
 
 def _output(port: int, edge: Edge, ingress: Lport | None, in_set: bool) -> bytes:

@@ -204,4 +204,4 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
     def group(group_id: int) -> bytes:
         return lower(actions.group(group_id), edge, ingress, in_set=False)
 
-    return actions.rewrite(data, output, group)
+    return actions.rewrite(actions.without_queues(data), output, group)

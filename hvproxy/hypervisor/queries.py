@@ -11,6 +11,7 @@ from hvproxy.errors import Refused
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count, Counters
 from hvproxy.hypervisor.entries import Entry
+from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of
 from hvproxy.model.layout import PLACE
@@ -18,17 +19,23 @@ from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import build as build_instructions
-from hvproxy.openflow.messages import decode_set_config, xid_of
+from hvproxy.openflow.messages import (
+    decode_queue_get_config_request, decode_set_config, decode_table_mod, xid_of,
+)
 from hvproxy.openflow.multipart import (
     AggregateStats, Desc, FlowStats, GroupDesc, GroupFeatures, GroupStats, Kind, Multipart, TableStats,
-    decode_flow_stats_request, decode_id_request, decode_multipart, multipart_replies,
+    decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
 )
 from hvproxy.openflow.oxm import Match, ofp_match
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
 
-CAPABILITIES = of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_STATS | of13.OFPC_GROUP_STATS
+CAPABILITIES = (of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_STATS | of13.OFPC_GROUP_STATS
+                | of13.OFPC_QUEUE_STATS)
+ALL_QUEUES = of13.OFPQ_ALL
+HIDDEN_TABLE = 254
+"""Open vSwitch has one of its own there, which nobody may touch."""
 GROUP_TYPES = 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT
 GROUP_ACTIONS = sum(1 << action for action in (
     of13.OFPAT_OUTPUT, of13.OFPAT_PUSH_VLAN, of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS,
@@ -45,6 +52,12 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
         session.send(build.get_config_reply(xid, session.frag_flags, session.miss_send_len))
     elif kind == of13.OFPT_SET_CONFIG:
         _set_config(session, message)
+    elif kind == of13.OFPT_QUEUE_GET_CONFIG_REQUEST:
+        number = decode_queue_get_config_request(message)
+        _need_queues_port(ls, number)
+        session.send(build.queue_get_config_reply(xid, number))
+    elif kind == of13.OFPT_TABLE_MOD:
+        _table_mod(ls, message)
     elif kind == of13.OFPT_MULTIPART_REQUEST:
         request = decode_multipart(message)
         reply = _KINDS.get(request.kind)
@@ -63,10 +76,33 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
 
 def _set_config(session: ControllerSession, message: bytes) -> None:
     config = decode_set_config(message)
-    if config.flags & of13.OFPC_FRAG_MASK != of13.OFPC_FRAG_NORMAL or config.flags & ~of13.OFPC_FRAG_MASK:
-        # As Open vSwitch: fragment handling it cannot do stays as it is, and GET_CONFIG tells (trap 24).
+    if config.flags not in (of13.OFPC_FRAG_NORMAL, of13.OFPC_FRAG_REASM):
+        # REASM is taken and changes nothing, as in Open vSwitch: GET_CONFIG tells (trap 24).
         raise Refused(of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS, "fragments are passed on as they are")
     session.miss_send_len = config.miss_send_len
+
+
+def _table_mod(ls: LogicalSwitch, message: bytes) -> None:
+    """Of OpenFlow 1.3 no bit of it means anything (OF 1.3.5 section 7.3.3), and Open vSwitch passes over all."""
+    table_id = decode_table_mod(message).table_id
+    if table_id != of13.OFPTT_ALL and table_id >= ls.spec.tables:
+        code = of13.OFPTMFC_EPERM if table_id == HIDDEN_TABLE else of13.OFPTMFC_BAD_TABLE
+        raise Refused(of13.OFPET_TABLE_MOD_FAILED, code, "no such table")
+
+
+def _need_queues_port(ls: LogicalSwitch, number: int) -> None:
+    """The port of a question about queues. Queues are the operator's: no logical port has any."""
+    check_out_port(number)
+    if number != of13.OFPP_ANY and number not in ls.ports:
+        raise Refused(of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_PORT, "no such port")
+
+
+def _queues(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    number, queue_id = decode_queue_stats_request(request.body)
+    _need_queues_port(ls, number)
+    if queue_id != ALL_QUEUES:
+        raise Refused(of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_QUEUE, "no such queue")
+    _send(session, request, [])
 
 
 def _send(session: ControllerSession, request: Multipart, records: list[bytes]) -> None:
@@ -138,6 +174,7 @@ def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
 
 def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     number = decode_id_request(request.body)
+    check_out_port(number)
     # A port that is not there has no statistics, and asking for them is no error to Open vSwitch.
     wanted = [known for known in sorted(ls.ports) if number in (known, of13.OFPP_ANY)]
     port_stats(ls, wanted, lambda stats, at: _send(session, request, [s.encode() for s in stats]), now)
@@ -200,6 +237,7 @@ _KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float],
     Kind.AGGREGATE: _aggregate,
     Kind.TABLE: _tables,
     Kind.PORT_STATS: _ports,
+    Kind.QUEUE: _queues,
     Kind.PORT_DESC: _port_desc,
     Kind.TABLE_FEATURES: _table_features,
     Kind.GROUP: _groups,

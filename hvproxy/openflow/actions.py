@@ -20,7 +20,7 @@ from hvproxy.openflow.oxm_fields import VLAN_PRESENT
 
 __all__ = [
     "canonical", "canonical_buckets", "check", "group", "groups", "output", "outputs", "pop_vlan", "push_vlan",
-    "rewrite", "set_field", "set_vlan_vid", "walk",
+    "rewrite", "set_field", "set_vlan_vid", "walk", "without_queues",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -66,6 +66,12 @@ def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[i
         parts.append(output(number, max_len) if is_output else group(number))
     parts.append(tail)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=1 << 13)
+def without_queues(data: bytes) -> bytes:
+    """The list without what chooses a queue."""
+    return b"".join(action for kind, action in walk(data) if kind != of13.OFPAT_SET_QUEUE)
 
 
 @lru_cache(maxsize=1 << 13)

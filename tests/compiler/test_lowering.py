@@ -106,3 +106,10 @@ def test_an_edge_knows_its_own_shared_ports_only() -> None:
 def test_a_tenant_group_is_compared_by_what_it_is() -> None:
     one = a_group(1, of13.OFPGT_ALL, bucket(PUSH))
     assert one == a_group(1, of13.OFPGT_ALL, bucket(PUSH)) != a_group(1, of13.OFPGT_ALL, b"")
+
+
+@pytest.mark.parametrize("in_set", [False, True])
+def test_a_queue_that_a_tenant_chooses_reaches_no_switch(in_set: bool) -> None:
+    queue = bytes((0, of13.OFPAT_SET_QUEUE, 0, 8, 0, 0, 0, 1))
+    assert lowered(queue + actions.output(1) + queue, in_set=in_set) == group(GroupKind.LPORT, 11)
+    assert lowered(queue, in_set=in_set) == b""

@@ -34,11 +34,10 @@ REQUESTS: dict[int, tuple[bytes, object]] = {
     of13.OFPT_FLOW_REMOVED: (bytes(48), BAD_TYPE),
     of13.OFPT_PORT_STATUS: (bytes(72), BAD_TYPE),
     of13.OFPT_PORT_MOD: (bytes(32), (of13.OFPET_PORT_MOD_FAILED, of13.OFPPMFC_BAD_PORT)),
-    of13.OFPT_TABLE_MOD: (bytes(8), BAD_TYPE),
     of13.OFPT_MULTIPART_REPLY: (bytes(8), BAD_TYPE),
     of13.OFPT_BARRIER_REQUEST: (b"", "BARRIER_REPLY"),
     of13.OFPT_BARRIER_REPLY: (b"", BAD_TYPE),
-    of13.OFPT_QUEUE_GET_CONFIG_REQUEST: (bytes(8), BAD_TYPE),
+    of13.OFPT_QUEUE_GET_CONFIG_REQUEST: (bytes(8), (of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_PORT)),
     of13.OFPT_QUEUE_GET_CONFIG_REPLY: (bytes(8), BAD_TYPE),
     of13.OFPT_ROLE_REQUEST: (bytes(16), "ROLE_REPLY"),
     of13.OFPT_ROLE_REPLY: (bytes(16), BAD_TYPE),
@@ -49,7 +48,8 @@ REQUESTS: dict[int, tuple[bytes, object]] = {
 }
 TESTED_ELSEWHERE = {of13.OFPT_HELLO, of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PACKET_OUT,
                     of13.OFPT_MULTIPART_REQUEST}
-UNANSWERED = {of13.OFPT_ERROR: b"\0\0\0\0", of13.OFPT_ECHO_REPLY: b"", of13.OFPT_SET_CONFIG: b"\0\0\0\0"}
+UNANSWERED = {of13.OFPT_ERROR: b"\0\0\0\0", of13.OFPT_ECHO_REPLY: b"", of13.OFPT_SET_CONFIG: b"\0\0\0\0",
+              of13.OFPT_TABLE_MOD: bytes(8)}
 """Messages that have no reply when all is well."""
 MULTIPARTS: dict[int, tuple[bytes, object]] = {
     Kind.DESC: (b"", "ok"),
@@ -57,7 +57,7 @@ MULTIPARTS: dict[int, tuple[bytes, object]] = {
     Kind.AGGREGATE: (FlowStatsRequest().encode(), "ok"),
     Kind.TABLE: (b"", "ok"),
     Kind.PORT_STATS: (encode_id_request(of13.OFPP_ANY), "ok"),
-    Kind.QUEUE: (bytes(8), BAD_MULTIPART),
+    Kind.QUEUE: (b"\xff" * 8, "ok"),
     Kind.GROUP: (encode_id_request(of13.OFPG_ALL), "ok"),
     Kind.GROUP_DESC: (b"", "ok"),
     Kind.GROUP_FEATURES: (b"", "ok"),
@@ -126,7 +126,7 @@ def test_features_are_those_of_the_logical_switch() -> None:
     features = Controller(world, "red").ask(build.features_request(3))
     assert (features.datapath_id, features.n_buffers, features.n_tables, features.auxiliary_id) == (0xABC, 0, 8, 0)
     assert features.capabilities == (of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_STATS
-                                     | of13.OFPC_GROUP_STATS)
+                                     | of13.OFPC_GROUP_STATS | of13.OFPC_QUEUE_STATS)
 
 
 def test_the_configuration_is_kept_per_connection() -> None:
@@ -138,12 +138,19 @@ def test_the_configuration_is_kept_per_connection() -> None:
     assert other.ask(build.get_config_request(2)).miss_send_len == 128
 
 
-@pytest.mark.parametrize("flags", [of13.OFPC_FRAG_DROP, of13.OFPC_FRAG_REASM, 0x10])
+@pytest.mark.parametrize("flags", [of13.OFPC_FRAG_DROP, 3, 4, 0x10])
 def test_fragments_cannot_be_handled_otherwise(flags: int) -> None:
     _, controller = red()
     assert controller.refused(build.set_config(1, flags, 5)) == (
         of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS)
     assert controller.ask(build.get_config_request(2)).miss_send_len == 128
+
+
+def test_fragments_to_be_put_together_are_passed_over_as_open_vswitch_does() -> None:
+    _, controller = red()
+    controller.send(build.set_config(1, of13.OFPC_FRAG_REASM, 5))
+    config = controller.ask(build.get_config_request(2))
+    assert (config.flags, config.miss_send_len) == (of13.OFPC_FRAG_NORMAL, 5)
 
 
 def test_the_description_names_the_logical_switch_only() -> None:
@@ -278,9 +285,50 @@ def test_port_descriptions_are_split_over_messages() -> None:
     assert [port.port_no for reply in replies for port in reply.body] == list(range(1, 2001))
 
 
-@pytest.mark.parametrize("number", [0, 9, of13.OFPP_LOCAL, of13.OFPP_CONTROLLER])
-def test_a_port_that_is_not_there_has_no_statistics(number: int) -> None:
+@pytest.mark.parametrize("number", [0, 9, 0xFFFFFF00, of13.OFPP_LOCAL, of13.OFPP_CONTROLLER])
+def test_statistics_of_a_port_that_is_not_there_are_empty(number: int) -> None:
     assert stats(red()[1], Kind.PORT_STATS, encode_id_request(number)) == []
+
+
+def test_statistics_of_a_port_that_cannot_be_are_refused() -> None:
+    _, controller = red()
+    for kind, body in ((Kind.PORT_STATS, encode_id_request(0xFF00)), (Kind.QUEUE, b"\0\0\xff\0" + bytes(4))):
+        assert controller.refused(multipart_request(5, kind, body)) == (
+            of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)
+
+
+BAD_PORT = (of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_PORT)
+BAD_QUEUE = (of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_QUEUE)
+
+
+@pytest.mark.parametrize("port, queue, answer", [
+    (2, of13.OFPQ_ALL, []), (of13.OFPP_ANY, of13.OFPQ_ALL, []), (2, 0, BAD_QUEUE), (of13.OFPP_ANY, 7, BAD_QUEUE),
+    (9, of13.OFPQ_ALL, BAD_PORT), (9, 0, BAD_PORT), (0, 0, BAD_PORT), (of13.OFPP_CONTROLLER, 0, BAD_PORT)])
+def test_no_port_has_queues(port: int, queue: int, answer: object) -> None:
+    _, controller = red()
+    body = port.to_bytes(4, "big") + queue.to_bytes(4, "big")
+    if isinstance(answer, list):
+        assert stats(controller, Kind.QUEUE, body) == answer
+        reply = controller.ask(build.message(of13.OFPT_QUEUE_GET_CONFIG_REQUEST, 5, body[:4] + bytes(4)))
+        assert (reply.xid, reply.port, reply.queues) == (5, port, [])
+    else:
+        assert controller.refused(multipart_request(5, Kind.QUEUE, body)) == answer
+
+
+@pytest.mark.parametrize("table, config, code", [
+    (0, 0, None), (7, 3, None), (of13.OFPTT_ALL, 0xFFFFFFFF, None), (8, 0, of13.OFPTMFC_BAD_TABLE),
+    (254, 0, of13.OFPTMFC_EPERM)])
+def test_a_table_mod_is_taken_for_the_tables_there_are_and_changes_nothing(
+    table: int, config: int, code: int | None,
+) -> None:
+    _, controller = red()
+    before = [str(each) for each in stats(controller, Kind.TABLE_FEATURES)]
+    message = build.message(of13.OFPT_TABLE_MOD, 5, bytes((table, 0, 0, 0)) + config.to_bytes(4, "big"))
+    if code is None:
+        add(controller, message)
+        assert [str(each) for each in stats(controller, Kind.TABLE_FEATURES)] == before
+    else:
+        assert controller.refused(message) == (of13.OFPET_TABLE_MOD_FAILED, code)
 
 
 def test_table_features_can_be_read_and_not_changed() -> None:

@@ -107,3 +107,10 @@ def test_canonical_buckets() -> None:
 
 def test_max_len_of_the_controller_is_whole_packets_unless_said() -> None:
     assert actions.output(of13.OFPP_CONTROLLER) == actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)
+
+
+def test_what_chooses_a_queue_is_taken_out_and_nothing_else() -> None:
+    queue = bytes((0, of13.OFPAT_SET_QUEUE, 0, 8, 0, 0, 0, 1))
+    rest = actions.output(3) + actions.push_vlan() + actions.group(9)
+    assert actions.without_queues(queue + rest[:16] + queue + rest[16:] + queue) == rest
+    assert actions.without_queues(rest) == rest

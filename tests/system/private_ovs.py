@@ -149,6 +149,15 @@ class Session:
         told, self._told = self._told, []
         return told
 
+    def ask(self, kind: int, body: bytes) -> bytes:
+        """Send one message and return the first that is answered, however late."""
+        self._xid += 2
+        self._socket.sendall(_HEADER.pack(4, kind, 8 + len(body), self._xid) + body)
+        while True:
+            message = self._receive()
+            if message[1] not in (2, 12) and int.from_bytes(message[4:8], "big") == self._xid:
+                return message
+
     def refusal(self, kind: int, body: bytes) -> tuple[int, int] | None:
         """(type, code) of the error that one message is answered with, or None when it is accepted."""
         for message in self.request(kind, body):

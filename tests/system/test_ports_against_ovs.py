@@ -138,3 +138,57 @@ def test_what_arrives_while_a_port_is_down_goes_nowhere_and_the_other_tenant_hea
     configure(both, 1, 0)
     assert other.told() == []
     other.close()
+
+
+NUMBERS = (1, 3, 9, 0, 0xFF00, 0xFFFFFF00, IN_PORT, CONTROLLER, 0xFFFFFFFF)
+
+
+def replied(both: SideBySide, kind: int, body: bytes) -> Callable[[str], list[tuple[int, bytes]]]:
+    """Type and body of what is answered to a message that has nothing of its own switch in it."""
+    def ask(side: str) -> list[tuple[int, bytes]]:
+        return [(answer[1], answer[8:12] if answer[1] == wire.ERROR else answer[8:])
+                for answer in both.sessions[side].request(kind, body)]
+    return ask
+
+
+def test_questions_about_queues_are_answered_alike(both: SideBySide) -> None:
+    for number in NUMBERS:
+        port = number.to_bytes(4, "big")
+        both.same(replied(both, wire.QUEUE_REQUEST, port + bytes(4)), f"configuration of {number:#x}")
+        for queue in (0, 1, 7, 0xFFFFFFFE, 0xFFFFFFFF):
+            both.same(replied(both, wire.MULTIPART_REQUEST, b"\0\5" + bytes(6) + port + queue.to_bytes(4, "big")),
+                      f"statistics of {number:#x}, {queue:#x}")
+
+
+def test_a_queue_may_be_chosen_and_is_told_back(both: SideBySide) -> None:
+    for queue in (0, 1, 0xFFFFFFFE, 0xFFFFFFFF):
+        chosen = b"\0\x15\0\x08" + queue.to_bytes(4, "big")
+        entry = flow_mod(match(), apply(chosen, output(2)), priority=9)
+        both.same(replied(both, wire.FLOW_MOD, entry))
+        both.same(lambda side: both.sessions[side].ask(wire.MULTIPART_REQUEST, b"\0\1" + bytes(6) + EVERYTHING)[72:])
+        carried(both, f"queue {queue:#x}", lambda side: both.send(side, 1, FRAME))
+    both.same(replied(both, wire.FLOW_MOD, flow_mod(command=3, table=0xFF)))
+
+
+EVERYTHING = b"\xff\0\0\0" + b"\xff" * 8 + bytes(20) + b"\0\1\0\4" + bytes(4)
+
+
+def test_statistics_of_ports_are_asked_for_and_refused_alike(both: SideBySide) -> None:
+    def shape(side: str, body: bytes) -> tuple[int, bytes]:
+        answer = both.sessions[side].ask(wire.MULTIPART_REQUEST, body)
+        return (answer[1], answer[8:12]) if answer[1] == wire.ERROR else (len(answer), answer[16:24])
+
+    for number in NUMBERS[:-1]:
+        both.same(lambda side: shape(side, b"\0\4" + bytes(6) + number.to_bytes(4, "big") + bytes(4)), f"{number:#x}")
+    for body in (b"\0\4" + bytes(6), b"\0\x0d" + bytes(6) + b"\0\0\0\1" + bytes(4)):
+        both.same(lambda side: shape(side, body))
+
+
+def test_tables_and_fragments_are_configured_alike(both: SideBySide) -> None:
+    for table in (0, 7, 254, 255):
+        for config in (0, 1, 3, 4, 0x80000000):
+            both.same(replied(both, wire.TABLE_MOD, bytes((table, 0, 0, 0)) + config.to_bytes(4, "big")))
+    for flags in (2, 4, 8, 0x10, 0x8000, 0xFFFF, 0):
+        both.same(replied(both, wire.SET_CONFIG, flags.to_bytes(2, "big") + b"\0\x4d"))
+        both.same(replied(both, wire.GET_CONFIG_REQUEST, b""))
+    both.same(lambda side: both.sessions[side].request(wire.FEATURES_REQUEST, b"")[0][24:])

@@ -24,6 +24,7 @@ BAD_TABLE_ID, BAD_COMMAND, BAD_FLAGS = 2, 6, 7
 ROLE_EQUAL, ROLE_MASTER, ROLE_SLAVE = 1, 2, 3
 ROLE_FAILED, PORT_MOD_FAILED, METER_MOD_FAILED, QUEUE_OP_FAILED, TABLE_MOD_FAILED = 11, 7, 12, 9, 8
 HIDDEN_TABLE = 254
+TABLE_MOD_EPERM = 2
 KEPT_FLAGS = 0x1f
 EVERY_BIT = (1 << 64) - 1
 EXACT_LENGTH = {wire.FEATURES_REQUEST: 8, wire.GET_CONFIG_REQUEST: 8, wire.SET_CONFIG: 12, wire.PORT_MOD: 40,
@@ -236,7 +237,7 @@ def packet_out(switch: Switch, session: Session, message: bytes) -> None:
 
 def table_mod(switch: Switch, session: Session, message: bytes) -> None:
     if message[8] >= HIDDEN_TABLE and message[8] != 0xff:
-        raise OFError(TABLE_MOD_FAILED, 0)
+        raise OFError(TABLE_MOD_FAILED, TABLE_MOD_EPERM)
 
 
 def meter_mod(switch: Switch, session: Session, message: bytes) -> None:
