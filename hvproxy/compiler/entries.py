@@ -99,8 +99,16 @@ def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tu
 def _named_in_set(entry: EntryLike) -> int:
     """The number of an entry that may have its part of the action set send to the controller, 0 of any other."""
     write = entry.instructions.write
-    reaches = bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write)
+    reaches = (bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write) or _decrements(write))
     return entry.number if reaches else 0
+
+
+def _decrements(data: bytes) -> bool:
+    """Whether a list can send the packet to the controller because its TTL is used up.
+
+    An action set does so before it sets fields, hence the name of such an entry is set at once, and not in the set.
+    """
+    return any(kind in (of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL) for kind, _ in actions.walk(data))
 
 
 def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> list[tuple[int, int, Instructions]]:
@@ -119,7 +127,7 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,
-        apply=lower(tenant.apply, edge, ingress, in_set=False),
+        apply=(name if _decrements(tenant.write) else b"") + lower(tenant.apply, edge, ingress, in_set=False),
         write=name + lower(tenant.write, edge, ingress, in_set=True),
         clear=tenant.clear,
         meter=tenant.meter,

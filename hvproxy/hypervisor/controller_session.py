@@ -16,6 +16,8 @@ from hvproxy.hypervisor.commands import Outbox
 from hvproxy.openflow import build
 from hvproxy.openflow.channel import Channel
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.messages import AsyncConfig
+from hvproxy.openflow.packet_ins import Format
 
 HELD_MOST = 1000
 """So many messages behind a barrier, and the connection is not read any more (trap 41)."""
@@ -26,6 +28,8 @@ HELD_BYTES_LEAST = 1 << 17
 UNSENT_MOST = 1 << 20
 """So many bytes of answers at once, and what else it has asked waits until it takes them: a request of a few bytes may
 have an answer of megabytes (trap 41)."""
+DEFAULT_MASKS = AsyncConfig(0, packet_in=(0x3, 0), port_status=(0x7, 0x7), flow_removed=(0xf, 0))
+"""Open vSwitch's: packets but those with an invalid TTL, ports to slaves too (OF 1.3.5 section 6.3.5)."""
 BARRIER_DEADLINE = 30.0
 """Seconds after which a barrier that cannot be confirmed is answered with an error (design 6)."""
 
@@ -38,12 +42,17 @@ class ControllerSession:
         self.conn = conn
         self.peer = peer
         self.passive = passive
-        """It came to our listener: Open vSwitch sends such a "service" connection no packet-in until it sets
-        miss_send_len."""
+        """It came to our listener: Open vSwitch sends such a "service" connection nothing it has not asked for until
+        it sets miss_send_len or its async masks."""
         self.channel = Channel(frozenset({4}), now, from_switch=False)
         self.role: int = of13.OFPCR_ROLE_EQUAL
         self.frag_flags: int = of13.OFPC_FRAG_NORMAL
         self.miss_send_len = 0 if passive else 128
+        self.masks = DEFAULT_MASKS
+        """Which asynchronous messages go to it."""
+        self.packet_in_format = Format.STANDARD
+        self.controller_id = 0
+        """Only packets that are sent to the controllers of that id go to it (Nicira's extension)."""
         self.congested = False
         """It does not take what is sent: packet-ins are dropped until it does."""
         self.dropped_packets = 0
@@ -70,14 +79,21 @@ class ControllerSession:
     def is_slave(self) -> bool:
         return bool(self.role == of13.OFPCR_ROLE_SLAVE)
 
-    @property
-    def wants_packets(self) -> bool:
-        """Whether packet-ins go to it (OF 1.3.5 section 6.3.4: a slave gets none by default)."""
-        return self.open and not self.is_slave and not (self.passive and not self.miss_send_len)
+    def wants_packet(self, reason: int) -> bool:
+        """Whether packet-ins of that reason (OFPR_*) go to it."""
+        return self._wants(self.masks.packet_in, reason)
 
-    @property
-    def wants_port_status(self) -> bool:
-        return self.open and not (self.passive and not self.miss_send_len)
+    def wants_port_status(self, reason: int) -> bool:
+        """The same of a port's news (OFPPR_*)."""
+        return self._wants(self.masks.port_status, reason)
+
+    def wants_flow_removed(self, reason: int) -> bool:
+        """The same of an entry's end (OFPRR_*)."""
+        return self._wants(self.masks.flow_removed, reason)
+
+    def _wants(self, masks: tuple[int, int], reason: int) -> bool:
+        """`masks` are those as master or equal and as slave (OF 1.3.5 section 6.3.5)."""
+        return self.open and bool(masks[self.is_slave] >> reason & 1) and not (self.passive and not self.miss_send_len)
 
     def send(self, message: bytes) -> None:
         """Queue one message to the controller."""

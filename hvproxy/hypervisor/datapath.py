@@ -24,7 +24,7 @@ from hvproxy.model.rules import Change, Group, Rule, RuleKey
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import (
-    ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
+    AsyncConfig, ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
 )
 from hvproxy.openflow.multipart import (
     Desc, GroupFeatures, Kind, decode_desc, decode_group_features, decode_multipart, multipart_request,
@@ -37,6 +37,9 @@ READ_WITHIN: Final = 30.0
 """Seconds a connected switch has to be read in; barriers wait for it meanwhile."""
 READ_AGAIN_AFTER: Final = 1.0
 """Seconds between the loss of a rule by another's hand and the reading that mends it."""
+
+ALL_PACKETS: Final = 0x7
+"""Packets without a match, by an action, and with an invalid TTL (OFPR_*)."""
 
 
 class DatapathOwner(Protocol):
@@ -188,6 +191,8 @@ class Datapath:
         self._installed = Installed()
         # Packets sent up by our rules are cut to what a tenant wants by us, not by the switch.
         send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
+        # Open vSwitch leaves out packets with an invalid TTL, which a tenant may want, unless it is asked for them.
+        send(build.set_async(AsyncConfig(self._installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
         self._ask(Kind.DESC, b"", self._take_desc, self._take_optional, now)
         self._ask(Kind.GROUP_FEATURES, b"", self._take_group_features, self._take_optional, now)
         self._read(now)

@@ -122,5 +122,5 @@ class Farewells:
             0, entry.cookie, entry.priority, farewell.reason, entry.table_id, int(lived), int(lived % 1 * 1e9),
             entry.idle_timeout, entry.hard_timeout, packets, octets, entry.match.tlvs)
         for session in logical_switch.sessions.values():
-            if session.wants_packets:
+            if session.wants_flow_removed(farewell.reason):
                 session.send(message)

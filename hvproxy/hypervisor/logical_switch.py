@@ -11,7 +11,7 @@ from math import inf
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets, port_config, port_counters, queries
+from hvproxy.hypervisor import packets, port_config, port_counters, queries, session_settings
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
@@ -26,6 +26,7 @@ from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.experimenters import kind_of
 from hvproxy.openflow.groups import GroupMod
 from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of
 
@@ -67,6 +68,11 @@ class LogicalSwitch(CompiledSwitch):
             of13.OFPT_PACKET_OUT: self._packet_out,
             of13.OFPT_BARRIER_REQUEST: self._barrier,
             of13.OFPT_ROLE_REQUEST: self._role,
+            of13.OFPT_GET_CONFIG_REQUEST: self._setting(session_settings.get_config),
+            of13.OFPT_SET_CONFIG: self._setting(session_settings.set_config),
+            of13.OFPT_GET_ASYNC_REQUEST: self._setting(session_settings.get_async),
+            of13.OFPT_SET_ASYNC: self._setting(session_settings.set_async),
+            of13.OFPT_EXPERIMENTER: self._experimenter,
         }
 
     def emptied(self, now: float) -> dict[Dpid, Change]:
@@ -202,6 +208,13 @@ class LogicalSwitch(CompiledSwitch):
     def _role(self, session: ControllerSession, message: bytes, now: float) -> None:
         self.roles.request(session, self.sessions.values(), message)
 
+    def _setting(self, setting: session_settings.Request) -> Callable[[ControllerSession, bytes, float], None]:
+        return lambda session, message, now: setting(self, session, message)
+
+    def _experimenter(self, session: ControllerSession, message: bytes, now: float) -> None:
+        """Of other experimenters, and of other types, the guard lets nothing pass."""
+        session_settings.NICIRA[kind_of(message)[1]](self, session, message)
+
     def closed(self, session: ControllerSession) -> None:
         """Its connection is gone."""
         self.sessions.pop(session.conn, None)
@@ -219,10 +232,10 @@ class LogicalSwitch(CompiledSwitch):
         self.counters.forget(number)
 
     def tell_port(self, port: LogicalPort, reason: int) -> None:
-        """Send PORT_STATUS to every controller that takes it (slaves too: OF 1.3.5 section 6.3.4)."""
+        """Send PORT_STATUS to every controller that takes it (slaves too by default: OF 1.3.5 section 6.3.5)."""
         message = build.port_status(reason, port.desc())
         for session in self.sessions.values():
-            if session.wants_port_status:
+            if session.wants_port_status(reason):
                 session.send(message)
 
     # Time

@@ -5,7 +5,6 @@ Attribution is by what only hvproxy can write: the context in the metadata and t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from hvproxy.compiler.lowering import Edge, lower
@@ -15,30 +14,25 @@ from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
-from hvproxy.openflow import actions, build
-from hvproxy.openflow.constants import NO_BUFFER, OFP_VERSION, of13
-from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow import actions
+from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
 
-NO_COOKIE = 0xFFFFFFFFFFFFFFFF
-"""What Open vSwitch puts in a packet-in that no entry caused."""
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
-_PACKET_IN = Struct("!BBHIIH").pack
-_PACKET_IN_SIZE = 14
-"""Of a PACKET_IN up to and with total_len (OF 1.3.5 section 7.4.1)."""
 LAST_PORT = 0xFF00
 """Open vSwitch's OFPP_MAX: port numbers are below, reserved ones have their own numbers."""
 
 
 @dataclass(slots=True)
 class Attribution:
-    """What packet-ins with one context and cookie are to the tenant: everything but the packet, ready to send."""
+    """What packet-ins with one context and cookie are to the tenant: everything but the packet."""
 
     ls: LogicalSwitch
     index: int
@@ -49,9 +43,9 @@ class Attribution:
     cookie: int
     groups: int
     """The revision of the tenant's groups."""
-    max_len: int
-    rest: bytes
-    """The message behind its total_len: reason, table, cookie, match, padding."""
+    parts: PacketInParts
+    controller_id: int = 0
+    """Of the controllers that it is for."""
 
     def holds(self) -> bool:
         """Nothing it was made from has changed."""
@@ -61,17 +55,23 @@ class Attribution:
             and entry.cookie == self.cookie and (not entry.groups or self.groups == self.ls.groups.revision)))
 
     def send(self, data: bytes, total: int) -> None:
-        """Pass a packet of that length on to the controllers, cut to what they want (trap 12)."""
-        if self.max_len != of13.OFPCML_NO_BUFFER:
-            data = data[:self.max_len]
-        message = b"".join((
-            _PACKET_IN(OFP_VERSION, of13.OFPT_PACKET_IN, _PACKET_IN_SIZE + len(self.rest) + len(data), 0, NO_BUFFER,
-                       total), self.rest, data))
+        """Pass a packet of that length on to the controllers that want it.
+
+        Nothing is cut to a max_len: what is not buffered is sent whole, as Open vSwitch does (trap 12).
+        """
+        reason = self.parts.reason
+        messages: dict[Format, bytes] = {}
         for session in self.ls.sessions.values():
+            if not session.wants_packet(reason) or session.controller_id != self.controller_id:
+                continue
             if session.congested:
                 session.dropped_packets += 1
-            elif session.wants_packets:
-                session.send(message)
+                continue
+            message = messages.get(session.packet_in_format)
+            if message is None:
+                message = messages[session.packet_in_format] = self.parts.message(
+                    session.packet_in_format, data, total)
+            session.send(message)
 
 
 def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
@@ -92,52 +92,21 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
         return False
     in_port = of13.OFPP_CONTROLLER if port is None else port.number
     reason, cookie, table_id = arrived.reason, NO_COOKIE, 0
-    max_len = of13.OFPCML_NO_BUFFER
     if entry is not None:
         cookie, table_id = entry.cookie, entry.table_id
-        max_len = controller_max_len(ls, entry)
         if (entry.is_table_miss and reason == of13.OFPR_ACTION and not from_set
                 and not arrived.metadata & PACKET_OUT_FLAG
                 and of13.OFPP_CONTROLLER in actions.outputs(entry.instructions.apply)):
             # Its rule matches the context, so the datapath calls it an action; what a group sends is one.
             reason = of13.OFPR_NO_MATCH
-    tlvs = tlv(of13.OFPXMT_OFB_IN_PORT, in_port)
-    if tenant_metadata:
-        tlvs += tlv(of13.OFPXMT_OFB_METADATA, tenant_metadata)
-    rest = build.packet_in(0, NO_BUFFER, 0, reason, table_id, cookie, tlvs, b"")[_PACKET_IN_SIZE:]
     return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
-                       ls.groups.revision, max_len, rest)
+                       ls.groups.revision, PacketInParts(reason, table_id, cookie, in_port, tenant_metadata))
 
 
 def _writer(arrived: PacketIn) -> int:
     """The number of the entry that wrote what the action set sent to the controller (compiler.entries)."""
     found = Match.from_tlvs(arrived.match_tlvs).get(of13.OFPXMT_OFB_TUNNEL_ID)
     return 0 if found is None else found[0]
-
-
-def controller_max_len(ls: LogicalSwitch, entry: Entry) -> int:
-    """The largest max_len with which the entry, or a group it leads to, sends to the controller."""
-    lengths: list[int] = []
-    lists = [entry.instructions.apply, entry.instructions.write]
-    seen: set[int] = set()
-
-    def note(port: int, max_len: int) -> bytes:
-        if port == of13.OFPP_CONTROLLER:
-            lengths.append(max_len)
-        return b""
-
-    def follow(group_id: int) -> bytes:
-        group = ls.groups.groups.get(group_id)
-        if group is not None and group_id not in seen:
-            seen.add(group_id)
-            lists.extend(each.actions for each in walk_buckets(group.buckets))
-        return b""
-
-    while lists:
-        data = lists.pop()
-        if data:
-            actions.rewrite(data, note, follow)
-    return max(lengths, default=int(of13.OFPCML_NO_BUFFER))
 
 
 def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:

@@ -19,9 +19,7 @@ from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import build as build_instructions
-from hvproxy.openflow.messages import (
-    decode_queue_get_config_request, decode_set_config, decode_table_mod, xid_of,
-)
+from hvproxy.openflow.messages import decode_queue_get_config_request, decode_table_mod, xid_of
 from hvproxy.openflow.multipart import (
     AggregateStats, Desc, FlowStats, GroupDesc, GroupFeatures, GroupStats, Kind, Multipart, TableStats,
     decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
@@ -48,10 +46,6 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
     xid = xid_of(message)
     if kind == of13.OFPT_FEATURES_REQUEST:
         session.send(build.features_reply(xid, ls.spec.datapath_id, 0, ls.spec.tables, 0, CAPABILITIES))
-    elif kind == of13.OFPT_GET_CONFIG_REQUEST:
-        session.send(build.get_config_reply(xid, session.frag_flags, session.miss_send_len))
-    elif kind == of13.OFPT_SET_CONFIG:
-        _set_config(session, message)
     elif kind == of13.OFPT_QUEUE_GET_CONFIG_REQUEST:
         number = decode_queue_get_config_request(message)
         _need_queues_port(ls, number)
@@ -68,18 +62,8 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
         reply(ls, session, request, now)
     elif kind in (of13.OFPT_ERROR, of13.OFPT_ECHO_REPLY):
         ls.down.log("info", "controller reported an error", logical_switch=ls.spec.name, peer=session.peer)
-    elif kind == of13.OFPT_EXPERIMENTER:
-        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER, "no experimenter messages")
     else:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TYPE, "message type not offered")
-
-
-def _set_config(session: ControllerSession, message: bytes) -> None:
-    config = decode_set_config(message)
-    if config.flags not in (of13.OFPC_FRAG_NORMAL, of13.OFPC_FRAG_REASM):
-        # REASM is taken and changes nothing, as in Open vSwitch: GET_CONFIG tells (trap 24).
-        raise Refused(of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS, "fragments are passed on as they are")
-    session.miss_send_len = config.miss_send_len
 
 
 def _table_mod(ls: LogicalSwitch, message: bytes) -> None:

@@ -7,7 +7,15 @@ from hvproxy.errors import Refused
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.experimenters import NiciraRole, role_status
 from hvproxy.openflow.messages import decode_role
+
+MASTER_REQUEST = 0
+"""Why a role has changed: another controller became master (OpenFlow 1.4's OFPCRR_MASTER_REQUEST)."""
+_OF_NICIRA: dict[int, int] = {
+    NiciraRole.OTHER: of13.OFPCR_ROLE_EQUAL, NiciraRole.MASTER: of13.OFPCR_ROLE_MASTER,
+    NiciraRole.SLAVE: of13.OFPCR_ROLE_SLAVE,
+}
 
 
 class Roles:
@@ -26,13 +34,30 @@ class Roles:
             self._check_generation(asked.generation_id)
         if asked.role != of13.OFPCR_ROLE_NOCHANGE:
             if asked.role == of13.OFPCR_ROLE_MASTER:
-                for other in sessions:
-                    if other.role == of13.OFPCR_ROLE_MASTER:
-                        other.role = of13.OFPCR_ROLE_SLAVE
+                self._displace(session, sessions)
             session.role = asked.role
-        unknown = 0xFFFFFFFFFFFFFFFF
-        generation = unknown if self.generation_id is None else self.generation_id
-        session.send(build.role_reply(asked.xid, session.role, generation))
+        session.send(build.role_reply(asked.xid, session.role, self._told_generation))
+
+    def request_nicira(self, session: ControllerSession, sessions: Iterable[ControllerSession], wanted: int) -> int:
+        """Carry out Nicira's ROLE_REQUEST, which knows no generations; the role to tell."""
+        role = _OF_NICIRA.get(wanted)
+        if role is None:
+            raise Refused(of13.OFPET_ROLE_REQUEST_FAILED, of13.OFPRRFC_BAD_ROLE, "unknown role")
+        if role == of13.OFPCR_ROLE_MASTER:
+            self._displace(session, sessions)
+        session.role = role
+        return wanted
+
+    @property
+    def _told_generation(self) -> int:
+        return 0xFFFFFFFFFFFFFFFF if self.generation_id is None else self.generation_id
+
+    def _displace(self, session: ControllerSession, sessions: Iterable[ControllerSession]) -> None:
+        """There is at most one master: who was it becomes a slave, and is told, as Open vSwitch does over 1.3 too."""
+        for other in sessions:
+            if other is not session and other.role == of13.OFPCR_ROLE_MASTER:
+                other.role = of13.OFPCR_ROLE_SLAVE
+                other.send(role_status(other.role, MASTER_REQUEST, self._told_generation))
 
     def _check_generation(self, generation_id: int) -> None:
         if self.generation_id is not None:

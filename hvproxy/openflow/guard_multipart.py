@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import guard_parts as parts
+from hvproxy.openflow import guard_experimenter, guard_parts as parts
 from hvproxy.openflow.constants import of13
 
 _TYPE_LENGTH: Final = Struct("!HH").unpack_from
@@ -62,12 +62,6 @@ def _flow_request(data: bytes, length: int) -> None:
     if length < _BODY + 32 or length & 7:
         parts.bad_length("flow statistics request")
     parts.match(data, _BODY + 32, length)
-
-
-def _experimenter_request(data: bytes, length: int) -> None:
-    if length < _BODY + 8:
-        parts.bad_length("experimenter multipart without its header")
-    raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER, "experimenter multipart")
 
 
 def _experimenter_reply(data: bytes, length: int) -> None:
@@ -201,7 +195,7 @@ _REQUESTS: Final[dict[int, Proof]] = {
     of13.OFPMP_METER_FEATURES: _exactly(0),
     of13.OFPMP_TABLE_FEATURES: _table_features,
     of13.OFPMP_PORT_DESC: _exactly(0),
-    of13.OFPMP_EXPERIMENTER: _experimenter_request,
+    of13.OFPMP_EXPERIMENTER: guard_experimenter.multipart,
 }
 _REPLIES: Final[dict[int, Proof]] = {
     of13.OFPMP_DESC: _exactly(1056),

@@ -11,14 +11,17 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.framing import Framer
 from hvproxy.openflow.groups import GroupMod
 from hvproxy.openflow.messages import (
-    ErrorMsg, FeaturesReply, FlowMod, PacketOut, decode_features_reply, decode_flow_mod, decode_group_mod,
-    decode_packet_out, xid_of,
+    AsyncConfig, ErrorMsg, FeaturesReply, FlowMod, PacketOut, decode_features_reply, decode_flow_mod,
+    decode_group_mod, decode_packet_out, xid_of,
 )
 from hvproxy.openflow.multipart import Desc, FlowStats, GroupDesc, GroupFeatures, Kind, decode_multipart
 from hvproxy.openflow.multipart import multipart_replies
 from hvproxy.openflow.ports import PortDesc
 
 LOCAL = PortDesc(of13.OFPP_LOCAL, b"\2\0\0\0\0\0", "br0")
+SETTINGS = {of13.OFPT_SET_CONFIG: b"\0\0\xff\xff",
+            of13.OFPT_SET_ASYNC: build.set_async(AsyncConfig(0, (7, 0), (7, 7), (15, 0)))[8:]}
+"""What is set when a session begins: packets whole, and also those whose TTL is used up."""
 FEATURES = decode_features_reply(build.features_reply(1, 0xD1, 0, 254, 0, 0x4F))
 Key = tuple[int, int, bytes]
 Sent = FlowMod | GroupMod | PacketOut | str
@@ -75,8 +78,7 @@ class Switch:
         elif kind == of13.OFPT_PACKET_OUT:
             self._change(decode_packet_out(message))
         else:
-            assert kind == of13.OFPT_SET_CONFIG
-            assert message[8:] == b"\0\0\xff\xff"
+            assert message[8:] == SETTINGS[kind]
 
     def _change(self, mod: FlowMod | GroupMod | PacketOut) -> None:
         self.log.append(mod)

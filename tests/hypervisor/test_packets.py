@@ -9,9 +9,12 @@ from hvproxy.hypervisor import intent
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.experimenters import Nicira, nicira
 from hvproxy.openflow.groups import bucket
-from hvproxy.openflow.messages import decode_packet_out
+from hvproxy.openflow.instructions import decode
+from hvproxy.openflow.messages import AsyncConfig, decode_packet_out
 from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.packet_ins import Format, PacketInParts
 from tests.harness import NO_COOKIE, Controller, World, spec
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, red
 
@@ -19,6 +22,7 @@ LAYOUT = ContextLayout()
 RED, WHITE = 1, 2
 CONTROLLER = of13.OFPP_CONTROLLER
 FRAME = bytes(range(200))
+DEC_TTL = bytes((0, of13.OFPAT_DEC_NW_TTL, 0, 8, 0, 0, 0, 0))
 
 
 def at(port_index: int, metadata: int = 0, ls_id: int = RED) -> int:
@@ -67,6 +71,10 @@ def test_an_expired_ttl_is_told_as_such() -> None:
     add(controller, flow_mod(priority=0, apply=actions.output(CONTROLLER)))
     world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1),
                                 reason=of13.OFPR_INVALID_TTL)
+    assert controller.take() == []
+    controller.send(build.set_async(AsyncConfig(1, (7, 0), (7, 7), (15, 0))))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1),
+                                reason=of13.OFPR_INVALID_TTL)
     assert controller.take("PACKET_IN")[0].reason == of13.OFPR_INVALID_TTL
 
 
@@ -77,32 +85,62 @@ def test_what_the_action_set_sends_up_is_of_the_entry_that_wrote_it() -> None:
     world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1), tunnel_id=number)
     (packet,) = controller.take("PACKET_IN")
     assert (packet.cookie, packet.table_id, packet.reason) == (5, 1, of13.OFPR_ACTION)
-    assert (len(packet.data), packet.total_len) == (60, 200)
 
 
-@pytest.mark.parametrize("max_len, told", [(0, 0), (64, 64), (128, 128), (500, 200), (of13.OFPCML_NO_BUFFER, 200)])
-def test_a_packet_is_cut_to_what_the_action_asks_for_and_its_length_told(max_len: int, told: int) -> None:
+def test_a_ttl_that_expires_in_the_action_set_is_of_the_entry_that_wrote_the_decrement() -> None:
+    world, controller = red()
+    controller.send(build.set_async(AsyncConfig(1, (7, 0), (7, 7), (15, 0))))
+    add(controller, flow_mod(cookie=5, table=1, priority=3, match=tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800),
+                             write=DEC_TTL + actions.output(2)))
+    number = world.switches[1].cookies(11)[0] & 0xFFFFFFFF
+    rules = [instructions for (table, _, _), (_, instructions, _) in world.switches[1].rules.items() if table == 11]
+    assert {decode(rule).apply for rule in rules} == {actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, number))}
+    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1), tunnel_id=number,
+                                reason=of13.OFPR_INVALID_TTL)
+    (packet,) = controller.take("PACKET_IN")
+    assert (packet.cookie, packet.table_id, packet.reason) == (5, 1, of13.OFPR_INVALID_TTL)
+
+
+@pytest.mark.parametrize("max_len", [0, 64, 500, of13.OFPCML_NO_BUFFER])
+def test_what_is_not_buffered_is_sent_whole_whatever_the_action_asks_for(max_len: int) -> None:
     world, controller = red()
     add(controller, flow_mod(apply=actions.output(CONTROLLER, max_len)))
     for _ in range(2):
         world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
     for packet in controller.take("PACKET_IN", "PACKET_IN"):
-        assert (packet.data, packet.total_len) == (FRAME[:told], 200)
+        assert (packet.data, packet.total_len) == (FRAME, 200)
 
 
-def test_a_group_that_sends_to_the_controller_cuts_too_and_a_change_of_it_shows() -> None:
+def test_each_connection_gets_packets_in_its_own_format() -> None:
     world, controller = red()
+    others = Controller(world, "red"), Controller(world, "red")
+    for form, other in enumerate(others, start=1):
+        other.send(nicira(1, Nicira.SET_PACKET_IN_FORMAT, form.to_bytes(4, "big")))
+    world.switches[1].packet_in(FRAME, metadata=at(1, 0xBEEF))
+    world.run()
+    parts = PacketInParts(of13.OFPR_ACTION, 0, NO_COOKIE, 1, 0xBEEF)
+    for form, each in zip(Format, (controller, *others), strict=True):
+        assert each.messages == [parts.message(form, FRAME, len(FRAME))]
 
-    def group(command: int, max_len: int) -> bytes:
-        return build.group_mod(1, command, of13.OFPGT_INDIRECT, 3, bucket(actions.output(CONTROLLER, max_len)))
 
-    add(controller, group(of13.OFPGC_ADD, 20), flow_mod(apply=actions.group(3)))
-    sent = world.switches[1].cookies()[0]
-    world.switches[1].packet_in(FRAME, cookie=sent, metadata=at(1))
-    assert len(controller.take("PACKET_IN")[0].data) == 20
-    add(controller, group(of13.OFPGC_MODIFY, 30))
-    world.switches[1].packet_in(FRAME, cookie=sent, metadata=at(1))
-    assert len(controller.take("PACKET_IN")[0].data) == 30
+def test_only_connections_of_the_controller_id_zero_get_what_ordinary_outputs_send() -> None:
+    world, controller = red()
+    other = Controller(world, "red")
+    other.send(nicira(1, Nicira.SET_CONTROLLER_ID, bytes(6) + b"\0\5"))
+    world.switches[1].packet_in(FRAME, metadata=at(1))
+    controller.take("PACKET_IN")
+    assert other.take() == []
+
+
+@pytest.mark.parametrize("reason", [of13.OFPR_NO_MATCH, of13.OFPR_ACTION, of13.OFPR_INVALID_TTL])
+def test_a_connection_gets_the_packets_of_the_reasons_it_asks_for(reason: int) -> None:
+    world, controller = red()
+    other = Controller(world, "red")
+    controller.send(build.set_async(AsyncConfig(1, (1 << reason, 0), (0, 0), (0, 0))))
+    other.send(build.set_async(AsyncConfig(1, (7 & ~(1 << reason), 0), (0, 0), (0, 0))))
+    world.switches[1].packet_in(FRAME, metadata=at(1), reason=reason)
+    assert controller.take("PACKET_IN")[0].reason == reason
+    assert other.take() == []
 
 
 def test_a_modified_entry_is_told_with_what_it_is_now() -> None:
@@ -113,7 +151,7 @@ def test_a_modified_entry_is_told_with_what_it_is_now() -> None:
     add(controller, flow_mod(cookie=2, apply=actions.output(CONTROLLER, 30)))
     world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1))
     (packet,) = controller.take("PACKET_IN")
-    assert (packet.cookie, len(packet.data)) == (2, 30)
+    assert packet.cookie == 2
 
 
 def test_packets_of_every_context_reach_their_own_tenant_only() -> None:

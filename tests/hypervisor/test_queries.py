@@ -13,7 +13,6 @@ from hvproxy.model.layout import ContextLayout, GroupKind
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
-from hvproxy.openflow.messages import AsyncConfig
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
 from hvproxy.openflow.oxm import ofp_match, tlv
 from tests.harness import TYPES, Controller, World, parsed, spec
@@ -34,22 +33,21 @@ REQUESTS: dict[int, tuple[bytes, object]] = {
     of13.OFPT_FLOW_REMOVED: (bytes(48), BAD_TYPE),
     of13.OFPT_PORT_STATUS: (bytes(72), BAD_TYPE),
     of13.OFPT_PORT_MOD: (bytes(32), (of13.OFPET_PORT_MOD_FAILED, of13.OFPPMFC_BAD_PORT)),
-    of13.OFPT_MULTIPART_REPLY: (bytes(8), BAD_TYPE),
+    of13.OFPT_MULTIPART_REPLY: (b"\0\3" + bytes(6), BAD_TYPE),
     of13.OFPT_BARRIER_REQUEST: (b"", "BARRIER_REPLY"),
     of13.OFPT_BARRIER_REPLY: (b"", BAD_TYPE),
     of13.OFPT_QUEUE_GET_CONFIG_REQUEST: (bytes(8), (of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_PORT)),
     of13.OFPT_QUEUE_GET_CONFIG_REPLY: (bytes(8), BAD_TYPE),
     of13.OFPT_ROLE_REQUEST: (bytes(16), "ROLE_REPLY"),
     of13.OFPT_ROLE_REPLY: (bytes(16), BAD_TYPE),
-    of13.OFPT_GET_ASYNC_REQUEST: (b"", BAD_TYPE),
+    of13.OFPT_GET_ASYNC_REQUEST: (b"", "GET_ASYNC_REPLY"),
     of13.OFPT_GET_ASYNC_REPLY: (bytes(24), BAD_TYPE),
-    of13.OFPT_SET_ASYNC: (build.set_async(AsyncConfig(0, (0, 0), (0, 0), (0, 0)))[8:], BAD_TYPE),
     of13.OFPT_METER_MOD: (bytes(8), BAD_TYPE),
 }
 TESTED_ELSEWHERE = {of13.OFPT_HELLO, of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PACKET_OUT,
                     of13.OFPT_MULTIPART_REQUEST}
 UNANSWERED = {of13.OFPT_ERROR: b"\0\0\0\0", of13.OFPT_ECHO_REPLY: b"", of13.OFPT_SET_CONFIG: b"\0\0\0\0",
-              of13.OFPT_TABLE_MOD: bytes(8)}
+              of13.OFPT_TABLE_MOD: bytes(8), of13.OFPT_SET_ASYNC: bytes(24)}
 """Messages that have no reply when all is well."""
 MULTIPARTS: dict[int, tuple[bytes, object]] = {
     Kind.DESC: (b"", "ok"),

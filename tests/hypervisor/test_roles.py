@@ -1,7 +1,10 @@
+from struct import unpack
+
 import pytest
 
 from hvproxy.openflow import actions, build
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
+from hvproxy.openflow.experimenters import Nicira, NiciraRole, nicira
 from hvproxy.openflow.multipart import Kind, multipart_request
 from tests.harness import Controller, World
 from tests.hypervisor.worlds import a_world, flow_mod
@@ -23,6 +26,20 @@ def role(controller: Controller, wanted: int, generation: int = 0) -> tuple[int,
     return reply.role, reply.generation_id
 
 
+def displaced(controller: Controller) -> tuple[int, int, int]:
+    """(role, reason, generation) of the one ROLE_STATUS that has come."""
+    (status,) = controller.take("EXPERIMENTER")
+    assert (status.experimenter, status.exp_type) == (ONF_ID, 1911)
+    found: tuple[int, int, int] = unpack("!IB3xQ", status.data)
+    return found
+
+
+def nicira_role(controller: Controller, wanted: int) -> int:
+    reply = controller.ask(nicira(7, Nicira.ROLE_REQUEST, wanted.to_bytes(4, "big")))
+    assert (reply.xid, reply.experimenter, reply.exp_type) == (7, NICIRA_ID, Nicira.ROLE_REPLY)
+    return int.from_bytes(reply.data, "big")
+
+
 def test_everyone_begins_as_equal_without_a_generation() -> None:
     _, one, _ = two()
     assert role(one, NOCHANGE) == (EQUAL, NONE)
@@ -32,7 +49,10 @@ def test_a_new_master_makes_the_old_one_a_slave() -> None:
     _, one, other = two()
     assert role(one, MASTER, 5) == (MASTER, 5)
     assert role(other, MASTER, 6) == (MASTER, 6)
+    assert displaced(one) == (SLAVE, 0, 6)
     assert role(one, NOCHANGE) == (SLAVE, 6)
+    assert role(other, MASTER, 7) == (MASTER, 7)
+    assert role(one, NOCHANGE) == (SLAVE, 7)
 
 
 def test_an_equal_stays_equal_beside_a_master() -> None:
@@ -54,6 +74,7 @@ def test_generations_wrap() -> None:
     _, one, other = two()
     role(one, MASTER, NONE)
     assert role(other, MASTER, 3) == (MASTER, 3)
+    displaced(one)
     assert one.refused(build.role_request(8, MASTER, NONE)) == STALE
 
 
@@ -80,6 +101,31 @@ def test_asking_to_be_equal_or_nothing_does_not_look_at_the_generation() -> None
 def test_an_unknown_role_is_refused() -> None:
     _, one, _ = two()
     assert one.refused(build.role_request(8, 9, 0)) == (of13.OFPET_ROLE_REQUEST_FAILED, of13.OFPRRFC_BAD_ROLE)
+
+
+def test_nicira_roles_are_the_same_roles_without_generations() -> None:
+    _, one, other = two()
+    role(other, MASTER, 5)
+    assert nicira_role(one, NiciraRole.MASTER) == NiciraRole.MASTER
+    assert displaced(other) == (SLAVE, 0, 5)
+    assert role(one, NOCHANGE) == (MASTER, 5)
+    assert nicira_role(one, NiciraRole.SLAVE) == NiciraRole.SLAVE
+    assert role(one, NOCHANGE) == (SLAVE, 5)
+    assert nicira_role(one, NiciraRole.OTHER) == NiciraRole.OTHER
+    assert role(one, NOCHANGE) == (EQUAL, 5)
+
+
+def test_an_unknown_nicira_role_is_refused() -> None:
+    _, one, _ = two()
+    assert one.refused(nicira(8, Nicira.ROLE_REQUEST, bytes((0, 0, 0, 3)))) == (
+        of13.OFPET_ROLE_REQUEST_FAILED, of13.OFPRRFC_BAD_ROLE)
+
+
+def test_the_displaced_are_told_that_there_is_no_generation_yet() -> None:
+    _, one, other = two()
+    nicira_role(one, NiciraRole.MASTER)
+    nicira_role(other, NiciraRole.MASTER)
+    assert displaced(one) == (SLAVE, 0, NONE)
 
 
 def test_generations_are_those_of_one_logical_switch() -> None:

@@ -1,0 +1,145 @@
+"""Proofs for messages and multipart requests of experimenters, for `guard` alone: as Open vSwitch 3.1 judges them.
+
+Unknown experimenters are BAD_EXPERIMENTER, unknown types BAD_EXP_TYPE, those that only a switch sends BAD_TYPE; an
+experimenter's header comes before everything else. Must not judge values.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Final, NoReturn
+
+from hvproxy.errors import Refused
+from hvproxy.openflow import guard_parts as parts
+from hvproxy.openflow.constants import HEADER_SIZE, NICIRA_ID, ONF_ID, of13
+from hvproxy.openflow.experimenters import BODY, Nicira, NiciraError, Onf
+
+_EXPERIMENTER: Final = Struct("!II").unpack_from
+_TYPE_LENGTH: Final = Struct("!HH").unpack_from
+_MULTIPART_BODY: Final = 16
+
+Proof = Callable[[bytes, int], None]
+"""(message, its length): raises Refused."""
+
+
+def message(data: bytes, length: int) -> None:
+    """Prove an EXPERIMENTER message of a controller (OF 1.3.5 section 7.5.4)."""
+    if length < BODY:
+        parts.bad_length("experimenter message without its header")
+    _prove(_MESSAGES, data, HEADER_SIZE, length)
+
+
+def multipart(data: bytes, length: int) -> None:
+    """Prove an EXPERIMENTER multipart request (OF 1.3.5 section 7.3.5.17)."""
+    if length < _MULTIPART_BODY + 8:
+        parts.bad_length("experimenter multipart without its header")
+    _prove(_MULTIPARTS, data, _MULTIPART_BODY, length)
+
+
+def _prove(proofs: dict[int, dict[int, Proof]], data: bytes, at: int, length: int) -> None:
+    experimenter, exp_type = _EXPERIMENTER(data, at)
+    types = proofs.get(experimenter)
+    if types is None:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER, f"experimenter {experimenter:#x}")
+    proof = types.get(exp_type)
+    if proof is None:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_EXP_TYPE, f"type {exp_type} of {experimenter:#x}")
+    proof(data, length)
+
+
+def _exactly(size: int) -> Proof:
+    def proof(data: bytes, length: int) -> None:
+        if length != size:
+            parts.bad_length("experimenter message of another length than its type has")
+    return proof
+
+
+def _from_switch(least: int, step: int = 1) -> Proof:
+    def proof(data: bytes, length: int) -> None:
+        if length < least or (length - least) % step:
+            parts.bad_length("experimenter message of another length than its type has")
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TYPE, "only a switch sends that")
+    return proof
+
+
+def _properties(data: bytes, length: int) -> None:
+    """Properties as OpenFlow 1.4 has them, each padded to a multiple of 8, the padding not counted in its length."""
+    if length & 7:
+        parts.bad_length("properties are no multiple of 8")
+    at = BODY
+    while at < length:
+        size = _TYPE_LENGTH(data, at)[1]
+        if size < 4 or at + (size + 7 & ~7) > length:
+            bad_property(_PROPERTY_BAD_LEN, "property length")
+        at += size + 7 & ~7
+
+
+_PROPERTY_BAD_TYPE: Final = 2
+_PROPERTY_BAD_LEN: Final = 3
+
+
+def bad_property(code: int, why: str) -> NoReturn:
+    """Open vSwitch's errors for properties are over 1.3 those of table features (OF 1.3.5 section 7.4.4.14)."""
+    raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, code, why)
+
+
+def _async_properties(data: bytes, length: int) -> None:
+    _properties(data, length)
+    at = BODY
+    while at < length:
+        kind, size = _TYPE_LENGTH(data, at)
+        if kind <= _LAST_MASK and size != 8:
+            bad_property(_PROPERTY_BAD_LEN, "a mask is of 32 bits")
+        at += size + 7 & ~7
+
+
+_LAST_MASK: Final = 11
+"""Of the masks in a SET_ASYNC_CONFIG2."""
+
+
+def _resume(data: bytes, length: int) -> None:
+    """What it may hold is in no packet-in of a logical switch, so that nothing can ever be resumed."""
+    if length == BODY:
+        parts.bad_length("nothing to resume")
+    _properties(data, length)
+    at = BODY
+    while at < length:
+        kind, size = _TYPE_LENGTH(data, at)
+        if kind > _LAST_PACKET_IN_PROPERTY:
+            bad_property(_PROPERTY_BAD_TYPE, "unknown property of a packet-in")
+        at += size + 7 & ~7
+
+
+_LAST_PACKET_IN_PROPERTY: Final = 8
+
+
+def _not_configured(data: bytes, length: int) -> None:
+    """Statistics of IPFIX, which no logical switch has configured."""
+    if length != _MULTIPART_BODY + 8:
+        parts.bad_length("request for IPFIX statistics")
+    raise Refused(of13.OFPET_EXPERIMENTER, NiciraError.NOT_CONFIGURED, "no IPFIX", NICIRA_ID)
+
+
+_MESSAGES: Final[dict[int, dict[int, Proof]]] = {
+    NICIRA_ID: {
+        Nicira.ROLE_REQUEST: _exactly(BODY + 4),
+        Nicira.ROLE_REPLY: _from_switch(BODY + 4, 1 << 16),
+        Nicira.FLOW_MOD_TABLE_ID: _exactly(BODY + 8),
+        Nicira.SET_PACKET_IN_FORMAT: _exactly(BODY + 4),
+        Nicira.PACKET_IN: _from_switch(BODY + 24),
+        Nicira.FLOW_AGE: _exactly(BODY),
+        Nicira.SET_ASYNC_CONFIG: _exactly(BODY + 24),
+        Nicira.SET_CONTROLLER_ID: _exactly(BODY + 8),
+        Nicira.SET_ASYNC_CONFIG2: _async_properties,
+        Nicira.RESUME: _resume,
+        Nicira.PACKET_IN2: _from_switch(BODY),
+    },
+    ONF_ID: {
+        Onf.ROLE_STATUS: _from_switch(BODY + 16, 8),
+    },
+}
+_IPFIX_BRIDGE, _IPFIX_FLOW = 3, 4
+_MULTIPARTS: Final[dict[int, dict[int, Proof]]] = {
+    NICIRA_ID: {_IPFIX_BRIDGE: _not_configured, _IPFIX_FLOW: _not_configured},
+    ONF_ID: {},
+}

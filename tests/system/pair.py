@@ -1,0 +1,222 @@
+"""A plain Open vSwitch bridge and a logical switch over other real bridges, for asking both the same.
+
+`Pair` starts both beside each other with the same ports 1 and 2, each with a controller end that the test holds and a
+listener for tools. `Client` is one connection, driven by raw messages; what it gives back has nothing in it that may
+differ (xids of news, addresses), so that answers can be compared as bytes.
+"""
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from struct import Struct, pack
+from types import TracebackType
+
+import yaml
+
+from tests.system.ovs import PrivateOvs
+
+HEADER = Struct("!BBHI")
+ERROR, ECHO_REQUEST, PORT_STATUS, BARRIER_REQUEST, BARRIER_REPLY = 1, 2, 12, 20, 21
+SWITCHES, CONTROLLER, LISTEN, PLAIN_CONTROLLER = 6633, 7001, 7002, 7003
+XID = 0x1000
+"""Of every request; the barrier behind it has the next."""
+SAFETY_NET = 20.0
+DURATION = re.compile(r"(duration=)?[\d.]+s")
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + SAFETY_NET
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.02)
+
+
+class Client:
+    """One OpenFlow 1.3 connection to a switch."""
+
+    def __init__(self, made: socket.socket) -> None:
+        self._socket = made
+        self._socket.settimeout(SAFETY_NET)
+        self._buffer = b""
+        self.news: list[bytes] = []
+        """What came without having been asked for: messages of other xids than the requests'."""
+        self._socket.sendall(HEADER.pack(4, 0, 8, 0))
+        assert self._message()[1] == 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def ask(self, kind: int, body: bytes = b"") -> list[bytes]:
+        """Send one message and return its answers; what else came before a barrier goes to `news`."""
+        self._socket.sendall(HEADER.pack(4, kind, 8 + len(body), XID) + body
+                             + HEADER.pack(4, BARRIER_REQUEST, 8, XID + 1))
+        answers = []
+        while True:
+            message = self._message()
+            xid = int.from_bytes(message[4:8], "big")
+            if message[1] == BARRIER_REPLY and xid == XID + 1:
+                return answers
+            if xid == XID:
+                answers.append(message)
+            else:
+                self.news.append(message)
+
+    def told(self, count: int) -> list[bytes]:
+        """The news, of which `count` must come and no more before a barrier's reply; ports' left out."""
+        while len(self._relevant()) < count:
+            self.news.append(self._message())
+        self.ask(ECHO_REQUEST)
+        found, self.news = self._relevant(), []
+        assert len(found) == count, found
+        return found
+
+    def _relevant(self) -> list[bytes]:
+        return [message for message in self.news if message[1] != PORT_STATUS]
+
+    def _message(self) -> bytes:
+        while len(self._buffer) < 8 or len(self._buffer) < int.from_bytes(self._buffer[2:4], "big"):
+            chunk = self._socket.recv(65536)
+            if not chunk:
+                raise ConnectionError("the switch closed the connection")
+            self._buffer += chunk
+        length = int.from_bytes(self._buffer[2:4], "big")
+        message, self._buffer = self._buffer[:length], self._buffer[length:]
+        if message[1] == ECHO_REQUEST:
+            self._socket.sendall(message[:1] + b"\3" + message[2:])
+            return self._message()
+        return message
+
+
+class Side:
+    """One of the two switches."""
+
+    def __init__(self, ovs: PrivateOvs, target: str, connect: Callable[[], socket.socket], frames: socket.socket,
+                 dialled: socket.socket) -> None:
+        self._ovs = ovs
+        self.target = target
+        """For ovs-ofctl."""
+        self._connect = connect
+        self._frames = frames
+        self.primary = Client(dialled)
+        """The connection that the switch itself made."""
+
+    def service(self) -> Client:
+        """A further connection, which we make."""
+        return Client(self._ovs.inside(self._connect))
+
+    def frame(self, data: bytes) -> None:
+        """A frame arrives at port 1, when Open vSwitch has forgotten what it did with earlier ones."""
+        self._ovs.control("revalidator/purge")
+        self._frames.send(data)
+
+    def ofctl(self, *arguments: str) -> str:
+        """What ovs-ofctl says to a command, with "TARGET" for the switch; times and xids left out."""
+        done = self._ovs.run("ovs-ofctl", "-O", "OpenFlow13", *(
+            self.target if each == "TARGET" else each for each in arguments), check=False)
+        return comparable_text(done.stdout + done.stderr)
+
+    def monitor(self, *arguments: str) -> Monitor:
+        """ovs-ofctl monitor, in the background."""
+        return Monitor(self._ovs, self.target, *arguments)
+
+
+class Monitor:
+    """A running ovs-ofctl monitor."""
+
+    def __init__(self, ovs: PrivateOvs, target: str, *arguments: str) -> None:
+        self._log = ovs.directory / f"monitor{time.monotonic_ns()}.log"
+        self._child = ovs.spawn("ovs-ofctl", "-O", "OpenFlow13", "monitor", target, *arguments, log=self._log.name)
+
+    def text(self, wanted: Callable[[str], object]) -> str:
+        """What it has said once that is what is wanted."""
+        until(lambda: wanted(self._log.read_text()), f"monitor said {self._log.read_text()!r}")
+        return comparable_text(self._log.read_text())
+
+    def stop(self) -> None:
+        self._child.terminate()
+        self._child.wait(20)
+
+
+def comparable_text(text: str) -> str:
+    text = re.sub(r"\(xid=0x[0-9a-f]+\)", "", text)
+    text = re.sub(r"(tcp:127\.0\.0\.1:\d+|unix:\S+mgmt)", "SWITCH", text)
+    return re.sub(r"^\d{4}-\d\d-\d\dT\S+\|", "", DURATION.sub("", text), flags=re.MULTILINE)
+
+
+class Pair:
+    """Context manager: `plain` and `logical`."""
+
+    def __init__(self) -> None:
+        self._ovs = PrivateOvs()
+
+    def __enter__(self) -> Pair:
+        self._ovs.__enter__()
+        try:
+            self._build()
+        except BaseException:
+            log = self._ovs.directory / "hvproxy.log"
+            print(log.read_text() if log.exists() else "")
+            self._ovs.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        log = (self._ovs.directory / "hvproxy.log").read_text()
+        self._ovs.stop()
+        assert "Traceback" not in log, log
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.plain, self.logical
+
+    def _build(self) -> None:
+        ovs = self._ovs
+        path = ovs.directory / "pair.yaml"
+        path.write_text(yaml.safe_dump({
+            "switches": {"listen": [f"ptcp:{SWITCHES}:127.0.0.1"]},
+            "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
+            "tenants": [{"name": "red", "logical_switches": [{
+                "name": "red", "datapath_id": 0xA1, "controllers": [f"tcp:127.0.0.1:{CONTROLLER}"],
+                "listen": [f"ptcp:{LISTEN}:127.0.0.1"],
+                "ports": [{"number": n, "name": f"red{n}", "attach": {"datapath": n, "port": 1}} for n in (1, 2)],
+            }]}],
+        }))
+        dialled = {port: ovs.listener(port) for port in (CONTROLLER, PLAIN_CONTROLLER)}
+        for each in dialled.values():
+            each.settimeout(SAFETY_NET)
+        ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), log="hvproxy.log")
+        ovs.add_bridge("plain", 0xA1)
+        plain_frames = ovs.raw(ovs.add_port("plain", 1))
+        ovs.add_port("plain", 2)
+        for dpid in (1, 2):
+            ovs.add_bridge(f"s{dpid}", dpid)
+        ovs.add_link("s1", 9, "s2", 9)
+        logical_frames = ovs.raw(ovs.add_port("s1", 1))
+        ovs.add_port("s2", 1)
+        for name, port in (("s1", SWITCHES), ("s2", SWITCHES), ("plain", PLAIN_CONTROLLER)):
+            ovs.set_controllers(name, f"tcp:127.0.0.1:{port}")
+        management = str(ovs.management("plain"))
+
+        def connect_plain() -> socket.socket:
+            made = socket.socket(socket.AF_UNIX)
+            made.connect(management)
+            return made
+
+        self.plain = Side(ovs, f"unix:{management}", connect_plain, plain_frames,
+                          dialled[PLAIN_CONTROLLER].accept()[0])
+        self.logical = Side(ovs, f"tcp:127.0.0.1:{LISTEN}",
+                            lambda: socket.create_connection(("127.0.0.1", LISTEN), 10), logical_frames,
+                            dialled[CONTROLLER].accept()[0])
+        until(self._ports_up, "the logical ports come up")
+
+    def _ports_up(self) -> bool:
+        bodies = [message[16:] for message in self.logical.primary.ask(18, pack("!HH4x", 13, 0))]
+        ports = b"".join(bodies)
+        return all(not int.from_bytes(ports[at + 36:at + 40], "big") & 1 for at in range(0, len(ports), 64))
