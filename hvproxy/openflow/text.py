@@ -28,7 +28,7 @@ _MESSAGE_TYPES: Final[dict[int, str]] = {
     number: name.removeprefix("OFPT_").lower()
     for name, number in vars(of13).items() if name.startswith("OFPT_") and isinstance(number, int)
 }
-_MATCH_NAMES: Final[dict[str, str]] = {
+MATCH_NAMES: Final[dict[str, str]] = {
     "eth_dst": "dl_dst", "eth_src": "dl_src", "vlan_pcp": "dl_vlan_pcp", "ip_ecn": "nw_ecn", "ip_proto": "nw_proto",
     "ipv4_src": "nw_src", "ipv4_dst": "nw_dst", "icmpv4_type": "icmp_type", "icmpv4_code": "icmp_code",
     "ipv6_flabel": "ipv6_label", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll", "ipv6_nd_tll": "nd_tll",
@@ -137,7 +137,7 @@ def _fields(tlvs: bytes) -> Iterator[str]:
 
 
 def _field(field: Field, value: int, mask: int | None) -> str:
-    name = _MATCH_NAMES.get(field.name, field.name)
+    name = MATCH_NAMES.get(field.name, field.name)
     if field.name == "vlan_vid":
         if mask is None and value & VLAN_PRESENT:
             return f"dl_vlan={value & ~VLAN_PRESENT}"

@@ -66,8 +66,8 @@ class Packet:
             self._ipv6(data, offset, fields)
         elif kind in (0x0806, 0x8035):
             self._arp(data, offset, fields)
-        elif kind in MPLS_TYPES and len(data) >= offset + 4:
-            entry = int.from_bytes(data[offset:offset + 4], "big")
+        elif kind in MPLS_TYPES and len(data) >= self.l3 + 4:
+            entry = int.from_bytes(data[self.l3:self.l3 + 4], "big")
             fields[oxm.MPLS_LABEL] = entry >> 12
             fields[oxm.MPLS_TC] = entry >> 9 & 7
             fields[oxm.MPLS_BOS] = entry >> 8 & 1
