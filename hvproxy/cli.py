@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -135,17 +135,104 @@ def flows(logical_switch: str, api: str, as_json: bool) -> None:
 
 @show.command()
 @click.argument("dpid", metavar="DPID")
+@click.option("--switch", "logical_switch", metavar="LS", help="Only what serves this logical switch.")
+@click.option("--table", type=click.IntRange(0, 254), metavar="T", help="Only the rules of this physical table.")
+@click.option("--groups", "only_groups", is_flag=True, help="The groups only; with --json this is how to get them.")
 @_api_options
-def rules(dpid: str, api: str, as_json: bool) -> None:
-    """The rules hvproxy installed in the datapath DPID (0x1, or its 16 digits), and why each is there."""
+def rules(
+    dpid: str, logical_switch: str | None, table: int | None, only_groups: bool, api: str, as_json: bool,
+) -> None:
+    """The rules and groups hvproxy installed in the datapath DPID (0x1, or its 16 digits), and why each is there.
+
+    With --json the rules alone, or with --groups the groups.
+    """
+    if only_groups and table is not None:
+        raise click.UsageError("--groups and --table exclude each other: groups are in no table")
     try:
         number = parse_dpid(dpid)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="DPID") from error
-    _show(api, f"/v1/datapaths/{format_dpid(number)}/rules", as_json, "rules", [
-        _field("table"), _field("priority"), _field("match"), _field("instructions"),
-        _field("logical_switch", "logical switch"), _field("entry"), _field("why"),
-    ])
+
+    def wanted(row: Mapping[str, Any]) -> bool:
+        return (logical_switch in (None, row.get("logical_switch"))) and table in (None, row.get("table"))
+
+    path = f"/v1/datapaths/{format_dpid(number)}"
+    if not only_groups:
+        _show(api, f"{path}/rules", as_json, "rules", [
+            _field("table"), _field("priority"), _field("match"), _field("instructions"), _field("tenant"),
+            _field("logical_switch", "logical switch"), ("entry", _tenant_entry), _field("packets"), _field("bytes"),
+            ("names", _joined), _field("why"),
+        ], wanted)
+    if only_groups or not as_json and table is None:
+        if not only_groups:
+            click.echo()
+        _show(api, f"{path}/groups", as_json, "groups", [
+            _field("group_id", "group"), _field("type"), ("buckets", lambda row: "; ".join(row.get("buckets", ()))),
+            _field("tenant"), _field("logical_switch", "logical switch"), _field("packets"), _field("bytes"),
+            ("names", _joined), _field("why"),
+        ], wanted)
+
+
+@main.command()
+@click.argument("logical_switch", metavar="SWITCH")
+@click.argument("port", metavar="PORT")
+@click.argument("frame", metavar="FRAME")
+@_api_options
+def trace(logical_switch: str, port: str, frame: str, api: str, as_json: bool) -> None:
+    """Tell what the logical switch SWITCH does with FRAME at its port PORT, and how the fabric carries it out.
+
+    FRAME is hexadecimal digits, or fields as Open vSwitch writes them: tcp,dl_dst=02:00:00:00:00:02,tp_dst=80. What is
+    not said is zero. Nothing is sent and nothing is changed. Exit status 1: the fabric does not do what the
+    logical switch does; 2: there is no such switch or port, or FRAME describes no frame.
+    """
+    answer = _ask(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/trace",
+                  {"port": port, "frame": frame}, refused=2)
+    try:
+        text = json.dumps(answer, indent=2) if as_json else "\n".join(_trace_lines(answer))
+        differs = answer["agree"] is False
+    except (KeyError, TypeError):
+        _fail(f"{api} answered something else than a trace; is it an hvproxy of this version?")
+    click.echo(text)
+    if differs:
+        sys.exit(1)
+
+
+def _trace_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """A trace for people."""
+    name = found["logical_switch"]
+    yield f"{found['fields']} at port {found['port']} ({found['name']}) of {name}"
+    yield from (f"note: {note}" for note in found["notes"])
+    yield f"\nlogical switch {name}"
+    yield from _step_lines(found["logical"]["steps"])
+    yield from _result_lines(found["logical"])
+    physical = found["physical"]
+    if physical is not None:
+        for hop in physical["hops"]:
+            under = "" if hop["label"] is None else f", under {hop['label']['means']}"
+            yield f"\ndatapath {hop['datapath']}, in at port {hop['in_port']} ({hop['in_port_name']}){under}"
+            yield from _step_lines(hop["steps"])
+            yield from (f"  => {sent['text']}" for sent in hop["sent"])
+        yield "\nfabric"
+        yield from _result_lines(physical)
+        verdict = "the fabric does what the logical switch does" if found["agree"] else (
+            "THE FABRIC DOES NOT DO WHAT THE LOGICAL SWITCH DOES")
+        yield f"\n{verdict}"
+        yield from (f"  {difference}" for difference in found["differences"])
+
+
+def _step_lines(steps: list[Mapping[str, Any]]) -> Iterator[str]:
+    return ("  " * (step["depth"] + 1) + step["text"] for step in steps)
+
+
+def _result_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    for out in result["out"]:
+        yield f"  => out of port {out['port']} ({out['name']}): {', '.join(out['changes']) or 'unchanged'}"
+        yield f"     {out['frame']}"
+    for told in result["packet_ins"]:
+        yield f"  => packet-in: table {told['table']}, cookie {told['cookie']}"
+        yield f"     {told['frame']}"
+    if not result["out"] and not result["packet_ins"]:
+        yield "  => nowhere"
 
 
 def _load(path: str) -> configuration.Config:
@@ -161,8 +248,13 @@ def _count(things: tuple[object, ...] | list[Any], noun: str, plural: str = "s")
     return f"{len(things)} {noun}{'' if len(things) == 1 else plural}"
 
 
-def _show(api: str, path: str, as_json: bool, title: str, columns: list[Column]) -> None:
+def _show(
+    api: str, path: str, as_json: bool, title: str, columns: list[Column],
+    wanted: Callable[[Mapping[str, Any]], bool] = lambda row: True,
+) -> None:
     answer = _get(api, path)
+    if isinstance(answer, list):
+        answer = [row for row in answer if not isinstance(row, Mapping) or wanted(row)]
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
@@ -185,14 +277,22 @@ def _show(api: str, path: str, as_json: bool, title: str, columns: list[Column])
 
 
 def _get(api: str, path: str) -> Any:
+    return _ask(api, path, None, refused=1)
+
+
+def _ask(api: str, path: str, body: object, refused: int) -> Any:
+    """The answer to a GET, or with a body to a POST; `refused` is the exit status when it is the caller's fault."""
     url = api.rstrip("/") + path
     try:
         request = Request(url, headers={"Accept": "application/json"})
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
         # Without the environment's HTTP proxy: the API is a local affair.
         with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT) as response:
             return json.load(response)
     except HTTPError as error:
-        _fail(f"{url}: {_refusal(error)}")
+        _fail(f"{url}: {_refusal(error)}", refused if error.code < 500 else 1)
     except ValueError as error:
         what = "is not a URL; write --api http://HOST:PORT" if "url" in str(error) else "did not answer JSON"
         _fail(f"{url}: {what}")
@@ -204,16 +304,19 @@ def _get(api: str, path: str) -> Any:
 
 def _refusal(error: HTTPError) -> str:
     try:
-        said = json.load(error).get("error")
+        answer = json.load(error)
+        said = answer.get("error")
+        if said and answer.get("path") and not said.startswith(answer["path"]):
+            said = f"{answer['path']}: {said}"
     except (ValueError, AttributeError, OSError):
         said = None
     hint = "; hvproxy show switches and hvproxy show logical-switches list what there is" if error.code == 404 else ""
     return f"{said or error.reason} (HTTP status {error.code}){hint}"
 
 
-def _fail(what: str) -> NoReturn:
+def _fail(what: str, status: int = 1) -> NoReturn:
     click.echo(f"hvproxy: {what}", err=True)
-    sys.exit(1)
+    sys.exit(status)
 
 
 def _field(name: str, header: str = "") -> Column:
@@ -254,6 +357,18 @@ def _number(things: object) -> object:
 
 def _config(row: Mapping[str, Any]) -> object:
     return ", ".join(row.get("config") or ()) or None
+
+
+def _tenant_entry(row: Mapping[str, Any]) -> object:
+    """The tenant's entry as its tenant knows it."""
+    if row.get("tenant_table") is None:
+        return row.get("entry")
+    return (f"table {row['tenant_table']} priority {row.get('tenant_priority')} "
+            f"{row.get('tenant_match') or 'every frame'} cookie {row.get('tenant_cookie')}")
+
+
+def _joined(row: Mapping[str, Any]) -> object:
+    return "; ".join(row.get("names") or ()) or None
 
 
 def _attach(attach: object) -> object:

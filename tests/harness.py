@@ -198,9 +198,9 @@ class EndSwitch:
             records = [PortStats(number, **self.port_counts.get(number, {})).encode()] if number in self.ports else []
         elif request.kind == Kind.GROUP:
             number = decode_id_request(request.body)
-            counts = self.group_counts.get(number, (0, 0))
-            records = [GroupStats(number, 1, *counts, 1, 0, (counts,) * len(walk_buckets(buckets))).encode()
-                       for group_id, (_, buckets) in self.groups.items() if group_id == number]
+            records = [GroupStats(group_id, 1, *(counts := self.group_counts.get(group_id, (0, 0))), 1, 0,
+                                  (counts,) * len(walk_buckets(buckets))).encode()
+                       for group_id, (_, buckets) in self.groups.items() if number in (group_id, of13.OFPG_ALL)]
         elif request.kind == Kind.FLOW:
             asked = decode_flow_stats_request(request.body)
             records = [

@@ -108,11 +108,43 @@ ANSWERS: dict[str, object] = {
     ],
     "/v1/datapaths/0000000000000001/rules": [
         {"table": 10, "priority": 100, "match": "metadata=0x1", "instructions": "goto_table:11",
-         "logical_switch": "red", "entry": 4, "why": "entry 4 of red"},
+         "logical_switch": "red", "entry": 4, "why": "entry 4 of red", "tenant": "acme", "tenant_table": 0,
+         "tenant_priority": 5, "tenant_match": "", "tenant_cookie": "0x2a", "packets": 3, "bytes": 180,
+         "names": ["port 1 is s1-1", "port 2 is s1-2"]},
+        {"table": 0, "priority": 1, "match": "", "instructions": "drop", "logical_switch": None, "entry": None,
+         "tenant": None, "packets": None, "bytes": None, "names": [], "why": "drops"},
+    ],
+    "/v1/datapaths/0000000000000001/groups": [
+        {"group_id": "0x5", "type": "all", "buckets": ["actions=output:1", "actions=output:2"], "tenant": "acme",
+         "logical_switch": "red", "packets": 9, "bytes": 90, "names": [], "why": "floods red"},
     ],
     "/v1/logical-switches/empty/ports": [],
     "/v1/logical-switches/a%2Fb/ports": [{"number": 77}],
     "/v1/logical-switches/odd/ports": {"not": "a list"},
+}
+
+
+POSTED: list[tuple[str, object]] = []
+STEP = {"depth": 0, "text": "table 0: no entry matches"}
+HOP = {"datapath": "0000000000000001", "in_port": 4, "in_port_name": "s1-4",
+       "label": {"vlan": 7, "means": "label 7, frames for red/2"},
+       "steps": [STEP, {"depth": 1, "text": "out of port 2"}],
+       "sent": [{"text": "delivered to red/2 out of port 2 (s1-2)"}]}
+TRACE: dict[str, object] = {
+    "logical_switch": "red", "port": 1, "name": "web1", "fields": "arp,dl_vlan=5", "frame": "00", "notes": ["it rains"],
+    "logical": {"steps": [STEP], "out": [], "packet_ins": []},
+    "physical": {"hops": [HOP], "packet_ins": [{"table": 3, "cookie": "0x5", "frame": "beef"}],
+                 "out": [{"port": 2, "name": "web2", "frame": "cafe", "changes": ["dl_vlan=5 removed"]},
+                         {"port": 3, "name": "web3", "frame": "00", "changes": []}]},
+    "agree": False, "differences": ["the fabric delivers too much"],
+}
+TRACES: dict[str, tuple[int, object]] = {
+    "/v1/logical-switches/red/trace": (200, TRACE),
+    "/v1/logical-switches/good/trace": (200, {**TRACE, "agree": True, "differences": []}),
+    "/v1/logical-switches/unbound/trace": (200, {**TRACE, "agree": None, "physical": None, "differences": []}),
+    "/v1/logical-switches/wrong/trace": (400, {"error": "'tpc' is no field", "path": "frame"}),
+    "/v1/logical-switches/broken/trace": (500, {"error": "a fault", "path": ""}),
+    "/v1/logical-switches/odd/trace": (200, {}),
 }
 
 
@@ -129,6 +161,14 @@ class Api(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body.encode())
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        POSTED.append((self.path, body))
+        status, answer = TRACES.get(self.path, (404, {"error": "there is no logical switch", "path": ""}))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: pytest's output is no access log."""
@@ -188,12 +228,41 @@ def test_show_flows(api: str) -> None:
     ]
 
 
+RULES = [
+    ["table", "priority", "match", "instructions", "tenant", "logical switch", "entry", "packets", "bytes", "names",
+     "why"],
+    ["10", "100", "metadata=0x1", "goto_table:11", "acme", "red", "table 0 priority 5 every frame cookie 0x2a", "3",
+     "180", "port 1 is s1-1; port 2 is s1-2", "entry 4 of red"],
+    ["0", "1", "drop", "-", "-", "-", "-", "-", "-", "drops"],
+]
+GROUPS = [
+    ["group", "type", "buckets", "tenant", "logical switch", "packets", "bytes", "names", "why"],
+    ["0x5", "all", "actions=output:1; actions=output:2", "acme", "red", "9", "90", "-", "floods red"],
+]
+
+
 @pytest.mark.parametrize("dpid", ["0x1", "0000000000000001"])
 def test_show_rules_by_any_way_of_writing_a_datapath_id(api: str, dpid: str) -> None:
-    assert rows(run("show", "rules", dpid, "--api", api).stdout) == [
-        ["table", "priority", "match", "instructions", "logical switch", "entry", "why"],
-        ["10", "100", "metadata=0x1", "goto_table:11", "red", "4", "entry 4 of red"],
-    ]
+    assert rows(run("show", "rules", dpid, "--api", api).stdout) == [*RULES, [], *GROUPS]
+
+
+def test_rules_of_one_logical_switch_or_table_are_shown_alone(api: str) -> None:
+    def shown(*options: str) -> list[list[str]]:
+        return rows(run("show", "rules", "0x1", "--api", api, *options).stdout)
+
+    assert shown("--switch", "red") == [RULES[0], RULES[1], [], *GROUPS]
+    assert shown("--table", "0") == [RULES[0], RULES[2]]
+    assert shown("--switch", "blue", "--table", "0") == [["no rules"]]
+    assert shown("--groups") == GROUPS
+    assert shown("--groups", "--switch", "blue") == [["no groups"]]
+    assert run("show", "rules", "0x1", "--api", api, "--groups", "--table", "0").exit_code == 2
+
+
+def test_rules_and_groups_as_json_are_those_that_were_asked_for(api: str) -> None:
+    found = run("show", "rules", "0x1", "--switch", "red", "--json", "--api", api).stdout
+    assert [row["why"] for row in json.loads(found)] == ["entry 4 of red"]
+    found = run("show", "rules", "0x1", "--groups", "--json", "--api", api).stdout
+    assert json.loads(found) == ANSWERS["/v1/datapaths/0000000000000001/groups"]
 
 
 @pytest.mark.parametrize(("arguments", "path"), [
@@ -252,3 +321,60 @@ def test_an_api_that_is_no_url_is_told() -> None:
     result = run("show", "switches", "--api", "localhost")
     assert (result.exit_code, result.stderr) == (
         1, "hvproxy: localhost/v1/datapaths: is not a URL; write --api http://HOST:PORT\n")
+
+
+# trace
+
+def test_a_trace_is_told_step_by_step(api: str) -> None:
+    result = run("trace", "red", "web1", "arp,dl_vlan=5", "--api", api)
+    assert POSTED[-1] == ("/v1/logical-switches/red/trace", {"port": "web1", "frame": "arp,dl_vlan=5"})
+    assert result.stdout == """\
+arp,dl_vlan=5 at port 1 (web1) of red
+note: it rains
+
+logical switch red
+  table 0: no entry matches
+  => nowhere
+
+datapath 0000000000000001, in at port 4 (s1-4), under label 7, frames for red/2
+  table 0: no entry matches
+    out of port 2
+  => delivered to red/2 out of port 2 (s1-2)
+
+fabric
+  => out of port 2 (web2): dl_vlan=5 removed
+     cafe
+  => out of port 3 (web3): unchanged
+     00
+  => packet-in: table 3, cookie 0x5
+     beef
+
+THE FABRIC DOES NOT DO WHAT THE LOGICAL SWITCH DOES
+  the fabric delivers too much
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("red", 1), ("good", 0), ("unbound", 0)])
+def test_the_exit_status_of_a_trace_says_whether_both_agree(api: str, name: str, status: int) -> None:
+    for more in ((), ("--json",)):
+        assert run("trace", name, "1", "arp", "--api", api, *more).exit_code == status
+
+
+def test_what_agrees_is_said_to_and_what_cannot_be_compared_is_not(api: str) -> None:
+    assert run("trace", "good", "1", "arp", "--api", api).stdout.endswith(
+        "\nthe fabric does what the logical switch does\n")
+    assert "fabric" not in run("trace", "unbound", "1", "arp", "--api", api).stdout
+
+
+def test_a_trace_as_json_is_what_the_api_answers(api: str) -> None:
+    assert json.loads(run("trace", "red", "1", "arp", "--json", "--api", api).stdout) == TRACE
+
+
+@pytest.mark.parametrize(("name", "status", "what"), [
+    ("wrong", 2, "frame: 'tpc' is no field (HTTP status 400)"),
+    ("pink", 2, "there is no logical switch (HTTP status 404"),
+    ("broken", 1, "a fault (HTTP status 500)"), ("odd", 1, "answered something else than a trace"),
+])
+def test_a_trace_that_is_refused_says_why(api: str, name: str, status: int, what: str) -> None:
+    result = run("trace", name, "1", "tpc", "--api", api)
+    assert (result.exit_code, result.stdout) == (status, "") and what in result.stderr

@@ -18,8 +18,9 @@ from twisted.internet.task import deferLater
 
 from hvproxy.adapters.sockets import tls_options
 from hvproxy.errors import Conflict, ModelError, NotFound
-from hvproxy.hypervisor import intent, replacing, report, tenants
+from hvproxy.hypervisor import intent, replacing, report, rule_report, tenants, trace_report
 from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.address import Address
 from hvproxy.model.intent import LAST_LPORT, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, parse
 from hvproxy.model.schema import parse_dpid
@@ -91,12 +92,16 @@ class Api:
         return Answer(body=report.datapath(self._hv, _dpid(dpid)))
 
     async def list_rules(self, body: object, dpid: str) -> Answer:
-        """Every rule that a physical switch is to hold, and why it is there."""
-        return Answer(body=report.rules(self._hv, _dpid(dpid)))
+        """Every rule that a physical switch is to hold, whose it is, why it is there and what it counted."""
+        rows: Deferred[list[report.Row]] = Deferred()
+        self._carry_out(lambda now: rule_report.rules(self._hv, _dpid(dpid), rows.callback, now))
+        return Answer(body=await rows)
 
     async def list_rule_groups(self, body: object, dpid: str) -> Answer:
-        """Every group that a physical switch is to hold, and why it is there."""
-        return Answer(body=report.rule_groups(self._hv, _dpid(dpid)))
+        """Every group that a physical switch is to hold, whose it is, why it is there and what it counted."""
+        rows: Deferred[list[report.Row]] = Deferred()
+        self._carry_out(lambda now: rule_report.groups(self._hv, _dpid(dpid), rows.callback, now))
+        return Answer(body=await rows)
 
     async def list_links(self, body: object) -> Answer:
         """The links between physical switches: the configured ones and those found."""
@@ -219,6 +224,12 @@ class Api:
         intent.logical_switch(self._hv, name)
         return Answer(body=[])
 
+    async def post_trace(self, body: object, name: str) -> Answer:
+        """What a logical switch does with a frame that arrives at a port, and how the fabric carries it out. Sends
+        nothing and changes nothing."""
+        intent.logical_switch(self._hv, name)
+        return Answer(body=trace_report.report(self._hv, name, parse(TraceSpec, body)))
+
     # How it is done
 
     def _carry_out(self, call: Callable[[float], T]) -> T:
@@ -340,4 +351,5 @@ Api.ROUTES = (
     Route("GET", f"{_LS}/flows", Api.list_flows, answers="Flow[]"),
     Route("GET", f"{_LS}/groups", Api.list_groups, answers="TenantGroup[]"),
     Route("GET", f"{_LS}/meters", Api.list_meters, answers="Meter[]"),
+    Route("POST", f"{_LS}/trace", Api.post_trace, TraceSpec, "Trace"),
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 from hvproxy.adapters.api import Api, Route
+from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import json_schemas
+from hvproxy.trace.walk import Kind
 
 Schema = dict[str, Any]
 
@@ -14,6 +16,7 @@ _NUMBER: Schema = {"type": "integer"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _DPID: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
 _HEXADECIMAL: Schema = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
+_BYTES: Schema = {"type": "string", "pattern": "^([0-9a-f]{2})+$"}
 _UP: Schema = {"enum": ["up", "down"]}
 _MISTAKE = "what is wrong, and at which key of the body"
 
@@ -44,6 +47,15 @@ _DATAPATH: dict[str, Schema] = {
     "rules": _NUMBER,
     "groups": _NUMBER,
 }
+_EXPLAINED: dict[str, Schema] = {
+    "tenant": _nullable(_TEXT),
+    "logical_switch": _nullable(_TEXT),
+    "packets": _nullable(_NUMBER),
+    "bytes": _nullable(_NUMBER),
+    "names": _TEXTS,
+    "why": _TEXT,
+}
+"""Of a rule or group of a physical switch."""
 _LINK_END = _object(dpid=_DPID, port={"type": ["integer", "string"]})
 
 
@@ -60,10 +72,9 @@ def _answers(specs: Schema) -> dict[str, Schema]:
             bound=_TEXTS))),
         "Rule": _object(
             table=_NUMBER, priority=_NUMBER, cookie=_HEXADECIMAL, match=_TEXT, instructions=_TEXT,
-            logical_switch=_nullable(_TEXT), entry=_nullable(_NUMBER), tenant_cookie=_nullable(_HEXADECIMAL),
-            why=_TEXT),
-        "RuleGroup": _object(group_id=_HEXADECIMAL, type=_TEXT, buckets=_TEXTS, logical_switch=_nullable(_TEXT),
-                             why=_TEXT),
+            entry=_nullable(_NUMBER), tenant_cookie=_nullable(_HEXADECIMAL), tenant_table=_nullable(_NUMBER),
+            tenant_priority=_nullable(_NUMBER), tenant_match=_nullable(_TEXT), **_EXPLAINED),
+        "RuleGroup": _object(group_id=_HEXADECIMAL, type=_TEXT, buckets=_TEXTS, **_EXPLAINED),
         "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered"]}, state=_UP),
         "LogicalSwitch": {**switch, "title": "LogicalSwitch",
                           "properties": {**switch["properties"], "entries": _NUMBER, "state": state}},
@@ -77,6 +88,7 @@ def _answers(specs: Schema) -> dict[str, Schema]:
             datapaths=_list(_DPID)),
         "TenantGroup": _object(group_id=_NUMBER, type=_TEXT, buckets=_TEXTS),
         "Meter": {"type": "object"},
+        "Trace": _trace(),
         "Readiness": _object(ready={"type": "boolean"}, reasons=_TEXTS),
         "Error": {
             "type": "object",
@@ -86,9 +98,31 @@ def _answers(specs: Schema) -> dict[str, Schema]:
     }
 
 
+def _trace() -> Schema:
+    """What becomes of a frame: steps in the order in which they happen, each with a sentence of its own."""
+    step = _object(
+        depth=_NUMBER, kind={"enum": [kind.value for kind in Kind]}, text=_TEXT, why=_nullable(_TEXT),
+        cookie=_nullable(_HEXADECIMAL), logical_switch=_nullable(_TEXT),
+        **{name: _nullable(_NUMBER) for name in ("table", "priority", "entry", "group", "bucket", "port")},
+        **{name: _nullable(_TEXT) for name in ("match", "instructions")})
+    out = _list(_object(logical_switch=_TEXT, port=_NUMBER, name=_TEXT, frame=_BYTES, changes=_TEXTS))
+    packet_ins = _list(_object(logical_switch=_TEXT, in_port=_NUMBER, table=_NUMBER, cookie=_HEXADECIMAL,
+                               metadata=_HEXADECIMAL, frame=_BYTES))
+    label = _nullable(_object(vlan=_NUMBER, means=_TEXT))
+    sent = _object(port=_NUMBER, name=_TEXT, frame=_BYTES, label=label, to=_nullable(_object(dpid=_DPID, port=_NUMBER)),
+                   delivers=_nullable(_TEXT), text=_TEXT)
+    hop = _object(datapath=_DPID, in_port=_NUMBER, in_port_name=_TEXT, label=label, frame=_BYTES, steps=_list(step),
+                  sent=_list(sent))
+    return _object(
+        logical_switch=_TEXT, port=_NUMBER, name=_TEXT, frame=_BYTES, fields=_TEXT,
+        logical=_object(steps=_list(step), out=out, packet_ins=packet_ins),
+        physical=_nullable(_object(hops=_list(hop), out=out, packet_ins=packet_ins)),
+        agree={"type": ["boolean", "null"]}, differences=_TEXTS, notes=_TEXTS)
+
+
 def document(version: str) -> Schema:
     """The whole description (OpenAPI 3.1)."""
-    specs = json_schemas([TenantSpec, LogicalSwitchSpec, PortSpec])
+    specs = json_schemas([TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec])
     paths: dict[str, Schema] = {
         "/healthz": {"get": _plain_page("Whether the process answers.")},
         "/readyz": {"get": {

@@ -130,6 +130,10 @@ class Explanations:
             return f", frames for {self._lport(ls_id, number)},", ls.spec.name
         return f", floods of {ls.spec.name},", ls.spec.name
 
+    def label(self, label: int) -> str:
+        """What a label of the fabric stands for: label 3001, frames for red/2."""
+        return f"label {label}{self._label_means(label)[0]}".rstrip(",")
+
     # Groups
 
     def group(self, group: Group) -> Why:

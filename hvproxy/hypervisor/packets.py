@@ -123,7 +123,7 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     if not out.data:
         return None
     port = ls.ports.get(out.in_port)
-    if port is not None and port.config & of13.OFPPC_NO_RECV and not _is_spanning_tree(out.data):
+    if port is not None and port.config & of13.OFPPC_NO_RECV and not is_spanning_tree(out.data):
         return None  # it counts as received there
     vif = None if port is None or port.vif is None or not ls.down.ready(port.vif.dpid) else port.vif
     edge = _edge(ls, None if vif is None else vif.dpid)
@@ -143,7 +143,7 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     return edge.dpid
 
 
-def _is_spanning_tree(frame: bytes) -> bool:
+def is_spanning_tree(frame: bytes) -> bool:
     """Open vSwitch takes these in through every port: a length where others have an Ethernet type."""
     return frame[:6] == SPANNING_TREE_ADDRESS and int.from_bytes(frame[12:14], "big") < FIRST_ETHER_TYPE
 

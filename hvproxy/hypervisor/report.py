@@ -15,7 +15,6 @@ from hvproxy.errors import NotFound
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
-from hvproxy.hypervisor.explain import Explanations, Why
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.intent import logical_switch as find
 from hvproxy.hypervisor.logical_port import LogicalPort
@@ -25,7 +24,7 @@ from hvproxy.model.schema import format_dpid, plain
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import build as build_instructions
-from hvproxy.openflow.text import bucket_texts, group_number, group_type, instructions_text, match_text
+from hvproxy.openflow.text import bucket_texts, group_type, instructions_text, match_text
 
 Row: TypeAlias = dict[str, object]
 """One object, fit for JSON."""
@@ -51,7 +50,7 @@ def datapaths(hv: Hypervisor) -> list[Row]:
 
 def datapath(hv: Hypervisor, dpid: Dpid) -> Row:
     """One physical switch with its ports. Raises NotFound."""
-    dp = _datapath(hv, dpid)
+    dp = find_datapath(hv, dpid)
     fabric = hv.fabric.fabric_ports(dpid)
     bound: dict[int, list[str]] = {}
     for ls in hv.logical_switches.values():
@@ -94,47 +93,6 @@ def _description(dp: Datapath) -> str | None:
     return " ".join(part for part in (dp.desc.manufacturer, dp.desc.hardware, dp.desc.software) if part)
 
 
-def rules(hv: Hypervisor, dpid: Dpid) -> list[Row]:
-    """Every rule that a physical switch is to hold, and why. Raises NotFound."""
-    dp = _datapath(hv, dpid)
-    why = Explanations(hv)
-    ordered = sorted(dp.desired_rules.values(), key=lambda rule: (rule.table, -rule.priority, rule.match))
-    return [{
-        "table": rule.table,
-        "priority": rule.priority,
-        "cookie": _hexadecimal(rule.cookie),
-        "match": match_text(rule.match),
-        "instructions": instructions_text(rule.instructions),
-        **_reason(why.rule(rule)),
-    } for rule in ordered]
-
-
-def rule_groups(hv: Hypervisor, dpid: Dpid) -> list[Row]:
-    """Every group that a physical switch is to hold, and why. Raises NotFound."""
-    dp = _datapath(hv, dpid)
-    why = Explanations(hv)
-    rows: list[Row] = []
-    for group_id, group in sorted(dp.desired_groups.items()):
-        reason = why.group(group)
-        rows.append({
-            "group_id": group_number(group_id),
-            "type": group_type(group.type),
-            "buckets": bucket_texts(group.buckets),
-            "logical_switch": reason.logical_switch,
-            "why": reason.text,
-        })
-    return rows
-
-
-def _reason(why: Why) -> Row:
-    return {
-        "logical_switch": why.logical_switch,
-        "entry": why.entry,
-        "tenant_cookie": None if why.tenant_cookie is None else _hexadecimal(why.tenant_cookie),
-        "why": why.text,
-    }
-
-
 def links(hv: Hypervisor) -> list[Row]:
     """The configured links, working or not, and those found."""
     working = hv.switches.links
@@ -157,7 +115,8 @@ def links(hv: Hypervisor) -> list[Row]:
     } for (a, b), source, up in found]
 
 
-def _datapath(hv: Hypervisor, dpid: Dpid) -> Datapath:
+def find_datapath(hv: Hypervisor, dpid: Dpid) -> Datapath:
+    """A datapath by its id. Raises NotFound."""
     found = hv.switches.datapaths.get(dpid)
     if found is None:
         raise NotFound("", f"there is no datapath {format_dpid(dpid)}")

@@ -246,6 +246,8 @@ class _Walker:
             elif item.kind == of13.OFPAT_DEC_NW_TTL or item.kind == of13.OFPAT_DEC_MPLS_TTL:
                 if not self._count_down(item, frame):
                     return False
+            elif item.kind not in _EDITS:
+                self.step(Kind.DROP, f"{actions_text(item.action)}: what this action does is not known here")
             else:
                 before = frame.data, frame.fields[TUNNEL_ID], frame.fields[METADATA]
                 _EDITS[item.kind](frame, item.action)

@@ -374,3 +374,36 @@ def test_the_fabric_is_shown() -> None:
     assert client.get("/v1/links") == [{
         "a": {"dpid": "0000000000000001", "port": 8}, "b": {"dpid": "0000000000000002", "port": 8},
         "source": "configured", "state": "up"}]
+
+
+# Traces
+
+def test_a_trace_tells_what_becomes_of_a_frame_and_changes_nothing() -> None:
+    client = with_red(1, 2)
+    controller = Controller(client.world, "red")
+    controller.send(build.flow_mod(9, of13.OFPFC_ADD, table_id=0, priority=5, match_tlvs=b"", cookie=0xABC,
+                                   instructions=build_instructions(Instructions(apply=actions.output(2)))))
+    client.world.run()
+    sent = [len(switch.received_types) for switch in client.world.switches.values()]
+    reply = client.ask("POST", "/v1/logical-switches/red/trace", {"port": 1, "frame": "udp,dl_dst=2:0:0:0:0:2"})
+    assert reply.status == 200
+    assert [out["port"] for out in reply.json["logical"]["out"]] == [2]
+    assert [out["port"] for out in reply.json["physical"]["out"]] == [2] and reply.json["agree"] is True
+    assert [len(switch.received_types) for switch in client.world.switches.values()] == sent
+
+
+@pytest.mark.parametrize(("name", "body", "status", "path"), [
+    ("red", {"port": 1, "frame": "tpc"}, 400, "frame"),
+    ("red", {"port": 1, "frame": "abc"}, 400, "frame"),
+    ("red", {"port": 1}, 400, "frame"),
+    ("red", {"frame": "tcp"}, 400, "port"),
+    ("red", {"port": "", "frame": "tcp"}, 400, "port"),
+    ("red", {"port": 1, "frame": "tcp", "more": 1}, 400, "more"),
+    ("red", {"port": 1, "frame": "0" * 40002}, 400, "frame"),
+    ("red", {"port": 77, "frame": "tcp"}, 404, "port"),
+    ("red", {"port": "p9", "frame": "tcp"}, 404, "port"),
+    ("pink", {"port": 1, "frame": "tcp"}, 404, ""),
+])
+def test_what_cannot_be_traced_is_refused_with_its_place(name: str, body: object, status: int, path: str) -> None:
+    reply = with_red(1, 2).ask("POST", f"/v1/logical-switches/{name}/trace", body)
+    assert (reply.status, reply.json["path"]) == (status, path) and reply.json["error"]

@@ -106,6 +106,16 @@ def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() ->
     assert found and all(each.removeprefix("#/components/schemas/") in page["components"]["schemas"] for each in found)
 
 
+def test_a_trace_has_the_described_form() -> None:
+    client = Client(a_full_world())
+    schemas = document("1.0")["components"]["schemas"]
+    for frame in ("arp,dl_vlan=5", "tcp"):
+        answer = client.ask("POST", "/v1/logical-switches/red/trace", {"port": 1, "frame": frame}).json
+        assert answer["physical"]["hops"] and mismatch(answer, schemas["Trace"], schemas) is None
+    answer = client.ask("POST", "/v1/logical-switches/red/trace", {"port": "red3", "frame": "arp"}).json
+    assert answer["physical"] is None and mismatch(answer, schemas["Trace"], schemas) is None
+
+
 def test_a_refusal_has_the_described_form() -> None:
     client = Client(a_full_world())
     schemas = document("1.0")["components"]["schemas"]

@@ -61,30 +61,6 @@ def test_a_datapath_tells_what_its_ports_are_used_for() -> None:
                       (8, "s1-8", "up", "fabric", [])]
 
 
-def test_rules_are_in_the_order_of_the_pipeline_with_their_reasons() -> None:
-    world = a_world()
-    controller = Controller(world, "red")
-    controller.send(build.flow_mod(9, of13.OFPFC_ADD, table_id=1, priority=5, match_tlvs=tlv(0, 1), cookie=0xABC,
-                                   instructions=build_instructions(Instructions(apply=actions.output(2)))))
-    world.run()
-    rows = report.rules(world.hv, 1)
-    assert len(rows) == len(world.switches[1].rules)
-    order = [(row["table"], -row["priority"]) for row in rows]  # type: ignore[operator]
-    assert order == sorted(order)
-    rule = world.hv.switches.datapaths[1].desired_rules[0, 200, tlv(0, 1)]
-    assert rows[0] == {
-        "table": 0, "priority": 200, "cookie": f"{rule.cookie:#x}",
-        "match": "in_port=1", "instructions": "write_metadata:0x10010000000000/0xfffffffbffffffff,goto_table:10",
-        "logical_switch": "red", "entry": None, "tenant_cookie": None, "why": "classifies port 1 as red/1"}
-    assert (rows[-1]["table"], rows[-1]["entry"], rows[-1]["tenant_cookie"]) == (11, 1, "0xabc")
-
-
-def test_groups_of_a_datapath_tell_buckets_and_reasons() -> None:
-    rows = report.rule_groups(a_world().hv, 1)
-    assert {"group_id": "0x50010001", "type": "indirect", "buckets": ["actions=output:1"], "logical_switch": "red",
-            "why": "sends to red/1"} in rows
-
-
 def test_links_tell_where_they_are_known_from_and_whether_they_work() -> None:
     world = a_world()
     assert report.links(world.hv) == [
@@ -208,7 +184,7 @@ def test_it_says_what_it_waits_for() -> None:
 
 def test_what_is_not_there_is_not_found() -> None:
     hv = a_world().hv
-    for ask in (lambda: report.datapath(hv, 77), lambda: report.rules(hv, 77), lambda: report.rule_groups(hv, 77),
+    for ask in (lambda: report.datapath(hv, 77),
                 lambda: report.tenant(hv, "x"), lambda: report.logical_switch(hv, "x"), lambda: report.ports(hv, "x"),
                 lambda: report.port(hv, "red", 77), lambda: report.groups(hv, "x"),
                 lambda: report.flows(hv, "x", print, 0.0)):
@@ -218,7 +194,7 @@ def test_what_is_not_there_is_not_found() -> None:
 
 def test_everything_fits_json() -> None:
     hv = a_world().hv
-    for rows in (report.datapaths(hv), report.datapath(hv, 1), report.rules(hv, 1), report.rule_groups(hv, 1),
+    for rows in (report.datapaths(hv), report.datapath(hv, 1),
                  report.links(hv), report.tenants(hv), report.logical_switches(hv), report.ports(hv, "red")):
         assert json.loads(json.dumps(rows)) == rows
 

@@ -161,6 +161,12 @@ def test_an_action_that_finds_nothing_to_change_is_said_to() -> None:
         "pop_vlan: changes nothing", "set_field:2->arp_op: changes nothing"]
 
 
+def test_an_action_that_is_not_known_is_said_to_be() -> None:
+    done = through(flow(apply=b"\xff\xff\x00\x08\x00\x00\x23\x20" + actions.output(2)))
+    assert done.steps[1].kind is Kind.DROP and done.steps[1].text.endswith("what this action does is not known here")
+    assert done.sent
+
+
 def test_groups_that_lead_too_far_leave_the_frame_nowhere() -> None:
     deep = tuple(Group(n, of13.OFPGT_INDIRECT, bucket(actions.group(n + 1))) for n in range(1, 70))
     done = through(flow(apply=actions.output(2) + actions.group(1)), groups=deep)
