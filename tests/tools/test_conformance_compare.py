@@ -66,13 +66,20 @@ def test_verdicts_are_read_and_compared() -> None:
     plain = verdicts(LINES)
     assert plain == {("action: 00", "a"): Verdict(True, ""), ("action: 00", "b"): Verdict(False, "wrong"),
                      ("group: 00", "a"): Verdict(True, "")}
-    logical: Verdicts = {("action: 00", "b"): Verdict(True, ""), ("group: 00", "a"): Verdict(False, "slow")}
+    slow = Verdict(False, "Received unexpected throughput: 1 kbps")
+    logical: Verdicts = {("action: 00", "b"): Verdict(True, ""), ("group: 00", "a"): slow}
     result = compare_verdicts("ryu", plain, logical)
     assert (result.cases, result.plain, result.logical) == (3, 2, 0)
     assert [(each.case, each.lines) for each in result.failed] == [
         ("action: 00: a", ("logical switch: did not run",))]
     assert [each.case for cases in result.apart.values() for each in cases] == ["group: 00: a"]
     assert result.gained == ["action: 00: b"] and "passed by the logical switch only: 1" in told(result)
+
+
+def test_a_group_that_is_refused_is_a_failure_however_it_would_be_measured() -> None:
+    refused: Verdicts = {("group: 00", "a"): Verdict(False, "Failed to add groups: OFPErrorMsg")}
+    result = compare_verdicts("ryu", {("group: 00", "a"): Verdict(True, "")}, refused)
+    assert [each.case for each in result.failed] == ["group: 00: a"] and not result.apart
 
 
 def test_only_what_passes_always_counts_as_passed() -> None:
