@@ -13,6 +13,7 @@ from hvproxy.model.layout import ContextLayout, GroupKind
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import walk_buckets
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,35 @@ class TenantGroup:
 
     group_id: int
     type: int
-    """OFPGT_ALL or OFPGT_INDIRECT."""
+    """OFPGT_*."""
     buckets: bytes
     """The tenant's own bytes."""
     indexes: Mapping[int, int]
     """Shared ingress lport's index (0: every other lport) -> the place of that variant in physical group ids:
     1 .. 2**lport_bits - 1, unique in the logical switch."""
+    serial: int = 0
+    """Grows whenever its tenant modifies it (model.rules.Group.serial)."""
+
+    @cached_property
+    def named(self) -> frozenset[int]:
+        """The groups that its buckets send packets to."""
+        return frozenset(group_id for each in walk_buckets(self.buckets) for group_id in actions.groups(each.actions))
+
+    @cached_property
+    def watched_ports(self) -> frozenset[int]:
+        """The ports whose liveness decides about a bucket of it."""
+        return frozenset(each.watch_port for each in walk_buckets(self.buckets)) - {of13.OFPP_ANY}
+
+    @cached_property
+    def watched_groups(self) -> tuple[int, ...]:
+        """The group each bucket watches, of those that watch one."""
+        return tuple(each.watch_group for each in walk_buckets(self.buckets) if each.watch_group != of13.OFPG_ANY)
+
+    @cached_property
+    def watches_both(self) -> bool:
+        """Whether one bucket of it watches both a port and a group."""
+        return any(each.watch_port != of13.OFPP_ANY and each.watch_group != of13.OFPG_ANY
+                   for each in walk_buckets(self.buckets))
 
 
 @dataclass(frozen=True)
@@ -52,6 +76,11 @@ class Edge:
         """The local lports whose packets need rules of their own."""
         return tuple(lport for lport in self.logical_switch.at(self.dpid) if lport.shared)
 
+    @property
+    def plain(self) -> bool:
+        """The switch is known not to be Open vSwitch."""
+        return self.dpid in self.logical_switch.plain
+
     def group_id(self, kind: GroupKind, index: int = 0) -> int:
         return self.layout.group_id(kind, self.logical_switch.ls_id, index)
 
@@ -74,7 +103,11 @@ def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool) -> by
         return b"" if grouped else _output(port, edge, ingress, in_set)
 
     def group(group_id: int) -> bytes:
-        return actions.group(edge.tenant_group_id(edge.tenant_groups[group_id], ingress))
+        named = edge.tenant_groups.get(group_id)
+        if named is None:
+            # A bucket may name a group that is not there; it beats an output all the same.
+            return actions.group(edge.group_id(GroupKind.NOWHERE))
+        return actions.group(edge.tenant_group_id(named, ingress))
 
     return actions.rewrite(actions.without_queues(data), output, group)
 

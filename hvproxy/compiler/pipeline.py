@@ -1,10 +1,10 @@
 """What a logical switch needs on every datapath besides its entries: classification, its ports' groups, its labels.
 
-Pure: (logical switch view, transport, tenant groups) -> content per datapath. Knows nothing of sessions.
+Pure: (logical switch view, transport) -> content per datapath. Knows nothing of sessions.
 """
 from __future__ import annotations
 
-from hvproxy.compiler.lowering import Edge, TenantGroup, lower, on_one_port
+from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import label_rule_on_the_way
 from hvproxy.model.layout import (
     PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie, destination_group_id,
@@ -13,7 +13,7 @@ from hvproxy.model.rules import Content, Group, Rule
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Transport, Vif
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import bucket, walk_buckets
+from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.oxm import metadata_tlv, tlv
 
@@ -134,16 +134,6 @@ def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
         return _nowhere(group_id)
     label = transport.deliver[edge.logical_switch.ls_id, lport.index]
     return _indirect(group_id, _labelled(label, transport.destinations[lport.vif.dpid]))
-
-
-def tenant_groups(group: TenantGroup, edge: Edge) -> list[Group]:
-    """A tenant's group on one edge: itself, and a variant for each shared ingress lport there."""
-    buckets = walk_buckets(group.buckets)
-    return [
-        Group(edge.tenant_group_id(group, ingress), group.type,
-              b"".join(bucket(lower(b.actions, edge, ingress, in_set=True)) for b in buckets))
-        for ingress in (None, *edge.shared)
-    ]
 
 
 def _arriving_labels(content: Content, edge: Edge, transport: Transport) -> None:

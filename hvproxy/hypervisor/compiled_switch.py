@@ -5,11 +5,12 @@ says is a function of the logical state and the view; nothing is sent from here,
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from hvproxy.compiler.buckets import alive_group, tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
-from hvproxy.compiler.pipeline import tenant_groups
 from hvproxy.hypervisor.counters import Counters, TableCounters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
@@ -41,8 +42,14 @@ class CompiledSwitch:
         """How many times an entry was compiled for an edge: the cost that tests hold down."""
         self.reshaped = False
         """When the view changed last, entries and tenants' groups may have become others too."""
+        self.plain: frozenset[Dpid] = frozenset()
+        """Datapaths that are known not to be Open vSwitch."""
+        self.destinations: Mapping[Dpid, int] = {}
+        """What names the edges it is on in uplink groups."""
         self._last_index = 0
         self._group_contents: dict[int, dict[Dpid, Content]] = {}
+        self._alive_contents: dict[int, dict[Dpid, Content]] = {}
+        """The groups that tell whether a port is alive, by its number."""
         self._edges: dict[Dpid, Edge] = {}
         self._view = LogicalSwitchView(ls_id, ())
 
@@ -94,7 +101,12 @@ class CompiledSwitch:
             shared = port.number in sharing or vif is not None and not forwards and not down
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
                                 receives=not config & of13.OFPPC_NO_RECV))
-        return LogicalSwitchView(self.ls_id, tuple(lports))
+        return LogicalSwitchView(self.ls_id, tuple(lports), self.plain & {p.vif.dpid for p in lports if p.vif is not None},
+                                 self._live, self.destinations)
+
+    @property
+    def _live(self) -> frozenset[int]:
+        return frozenset(port.index for port in self.ports.values() if port.up)
 
     def look_again(self) -> bool:
         """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
@@ -113,8 +125,21 @@ class CompiledSwitch:
 
     def recompile_all(self) -> dict[Dpid, Change]:
         """After the view has changed: what carries out every group and entry on the edges as they are now."""
-        groups, entries = self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries())
-        return {dpid: merged([c[dpid] for c in (groups, entries) if dpid in c]) for dpid in {*groups, *entries}}
+        return joined(self.alive_changes({*self._alive_contents, *self.groups.watched}),
+                      self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries()))
+
+    def see_liveness(self) -> dict[Dpid, Change]:
+        """Take anew which ports are up; what makes the datapaths hold that. No entry depends on it."""
+        live = self._live
+        changed = live ^ self._view.live
+        if not changed:
+            return {}
+        self._view = replace(self._view, live=live)
+        self._edges = {dpid: replace(edge, logical_switch=self._view) for dpid, edge in self._edges.items()}
+        numbers = [lport.number for lport in self._view.lports if lport.index in changed]
+        watching = [group.group_id for group in self.groups.groups.values()
+                    if group.watches_both and not group.watched_ports.isdisjoint(numbers)]
+        return joined(self.alive_changes(numbers), self.group_changes(watching))
 
     def recompile(self, entries: Iterable[Entry]) -> dict[Dpid, Change]:
         """What makes the datapaths carry out these entries as they and the view are now."""
@@ -149,15 +174,46 @@ class CompiledSwitch:
 
     def group_changes(self, group_ids: Iterable[int]) -> dict[Dpid, Change]:
         """What makes the datapaths hold these groups as they and the view are now."""
-        parts: dict[Dpid, list[Change]] = {}
+        changes = []
         for group_id in group_ids:
             group = self.groups.groups.get(group_id)
             new: dict[Dpid, Content] = {}
             if group is not None:
                 for dpid, edge in self._edges.items():
                     new[dpid] = Content(groups={g.group_id: g for g in tenant_groups(group, edge)})
-            for dpid, change in all_differences(self._group_contents.pop(group_id, {}), new).items():
-                parts.setdefault(dpid, []).append(change)
-            if new:
-                self._group_contents[group_id] = new
-        return {dpid: merged(changes) for dpid, changes in parts.items()}
+            changes.append(_turned(self._group_contents, group_id, new))
+        return joined(*changes)
+
+    def watch_changes(self) -> dict[Dpid, Change]:
+        """What makes the datapaths tell of the ports that are watched since a change of the groups, and of no other."""
+        return self.alive_changes(self.groups.watched.keys() ^ self._alive_contents.keys())
+
+    def alive_changes(self, numbers: Iterable[int]) -> dict[Dpid, Change]:
+        """What makes the datapaths tell whether these ports are alive, of those that a tenant's group watches."""
+        changes = []
+        for number in numbers:
+            new: dict[Dpid, Content] = {}
+            if number in self.groups.watched:
+                for dpid, edge in self._edges.items():
+                    if number in edge.lports:
+                        alive = alive_group(edge.lports[number], edge)
+                        new[dpid] = Content(groups={alive.group_id: alive})
+            changes.append(_turned(self._alive_contents, number, new))
+        return joined(*changes)
+
+
+def _turned(held: dict[int, dict[Dpid, Content]], key: int, new: dict[Dpid, Content]) -> dict[Dpid, Change]:
+    """What turns the contents under that key into the new ones, which then stand there."""
+    changes = all_differences(held.pop(key, {}), new)
+    if new:
+        held[key] = new
+    return changes
+
+
+def joined(*several: Mapping[Dpid, Change]) -> dict[Dpid, Change]:
+    """One change for each datapath that does what all of them do."""
+    parts: dict[Dpid, list[Change]] = {}
+    for changes in several:
+        for dpid, change in changes.items():
+            parts.setdefault(dpid, []).append(change)
+    return {dpid: merged(changes) for dpid, changes in parts.items()}

@@ -35,6 +35,8 @@ CONFIRM_WITHIN: Final = 0.2
 """Seconds after which what was sent is followed by a barrier although nobody asked, so that it can be forgotten."""
 READ_WITHIN: Final = 30.0
 """Seconds a connected switch has to be read in; barriers wait for it meanwhile."""
+EXTENDED: Final = "Open vSwitch"
+"""What the description of a switch's hardware holds that has Open vSwitch's extensions."""
 READ_AGAIN_AFTER: Final = 1.0
 """Seconds between the loss of a rule by another's hand and the reading that mends it."""
 
@@ -85,6 +87,8 @@ class Datapath:
         """Of the last session, as the two that follow; None where the switch did not say."""
         self.desc: Desc | None = None
         self.group_features: GroupFeatures | None = None
+        self.extended: bool | None = None
+        """Whether it is Open vSwitch, as it said last; None before it was asked."""
         self.ports: dict[int, PortDesc] = {}
         """Physical ports by number, as last heard of; without LOCAL."""
         self.desired_rules: dict[RuleKey, Rule] = {}
@@ -193,7 +197,7 @@ class Datapath:
         send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
         # Open vSwitch leaves out packets with an invalid TTL, which a tenant may want, unless it is asked for them.
         send(build.set_async(AsyncConfig(self._installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
-        self._ask(Kind.DESC, b"", self._take_desc, self._take_optional, now)
+        self._ask(Kind.DESC, b"", self._take_desc, self._described, now)
         self._ask(Kind.GROUP_FEATURES, b"", self._take_group_features, self._take_optional, now)
         self._read(now)
 
@@ -291,6 +295,11 @@ class Datapath:
 
     def _take_desc(self, body: bytes) -> None:
         self.desc = decode_desc(body)
+
+    def _described(self, complete: bool, now: float) -> None:
+        if self.connected:
+            self.extended = self.desc is not None and EXTENDED in self.desc.hardware
+        self._take_optional(complete, now)
 
     def _take_group_features(self, body: bytes) -> None:
         self.group_features = decode_group_features(body)

@@ -54,6 +54,9 @@ class Downward(Protocol):
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         """Send a frame into a datapath."""
 
+    def group_types(self, dpid: Dpid) -> int | None:
+        """The types of groups that a datapath has, one bit for each OFPGT_*; None while it has not said."""
+
     def ready(self, dpid: Dpid) -> bool:
         """Whether a datapath is connected and reconciled."""
 

@@ -166,6 +166,7 @@ class Explanations:
             GroupKind.FLOOD: f"floods {name}",
             GroupKind.FLOOD_ARRIVED: f"floods to the ports of {name} here",
             GroupKind.FLOOD_FROM: f"floods {name} with frames of {lport}",
+            GroupKind.ALIVE: f"is alive while {lport} is, for groups that watch it",
         }.get(GroupKind(kind), f"serves {name}")
 
     # Names

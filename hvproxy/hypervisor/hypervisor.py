@@ -233,6 +233,9 @@ class Hypervisor(Gather):
             ls.ports[number].placed = False
         moved = resolve(ls, self.switches, self._taken)
         self._without_identifiers.discard(ls.spec.name)
+        ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.extended is False)
+        edges = sorted({port.vif.dpid for port in ls.ports.values() if port.vif is not None})
+        ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
         view = ls.seen()
         if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
             self.switches.alarm("no identifiers left: logical ports stay down", logical_switch=ls.spec.name,
@@ -283,6 +286,7 @@ class Hypervisor(Gather):
             if port.changed:
                 port.changed = False
                 ls.tell_port(port, of13.OFPPR_MODIFY)
+        self.change(ls.see_liveness(), now)
 
     def _is_up(self, ls: LogicalSwitch, number: int) -> bool | None:
         """Whether a logical port is up; None while that cannot be said and nothing is told (design 6)."""
@@ -358,6 +362,10 @@ class Hypervisor(Gather):
 
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)
+
+    def group_types(self, dpid: Dpid) -> int | None:
+        features = self.switches.datapaths[dpid].group_features
+        return None if features is None else features.types
 
     def ready(self, dpid: Dpid) -> bool:
         return self.switches.ready(dpid)

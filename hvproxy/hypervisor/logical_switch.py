@@ -12,7 +12,7 @@ from math import inf
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import packets, port_config, port_counters, queries, session_settings
-from hvproxy.hypervisor.compiled_switch import CompiledSwitch
+from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.downward import Downward
@@ -75,12 +75,19 @@ class LogicalSwitch(CompiledSwitch):
             of13.OFPT_EXPERIMENTER: self._experimenter,
         }
 
+    @property
+    def offers_select(self) -> bool:
+        """No switch it is on says that it lacks SELECT groups."""
+        types = (self.down.group_types(dpid) for dpid in self._edges)
+        return all(known is None or known >> of13.OFPGT_SELECT & 1 for known in types)
+
     def emptied(self, now: float) -> dict[Dpid, Change]:
         """What takes every entry and group of it off the datapaths, when it is deleted."""
         entries = self.edited(self.tables.remove(list(self.tables.entries()), of13.OFPRR_DELETE), now, farewell=False)
         self.groups.remove(list(self.groups.groups))
         groups = self.group_changes(list(self._group_contents))
-        return {dpid: merged([c[dpid] for c in (entries, groups) if dpid in c]) for dpid in {*entries, *groups}}
+        alive = self.alive_changes(list(self._alive_contents))
+        return joined(entries, groups, alive)
 
     # Controllers
 
@@ -138,13 +145,14 @@ class LogicalSwitch(CompiledSwitch):
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
         shared = [lport.index for lport in self._view.lports if lport.shared]
-        before, deleted = self.groups.apply(mod, shared, now)
+        before, deleted = self.groups.apply(mod, shared, now, selects=self.offers_select)
         origin = Origin(self, session, message, group=(mod, before))
         if deleted:
             self.delete_groups(deleted, now, origin)
             return
         self.see_edges()
-        self.send_groups([mod.group_id], now, origin)
+        appeared = self.groups.referring([mod.group_id]) if before is None else []
+        self.send_groups([mod.group_id, *appeared], now, origin)
 
     def delete_groups(self, deleted: list[int], now: float, origin: Origin | None) -> None:
         """Deleting a group deletes the entries that name it, and buckets left naming it drop (OF 1.3.5 6.5)."""
@@ -156,7 +164,7 @@ class LogicalSwitch(CompiledSwitch):
         self.send_groups([*deleted, *naming], now, origin)
 
     def send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
-        self._send(self.group_changes(group_ids), now, origin)
+        self._send(joined(self.watch_changes(), self.group_changes(group_ids)), now, origin)
 
     def _send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
         if origin is not None:

@@ -15,7 +15,7 @@ from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of
 from hvproxy.model.layout import PLACE
-from hvproxy.openflow import build
+from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import build as build_instructions
@@ -34,7 +34,8 @@ CAPABILITIES = (of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_ST
 ALL_QUEUES = of13.OFPQ_ALL
 HIDDEN_TABLE = 254
 """Open vSwitch has one of its own there, which nobody may touch."""
-GROUP_TYPES = 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT
+GROUP_TYPES = 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT | 1 << of13.OFPGT_FF
+GROUP_CAPABILITIES = of13.OFPGFC_CHAINING | of13.OFPGFC_CHAINING_CHECKS
 GROUP_ACTIONS = sum(1 << action for action in (
     of13.OFPAT_OUTPUT, of13.OFPAT_PUSH_VLAN, of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS,
     of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL,
@@ -199,7 +200,9 @@ def _group_record(ls: LogicalSwitch, group_id: int, now: float) -> GroupStats:
     lived = max(0.0, now - ls.groups.created[group_id])
     counters = ls.groups.counters[group_id]
     buckets = tuple(counters.total(n) for n in range(len(walk_buckets(ls.groups.groups[group_id].buckets))))
-    return GroupStats(group_id, len(ls.tables.entries_with_group(group_id)), *counters.total("all"), int(lived),
+    naming = [entry.instructions for entry in ls.tables.entries_with_group(group_id)]
+    references = sum((actions.groups(each.apply) + actions.groups(each.write)).count(group_id) for each in naming)
+    return GroupStats(group_id, references, *counters.total("all"), int(lived),
                       int(lived % 1 * 1e9), buckets)
 
 
@@ -209,10 +212,18 @@ def _group_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipar
 
 
 def _group_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
-    most = ls.layout.last_lport
+    types, capabilities = GROUP_TYPES, GROUP_CAPABILITIES
+    if ls.offers_select:
+        types |= 1 << of13.OFPGT_SELECT
+        capabilities |= of13.OFPGFC_SELECT_WEIGHT | of13.OFPGFC_SELECT_LIVENESS
+    offered = [types >> kind & 1 for kind in range(4)]
     _send(session, request, [GroupFeatures(
-        GROUP_TYPES, of13.OFPGFC_CHAINING | of13.OFPGFC_CHAINING_CHECKS, (most, 0, most, 0),
-        (GROUP_ACTIONS, 0, GROUP_ACTIONS, 0)).encode()])
+        types, capabilities, _by_type(ls.layout.last_lport, offered), _by_type(GROUP_ACTIONS, offered)).encode()])
+
+
+def _by_type(value: int, offered: list[int]) -> tuple[int, int, int, int]:
+    all_, select, indirect, failover = (value * bit for bit in offered)
+    return all_, select, indirect, failover
 
 
 _KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float], None]] = {

@@ -5,9 +5,10 @@ functions, and none of the bookkeeping that decides what has to be computed agai
 """
 from __future__ import annotations
 
+from hvproxy.compiler.buckets import alive_group, tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
-from hvproxy.compiler.pipeline import base, placement, tenant_groups
+from hvproxy.compiler.pipeline import base, placement
 from hvproxy.compiler.transit import transit_rules, uplink_groups
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.model.rules import Content
@@ -31,6 +32,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             for source in view.edges:
                 if source != destination and fabric.reaches(source, destination):
                     crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
+        watched = {number for group in ls.groups.groups.values() for number in group.watched_ports}
         for dpid in view.edges:
             edge = Edge(hv.settings.layout, view, dpid, ls.groups.groups)
             content = Content()
@@ -40,6 +42,8 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             for group in ls.groups.groups.values():
                 for lowered in tenant_groups(group, edge):
                     content.add_group(lowered)
+            for number in watched & edge.lports.keys():
+                content.add_group(alive_group(edge.lports[number], edge))
             _add(contents, dpid, content)
     for destination, datapaths in crossed.items():
         tree, index = fabric.tree_to(destination), fabric.destination_index(destination)

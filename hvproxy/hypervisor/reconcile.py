@@ -78,13 +78,11 @@ class Found:
         if not is_our_group(desc.group_id):
             self.foreign_groups += 1
             return
-        group = Group(desc.group_id, desc.type, desc.buckets)
         wanted = desired.get(desc.group_id)
-        if group != wanted:
-            group = Group(desc.group_id, desc.type, canonical_buckets(desc.buckets))
-            if wanted is not None and group == Group(wanted.group_id, wanted.type, canonical_buckets(wanted.buckets)):
-                group = wanted
-        self.groups[desc.group_id] = group
+        alike = wanted is not None and wanted.type == desc.type and (
+            wanted.buckets == desc.buckets or canonical_buckets(wanted.buckets) == canonical_buckets(desc.buckets))
+        self.groups[desc.group_id] = wanted if wanted is not None and alike else Group(
+            desc.group_id, desc.type, canonical_buckets(desc.buckets))
 
 
 @dataclass(frozen=True, slots=True)

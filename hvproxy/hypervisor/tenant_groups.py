@@ -1,22 +1,36 @@
 """The groups of a logical switch, as its tenant installed them (OF 1.3.5 sections 5.6 and 6.5). Pure.
 
-Offered are ALL and INDIRECT; SELECT and FAST_FAILOVER are refused with the error of a switch that lacks them.
+Group-mods are judged as Open vSwitch 3.1 judges them, but for groups that lead back to themselves and for chains that
+are too long, which it finds out with every packet. Watching is limited for the sake of others: Open vSwitch 3.1 looks
+along every way from bucket to watched group to bucket, up to 128 deep, and two buckets that watch their own group
+stop it for ever.
 """
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.counters import Counters
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import GroupMod, bucket, walk_buckets
+from hvproxy.openflow.groups import GroupMod, walk_buckets
 
-OFFERED = (of13.OFPGT_ALL, of13.OFPGT_INDIRECT)
-LONGEST_CHAIN = 16
+LONGEST_CHAIN: Final = 16
 """Groups naming groups, deeper than this is refused: a switch's own limit is not much above (Open vSwitch: 64
 resubmits, and every logical port is a group itself)."""
+MOST_LOOKS: Final = 1024
+"""Buckets that a switch may have to look at to know whether a group is alive."""
+_FIRST_BAD_PORT: Final = 0xFF00
+_LAST_BAD_PORT: Final = 0xFFFFFFF7
+"""Open vSwitch numbers ports in 16 bits: nothing can be watched between these."""
+_ADD: Final[int] = of13.OFPGC_ADD
+_DELETE: Final[int] = of13.OFPGC_DELETE
+_SELECT: Final[int] = of13.OFPGT_SELECT
+_FAST_FAILOVER: Final[int] = of13.OFPGT_FF
 
 
 def refuse(code: int, why: str) -> Refused:
@@ -33,63 +47,68 @@ class TenantGroups:
         """Group id -> what it and its buckets have counted, by whoever reads it."""
         self.revision = 0
         """Grows whenever what a group does changes."""
+        self.watched: Counter[int] = Counter()
+        """Port number -> how many groups watch it, of those that any does; a port of that number need not be there."""
         self._last_index = last_index
         self._used: set[int] = set()
         self._next = 1
 
-    def apply(self, mod: GroupMod, shared: Iterable[int], now: float) -> tuple[TenantGroup | None, list[int]]:
+    def apply(
+        self, mod: GroupMod, shared: Iterable[int], now: float, *, selects: bool = True,
+    ) -> tuple[TenantGroup | None, list[int]]:
         """Carry out a group-mod; (what was there under that id before, ids that were deleted).
 
-        `shared` are the indexes of the shared lports. Raises Refused with nothing changed.
+        `shared` are the indexes of the shared lports; `selects`: SELECT groups are offered. Raises Refused with
+        nothing changed.
         """
+        _check(mod, selects)
         before = self.groups.get(mod.group_id)
-        self.revision += 1
-        if mod.command == of13.OFPGC_ADD:
-            if before is not None:
-                raise refuse(of13.OFPGMFC_GROUP_EXISTS, "the group exists")
-            self._check(mod)
-            self.groups[mod.group_id] = TenantGroup(mod.group_id, mod.type, mod.buckets, self._places(shared))
-            self.created[mod.group_id] = now
-            self.counters[mod.group_id] = Counters()
-            return None, []
-        if mod.command == of13.OFPGC_MODIFY:
-            if before is None:
-                raise refuse(of13.OFPGMFC_UNKNOWN_GROUP, "no such group")
-            self._check(mod)
-            self.groups[mod.group_id] = TenantGroup(mod.group_id, mod.type, mod.buckets, before.indexes)
-            return before, []
-        if mod.command == of13.OFPGC_DELETE:
+        if mod.command == _DELETE:
             if mod.group_id == of13.OFPG_ALL:
                 return None, sorted(self.groups)
+            return before, [] if before is None else [mod.group_id]
+        if mod.command == _ADD:
+            if before is not None:
+                raise refuse(of13.OFPGMFC_GROUP_EXISTS, "the group exists")
             if mod.group_id > of13.OFPG_MAX:
                 raise refuse(of13.OFPGMFC_INVALID_GROUP, "not a group id")
-            return before, [] if before is None else [mod.group_id]
-        raise Refused(of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_BAD_COMMAND, "unknown command")
+            made = TenantGroup(mod.group_id, mod.type, mod.buckets, {})
+        elif before is None:
+            raise refuse(of13.OFPGMFC_UNKNOWN_GROUP, "no such group")
+        else:
+            made = replace(before, type=mod.type, buckets=mod.buckets, serial=before.serial + 1)
+        self._check_ways(made)
+        if before is None:
+            made = replace(made, indexes=self._places(shared))
+            self.created[mod.group_id] = now
+        self.revision += 1
+        self._put(made)
+        # A modification resets the counters, and leaves the time of creation (Open vSwitch 3.1).
+        self.counters[mod.group_id] = Counters()
+        return before, []
 
     def remove(self, group_ids: Iterable[int]) -> list[int]:
-        """Forget groups whose entries are gone; returns the groups that named one and have lost those actions."""
+        """Forget groups whose entries are gone; returns the groups that name or watch one, which is not there now."""
         self.revision += 1
         gone = set(group_ids)
         for group_id in gone:
             group = self.groups.pop(group_id)
+            self._unwatch(group)
             del self.created[group_id], self.counters[group_id]
             self._used.difference_update(group.indexes.values())
-        naming = []
-        for group in list(self.groups.values()):
-            buckets = walk_buckets(group.buckets)
-            if any(gone & set(actions.groups(b.actions)) for b in buckets):
-                left = b"".join(bucket(
-                    actions.rewrite(b.actions, actions.output, lambda g: b"" if g in gone else actions.group(g)),
-                    b.weight, b.watch_port, b.watch_group) for b in buckets)
-                self.groups[group.group_id] = TenantGroup(group.group_id, group.type, left, group.indexes)
-                naming.append(group.group_id)
-        return naming
+        return self.referring(gone)
+
+    def referring(self, group_ids: Iterable[int]) -> list[int]:
+        """The groups with a bucket that names or watches one of these, which need not be there (as in Open vSwitch)."""
+        meant = set(group_ids)
+        return [group.group_id for group in self.groups.values()
+                if not meant.isdisjoint(group.named) or not meant.isdisjoint(group.watched_groups)]
 
     def restore(self, group: TenantGroup) -> None:
         """Put back what a refused modification replaced."""
         self.revision += 1
-        places = self.groups[group.group_id].indexes  # may have more of them by now
-        self.groups[group.group_id] = TenantGroup(group.group_id, group.type, group.buckets, places)
+        # There may be more places by now.
+        self._put(replace(group, indexes=self.groups[group.group_id].indexes))
 
     def widen(self, shared: Iterable[int]) -> None:
         """Give every group a variant for each shared lport: the lports have changed."""
@@ -98,7 +117,7 @@ class TenantGroups:
             missing = [index for index in shared if index not in group.indexes]
             if missing:
                 places = {**group.indexes, **{index: self._place() for index in missing}}
-                self.groups[group.group_id] = TenantGroup(group.group_id, group.type, group.buckets, places)
+                self.groups[group.group_id] = replace(group, indexes=places)
 
     def room(self, shared: Iterable[int]) -> bool:
         """Whether there are places for `widen`."""
@@ -106,32 +125,30 @@ class TenantGroups:
         missing = sum(len(indexes - group.indexes.keys()) for group in self.groups.values())
         return len(self._used) + missing <= self._last_index
 
-    def _check(self, mod: GroupMod) -> None:
-        if mod.group_id > of13.OFPG_MAX:
-            raise refuse(of13.OFPGMFC_INVALID_GROUP, "not a group id")
-        if mod.type not in OFFERED:
-            raise refuse(of13.OFPGMFC_BAD_TYPE, "group type not offered")
-        buckets = walk_buckets(mod.buckets)
-        if mod.type == of13.OFPGT_INDIRECT and len(buckets) != 1:
-            raise refuse(of13.OFPGMFC_INVALID_GROUP, "an indirect group has one bucket")
-        for each in buckets:
-            actions.check(each.actions, match=None)
-            for named in actions.groups(each.actions):
-                if named != mod.group_id and named not in self.groups:
-                    raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP, "no such group")
-        self._check_chain(mod)
+    def _put(self, group: TenantGroup) -> None:
+        before = self.groups.get(group.group_id)
+        if before is not None:
+            self._unwatch(before)
+        self.watched.update(group.watched_ports)
+        self.groups[group.group_id] = group
 
-    def _check_chain(self, mod: GroupMod) -> None:
-        named = {group_id: _named(group.buckets) for group_id, group in self.groups.items()}
-        named[mod.group_id] = _named(mod.buckets)
-        if not named[mod.group_id]:
-            return
-        naming: dict[int, set[int]] = {}
-        for group_id, others in named.items():
-            for other in others:
-                naming.setdefault(other, set()).add(group_id)
-        if _depth(mod.group_id, named) + _depth(mod.group_id, naming) >= LONGEST_CHAIN:
-            raise refuse(of13.OFPGMFC_CHAINING_UNSUPPORTED, f"chains of more than {LONGEST_CHAIN} groups")
+    def _unwatch(self, group: TenantGroup) -> None:
+        for number in group.watched_ports:
+            self.watched[number] -= 1
+            if not self.watched[number]:
+                del self.watched[number]
+
+    def _check_ways(self, made: TenantGroup) -> None:
+        """Raises Refused where groups name or watch themselves in the end, too many others, or too far away."""
+        after = {**self.groups, made.group_id: made}
+        if made.named:
+            _check_chains(made.group_id, {number: group.named for number, group in after.items()})
+        watching = {number: group.watched_groups for number, group in after.items() if group.watched_groups}
+        if watching:
+            concerned = _check_chains(made.group_id, watching)
+            known: dict[int, int] = {}
+            if max(_looks(number, after, known) for number in concerned) > MOST_LOOKS:
+                raise refuse(of13.OFPGMFC_CHAINING_UNSUPPORTED, f"liveness of more than {MOST_LOOKS} buckets")
 
     def _places(self, shared: Iterable[int]) -> dict[int, int]:
         indexes = (0, *shared)
@@ -148,16 +165,60 @@ class TenantGroups:
         return place
 
 
-def _named(buckets: bytes) -> set[int]:
-    return {named for each in walk_buckets(buckets) for named in actions.groups(each.actions)}
+def _check(mod: GroupMod, selects: bool) -> None:
+    """Raises Refused for what is wrong whatever groups there are; in the order of Open vSwitch 3.1."""
+    buckets = walk_buckets(mod.buckets)
+    for each in buckets:
+        actions.check(each.actions, match=None)
+        if _FIRST_BAD_PORT <= each.watch_port <= _LAST_BAD_PORT:
+            raise refuse(of13.OFPGMFC_BAD_WATCH, "no such port")
+    if mod.command == _DELETE and buckets:
+        raise refuse(of13.OFPGMFC_INVALID_GROUP, "buckets in a deletion")
+    if mod.type > _FAST_FAILOVER or mod.type == _SELECT and not selects and mod.command != _DELETE:
+        raise refuse(of13.OFPGMFC_BAD_TYPE, "group type not offered")
+    if mod.type == of13.OFPGT_INDIRECT and mod.command != _DELETE and len(buckets) != 1:
+        raise refuse(of13.OFPGMFC_INVALID_GROUP, "an indirect group has one bucket")
+    if mod.command > _DELETE:
+        raise refuse(of13.OFPGMFC_BAD_COMMAND, "unknown command")
+    for each in buckets:
+        watches = each.watch_port != of13.OFPP_ANY or each.watch_group != of13.OFPG_ANY
+        if each.weight and mod.type != _SELECT:
+            raise refuse(of13.OFPGMFC_INVALID_GROUP, "a weight in a group that does not select")
+        if mod.type == _FAST_FAILOVER and not watches:
+            raise refuse(of13.OFPGMFC_INVALID_GROUP, "a bucket of a fast failover group watches nothing")
+        if mod.type not in (_SELECT, _FAST_FAILOVER) and watches:
+            raise refuse(of13.OFPGMFC_WATCH_UNSUPPORTED, "liveness in a group whose buckets are all used")
 
 
-def _depth(group_id: int, following: Mapping[int, set[int]]) -> int:
-    """The steps of the longest chain from a group on. Raises Refused where one leads back to it."""
-    steps, level = 0, following.get(group_id, set())
+def _check_chains(group_id: int, following: Mapping[int, Iterable[int]]) -> set[int]:
+    """All from which chains lead to a group, itself included. Raises Refused where those through it are too long, or
+    lead back to it."""
+    leading: dict[int, set[int]] = {}
+    for number, others in following.items():
+        for other in others:
+            leading.setdefault(other, set()).add(number)
+    before, steps_before = _chain(group_id, leading)
+    if _chain(group_id, following)[1] + steps_before >= LONGEST_CHAIN:
+        raise refuse(of13.OFPGMFC_CHAINING_UNSUPPORTED, f"chains of more than {LONGEST_CHAIN} groups")
+    return {group_id} | before
+
+
+def _chain(group_id: int, following: Mapping[int, Iterable[int]]) -> tuple[set[int], int]:
+    """What chains lead to from a group on, and the steps of the longest. Raises Refused where one leads back to it."""
+    steps, found, level = 0, set[int](), set(following.get(group_id, ()))
     while level and steps < LONGEST_CHAIN:
         if group_id in level:
             raise refuse(of13.OFPGMFC_LOOP, "the group leads back to itself")
         steps += 1
+        found |= level
         level = {other for each in level for other in following.get(each, ())}
-    return steps
+    return found, steps
+
+
+def _looks(group_id: int, groups: Mapping[int, TenantGroup], known: dict[int, int]) -> int:
+    """How many buckets a switch looks at where nothing is alive, along chains that were checked."""
+    if group_id not in known:
+        group = groups.get(group_id)
+        known[group_id] = 0 if group is None else len(walk_buckets(group.buckets)) + sum(
+            _looks(other, groups, known) for other in group.watched_groups)
+    return known[group_id]

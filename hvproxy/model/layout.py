@@ -61,7 +61,7 @@ class RuleKind(IntEnum):
 
 class GroupKind(IntEnum):
     """The top four bits of a group id. A group's buckets name only groups of smaller kinds, so installing in
-    ascending order of id never refers to a group that is not there yet."""
+    ascending order of id never refers to a group that is not there yet; but a tenant's groups name each other."""
 
     UPLINK = 1
     NOWHERE = 2
@@ -72,7 +72,8 @@ class GroupKind(IntEnum):
     FLOOD = 7
     FLOOD_ARRIVED = 8
     FLOOD_FROM = 9
-    TENANT = 10
+    ALIVE = 10
+    TENANT = 11
 
 
 @dataclass(frozen=True, slots=True)

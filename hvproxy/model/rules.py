@@ -38,6 +38,9 @@ class Group:
     """OFPGT_*."""
     buckets: bytes
     """Wire bytes of all buckets, in order (OF 1.3.5 section 7.3.4.2)."""
+    serial: int = 0
+    """How often its tenant has modified it: a group-mod resets its counters even where it changes nothing else, so it
+    must be sent."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ Built by the hypervisor, read by the compiler; holds no decision and no wire byt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 Dpid: TypeAlias = int
@@ -63,6 +63,12 @@ class LogicalSwitchView:
     """1 .. 2**logical_switch_bits - 1."""
     lports: tuple[Lport, ...]
     """Sorted by number."""
+    plain: frozenset[Dpid] = frozenset()
+    """Those of its edges that are known not to be Open vSwitch."""
+    live: frozenset[int] = frozenset()
+    """The indexes of the lports that are up as their tenant is told."""
+    destinations: Mapping[Dpid, int] = field(default_factory=dict, hash=False)
+    """Its edges -> the destination index of each (Transport.destinations)."""
 
     @property
     def shape(self) -> LogicalSwitchView:

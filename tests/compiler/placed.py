@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hvproxy.compiler.buckets import alive_group, tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge, TenantGroup
 from hvproxy.compiler.paths import Topology, tree
-from hvproxy.compiler.pipeline import base, placement, tenant_groups
+from hvproxy.compiler.pipeline import base, placement
 from hvproxy.compiler.transit import transit_rules, uplink_groups
 from hvproxy.model.layout import ContextLayout
 from hvproxy.model.rules import Content
@@ -26,7 +27,7 @@ LS_ID = 5
 VIFS = {1: Vif(1, 1), 2: Vif(1, 2), 3: Vif(1, 3, 10), 4: Vif(1, 3, 20), 5: Vif(2, 1), 6: Vif(2, 2, 10)}
 VIEW = LogicalSwitchView(LS_ID, tuple(
     Lport(number, 10 + number, VIFS.get(number), number in VIFS and VIFS[number].vlan is not None)
-    for number in range(1, 8)))
+    for number in range(1, 8)), live=frozenset(10 + number for number in VIFS), destinations={1: 1, 2: 2})
 SHARED = {lport.number: lport for lport in VIEW.lports if lport.shared}
 FABRIC_PORT = 8
 LINKS = (Link(1, FABRIC_PORT, 2, FABRIC_PORT),)
@@ -49,8 +50,8 @@ class AnEntry:
     instructions: Instructions = Instructions()
 
 
-def edge(dpid: int = 1, groups: Iterable[TenantGroup] = ()) -> Edge:
-    return Edge(LAYOUT, VIEW, dpid, {group.group_id: group for group in groups})
+def edge(dpid: int = 1, groups: Iterable[TenantGroup] = (), view: LogicalSwitchView = VIEW) -> Edge:
+    return Edge(LAYOUT, view, dpid, {group.group_id: group for group in groups})
 
 
 def a_group(group_id: int, kind: int, buckets: bytes) -> TenantGroup:
@@ -59,12 +60,15 @@ def a_group(group_id: int, kind: int, buckets: bytes) -> TenantGroup:
     return TenantGroup(group_id, kind, buckets, places)
 
 
-def plane(*entries: AnEntry, groups: Iterable[TenantGroup] = (), transport: Transport = TRANSPORT) -> Plane:
+def plane(
+    *entries: AnEntry, groups: Iterable[TenantGroup] = (), transport: Transport = TRANSPORT,
+    view: LogicalSwitchView = VIEW,
+) -> Plane:
     """Both datapaths with everything this logical switch needs."""
     groups = tuple(groups)
     topology = Topology.of(LINKS)
     made = Plane()
-    placed = placement(LAYOUT, VIEW, transport)
+    placed = placement(LAYOUT, view, transport)
     for dpid in (1, 2):
         made.add_switch(dpid, (1, 2, 3, FABRIC_PORT))
         other = 3 - dpid
@@ -76,7 +80,9 @@ def plane(*entries: AnEntry, groups: Iterable[TenantGroup] = (), transport: Tran
             content.add_group(group)
         for rule in transit_rules(tree(topology, other), dpid, other):
             content.add_rule(rule)
-        here = edge(dpid, groups)
+        here = edge(dpid, groups, view)
+        for number in {number for group in groups for number in group.watched_ports} & here.lports.keys():
+            content.add_group(alive_group(here.lports[number], here))
         for tenant_group in groups:
             for lowered in tenant_groups(tenant_group, here):
                 content.add_group(lowered)

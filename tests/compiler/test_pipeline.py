@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import pytest
 
+from hvproxy.compiler.buckets import tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
-from hvproxy.compiler.pipeline import base, placement, tag, tenant_groups
+from hvproxy.compiler.pipeline import base, placement, tag
 from hvproxy.model.layout import GroupKind, RuleKind, Table, cookie, read_cookie
 from hvproxy.model.rules import Content, Group
 from hvproxy.model.view import LogicalSwitchView, Lport, Transport, Vif
@@ -140,12 +141,6 @@ def test_a_group_may_name_a_group_and_keeps_the_ingress_in_mind() -> None:
     made = plane(AnEntry(instructions=Instructions(write=actions.group(2))), groups=groups)
     for ingress in VIFS:
         assert sent(made, ingress) == dict.fromkeys(set(VIFS) - {ingress}, FRAME)
-
-
-def test_a_tenants_group_has_one_physical_group_and_one_more_per_shared_port() -> None:
-    group = a_group(3, of13.OFPGT_ALL, bucket(actions.output(1)))
-    assert [g.group_id & 0xFFFF for g in tenant_groups(group, edge(1))] == [30, 33, 34]
-    assert [g.group_id & 0xFFFF for g in tenant_groups(group, edge(2))] == [30, 36]
 
 
 def all_groups() -> list[Group]:

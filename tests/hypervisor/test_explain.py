@@ -76,6 +76,14 @@ def test_the_rules_of_a_spine_say_where_frames_go() -> None:
     assert not any("red/" in text and "label" not in text for text in found)
 
 
+def test_a_watched_port_and_what_watches_it_say_so() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_FF, 78, bucket(actions.output(1), watch_port=1)))
+    world.run()
+    assert {"group 78 of red", "is alive while red/1 is, for groups that watch it"} <= groups(world, 1)
+
+
 def test_groups_say_what_they_reach() -> None:
     found = groups(a_world(), 1)
     assert found >= {

@@ -350,15 +350,17 @@ def test_groups_are_described_as_the_tenant_made_them() -> None:
 def test_group_features_offer_what_can_be_had() -> None:
     _, controller = red()
     features = stats(controller, Kind.GROUP_FEATURES)
-    assert features.types == 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT
-    assert features.max_groups[1] == features.max_groups[3] == 0 < features.max_groups[0]
+    assert features.types == 0b1111
+    assert features.capabilities == (of13.OFPGFC_SELECT_WEIGHT | of13.OFPGFC_SELECT_LIVENESS | of13.OFPGFC_CHAINING
+                                     | of13.OFPGFC_CHAINING_CHECKS)
+    assert 0 not in features.max_groups and len(set(features.actions)) == 1
 
 
 def test_group_statistics_are_summed_over_edges_and_variants_and_never_decrease() -> None:
     world, controller = red()
     add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9,
                                     bucket(actions.output(5)) + bucket(actions.output(2))),
-        flow_mod(apply=actions.group(9)))
+        flow_mod(apply=actions.group(9) + actions.group(9), write=actions.group(9)))
     for dpid in (1, 2):
         for group_id in world.switches[dpid].groups:
             if group_id >> 28 == GroupKind.TENANT:
@@ -366,7 +368,7 @@ def test_group_statistics_are_summed_over_edges_and_variants_and_never_decrease(
     variants = 3 + 1  # on switch 1 for ports 5, 6 and all others, on switch 2 one
     world.pass_time(4.0)
     (group,) = stats(controller, Kind.GROUP, encode_id_request(9))
-    assert (group.group_id, group.ref_count, group.duration_sec) == (9, 1, 4)
+    assert (group.group_id, group.ref_count, group.duration_sec) == (9, 3, 4)
     assert (group.packet_count, group.byte_count) == (10 * variants, 100 * variants)
     assert [(b.packet_count, b.byte_count) for b in group.bucket_stats] == [(10 * variants, 100 * variants)] * 2
     world.switches[1].reboot()
@@ -384,6 +386,19 @@ def test_a_group_made_again_counts_from_nothing() -> None:
     add(controller, build.group_mod(1, of13.OFPGC_DELETE, of13.OFPGT_ALL, 9), make)
     world.switches[1].group_counts = {}
     assert stats(controller, Kind.GROUP, encode_id_request(9))[0].packet_count == 0
+
+
+def test_a_modified_group_counts_from_nothing_and_is_as_old_as_before() -> None:
+    world, controller = red()
+    make = bucket(actions.output(5))
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, make))
+    world.switches[1].group_counts = {number: (10, 100) for number in world.switches[1].groups}
+    assert stats(controller, Kind.GROUP, encode_id_request(9))[0].packet_count > 0
+    world.pass_time(4.0)
+    add(controller, build.group_mod(1, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 9, make))
+    world.switches[1].group_counts = {}  # as a switch does
+    (group,) = stats(controller, Kind.GROUP, encode_id_request(9))
+    assert (group.packet_count, group.duration_sec) == (0, 4)
 
 
 def test_nothing_of_ours_is_ever_told() -> None:

@@ -124,7 +124,7 @@ def test_foreign_rule_where_ours_must_be_gives_way() -> None:
 
 @pytest.mark.parametrize("group_id, ours", [
     (0, False), (77, False), (0x0FFFFFFF, False), (GroupKind.UPLINK << 28, True), (GroupKind.TENANT << 28 | 5, True),
-    (11 << 28, False), (0xFFFFFF00, False)])
+    (max(GroupKind) + 1 << 28, False), (0xFFFFFF00, False)])
 def test_groups_are_ours_by_their_kind(group_id: int, ours: bool) -> None:
     read = found(GroupDesc(of13.OFPGT_ALL, group_id, b""))
     assert is_our_group(group_id) is ours

@@ -6,22 +6,28 @@ from typing import Any
 import pytest
 
 from hvproxy.errors import Refused
+from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.tenant_groups import LONGEST_CHAIN, TenantGroups
+from hvproxy.model.layout import GroupKind
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import GroupMod, bucket, walk_buckets
-from hvproxy.openflow.multipart import Kind, multipart_request
-from tests.harness import Controller
-from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, red
+from hvproxy.openflow.groups import Bucket, GroupMod, bucket, walk_buckets
+from hvproxy.openflow.multipart import GroupFeatures, Kind, multipart_request
+from tests.harness import Controller, World
+from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, port_spec, red
 
 ADD, MODIFY, DELETE = of13.OFPGC_ADD, of13.OFPGC_MODIFY, of13.OFPGC_DELETE
-ALL, INDIRECT = of13.OFPGT_ALL, of13.OFPGT_INDIRECT
+ALL, SELECT, INDIRECT, FF = of13.OFPGT_ALL, of13.OFPGT_SELECT, of13.OFPGT_INDIRECT, of13.OFPGT_FF
 FAILED = of13.OFPET_GROUP_MOD_FAILED
 TO_2 = bucket(actions.output(2))
 
 
 def names(*group_ids: int) -> bytes:
     return b"".join(bucket(actions.group(group_id)) for group_id in group_ids)
+
+
+def watching(*group_ids: int) -> bytes:
+    return b"".join(bucket(actions.output(2), watch_group=group_id) for group_id in group_ids)
 
 
 def mod(group_id: int, buckets: bytes = TO_2, command: int = ADD, kind: int = ALL, xid: int = 3) -> bytes:
@@ -37,16 +43,23 @@ def held(controller: Controller) -> list[int]:
     (mod(2, command=MODIFY), (FAILED, of13.OFPGMFC_UNKNOWN_GROUP)),
     (mod(of13.OFPG_MAX + 1), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
     (mod(of13.OFPG_ALL), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
-    (mod(2, kind=of13.OFPGT_SELECT), (FAILED, of13.OFPGMFC_BAD_TYPE)),
-    (mod(2, kind=of13.OFPGT_FF), (FAILED, of13.OFPGMFC_BAD_TYPE)),
+    (mod(2, kind=FF), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (mod(2, bucket(TO_2[16:], 1), kind=FF), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (mod(2, bucket(TO_2[16:], 1, 3), kind=FF), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (mod(2, bucket(TO_2[16:], 1)), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (mod(2, bucket(TO_2[16:], 0, 3)), (FAILED, of13.OFPGMFC_WATCH_UNSUPPORTED)),
+    (mod(2, watching(3), kind=INDIRECT), (FAILED, of13.OFPGMFC_WATCH_UNSUPPORTED)),
+    (mod(2, bucket(TO_2[16:], 0, 0xFF00), kind=FF), (FAILED, of13.OFPGMFC_BAD_WATCH)),
+    (mod(2, bucket(TO_2[16:], 0, 0xFFFFFFF7), kind=SELECT), (FAILED, of13.OFPGMFC_BAD_WATCH)),
+    (mod(2, bucket(actions.output(0xFFFFFFFF), 0, 0xFF00), kind=FF), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
+    (mod(1, TO_2, DELETE), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (mod(2, watching(2), kind=FF), (FAILED, of13.OFPGMFC_LOOP)),
     (mod(2, kind=77), (FAILED, of13.OFPGMFC_BAD_TYPE)),
     (mod(2, command=9), (FAILED, of13.OFPGMFC_BAD_COMMAND)),
     (mod(2, TO_2 + TO_2, kind=INDIRECT), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
     (mod(2, b"", kind=INDIRECT), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
-    (mod(2, names(9)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)),
     (mod(2, bucket(actions.output(of13.OFPP_NORMAL))), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
     (mod(2, names(2)), (FAILED, of13.OFPGMFC_LOOP)),
-    (mod(of13.OFPG_MAX + 1, b"", DELETE), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
 ])
 def test_a_bad_group_mod_is_refused_and_changes_nothing(message: bytes, wanted: tuple[int, int]) -> None:
     world, controller = red()
@@ -104,16 +117,168 @@ def test_deleting_all_groups_leaves_none() -> None:
 
 def test_deleting_a_group_that_is_not_there_is_no_error() -> None:
     _, controller = red()
-    add(controller, mod(5, b"", DELETE))
+    add(controller, mod(5, b"", DELETE), mod(of13.OFPG_MAX + 1, b"", DELETE))
 
 
-def test_a_bucket_that_named_a_deleted_group_drops() -> None:
+def physical(world: World, group_id: int, dpid: int = 1) -> list[Bucket]:
+    """The buckets of a tenant's group on a switch."""
+    ls = world.hv.logical_switches["red"]
+    place = ls.layout.group_id(GroupKind.TENANT, ls.ls_id, ls.groups.groups[group_id].indexes[0])
+    return walk_buckets(world.switches[dpid].groups[place][1])
+
+
+def alive(world: World, number: int, dpid: int = 1) -> list[tuple[int, int]]:
+    """(watch port, watch group) of the buckets of the group that is alive while a port is."""
+    ls = world.hv.logical_switches["red"]
+    group_id = ls.layout.group_id(GroupKind.ALIVE, ls.ls_id, ls.ports[number].index)
+    return [(each.watch_port, each.watch_group) for each in walk_buckets(world.switches[dpid].groups[group_id][1])]
+
+
+def test_a_bucket_may_name_a_group_that_is_not_there_any_more_or_not_yet() -> None:
     world, controller = red()
-    add(controller, mod(1), mod(2, names(1) + TO_2))
-    add(controller, mod(1, b"", DELETE))
-    (group,) = controller.ask(multipart_request(3, Kind.GROUP_DESC)).body
-    assert [[a.port for a in b.actions] for b in group.buckets] == [[], [2]]
+    nowhere = actions.group(world.hv.settings.layout.group_id(GroupKind.NOWHERE, 1))
+    add(controller, mod(2, names(1) + TO_2))
+    assert physical(world, 2)[0].actions == nowhere
+    add(controller, mod(1))
+    assert physical(world, 2)[0].actions not in (b"", nowhere)
     assert_equal_to_recompute(world)
+    add(controller, mod(1, b"", DELETE))
+    assert physical(world, 2)[0].actions == nowhere
+    (group,) = controller.ask(multipart_request(3, Kind.GROUP_DESC)).body
+    assert [a.group_id for a in group.buckets[0].actions] == [1]
+    assert_equal_to_recompute(world)
+
+
+def test_a_watched_group_may_come_and_go() -> None:
+    world, controller = red()
+    nowhere = world.hv.settings.layout.group_id(GroupKind.NOWHERE, 1)
+    add(controller, mod(2, watching(1), kind=FF))
+    assert physical(world, 2)[0].watch_group == nowhere
+    add(controller, mod(1, TO_2, kind=SELECT))
+    assert physical(world, 2)[0].watch_group >> 28 == GroupKind.TENANT
+    assert_equal_to_recompute(world)
+    add(controller, mod(of13.OFPG_ALL, b"", DELETE))
+    assert_equal_to_recompute(world)
+
+
+def test_a_change_of_liveness_touches_the_port_of_a_group_and_nothing_else() -> None:
+    world, controller = red()
+    add(controller, mod(1, bucket(actions.output(2), watch_port=2) + bucket(actions.output(3), watch_port=3), kind=FF),
+        mod(2, bucket(actions.output(3), 1, 3), kind=SELECT), flow_mod(apply=actions.group(1)))
+    compiled = world.hv.logical_switches["red"].entries_compiled
+    assert alive(world, 2, 2) == [(1, of13.OFPG_ANY)]
+    assert [group >> 28 for _, group in alive(world, 2, 1)] == [GroupKind.UPLINK]
+    assert_equal_to_recompute(world)
+    sent = {dpid: (switch.flow_mods, switch.group_mods) for dpid, switch in world.switches.items()}
+    for up, wanted in ((False, []), (True, [GroupKind.UPLINK])):
+        world.switches[2].set_port(1, up)
+        world.run()
+        controller.take("PORT_STATUS")
+        assert [group >> 28 for _, group in alive(world, 2, 1)] == wanted
+        assert_equal_to_recompute(world)
+    assert {dpid: (switch.flow_mods, switch.group_mods) for dpid, switch in world.switches.items()} == {
+        dpid: (flows, groups + 2 * (dpid < 4)) for dpid, (flows, groups) in sent.items()}
+    assert world.hv.logical_switches["red"].entries_compiled == compiled
+
+
+def test_an_absent_switch_takes_its_ports_liveness_along_and_brings_it_back() -> None:
+    world, controller = red()
+    add(controller, mod(1, bucket(actions.output(2), watch_port=2), kind=FF))
+    world.switches[2].disconnect()
+    assert len(alive(world, 2)) == 1, "within the grace nothing changes"
+    world.pass_time(11.0)
+    assert alive(world, 2) == []
+    world.switches[2].connect()
+    world.pass_time(3.0)
+    assert len(alive(world, 2)) == 1
+    assert_equal_to_recompute(world)
+
+
+def test_ports_are_told_apart_only_while_a_group_watches_them() -> None:
+    world, controller = red()
+    before = set(world.switches[1].groups)
+    add(controller, mod(1, bucket(actions.output(2), watch_port=2) + bucket(b"", watch_port=99), kind=FF))
+    add(controller, mod(1, bucket(actions.output(2), watch_port=3), MODIFY, kind=FF))
+    assert len(alive(world, 3)) == 1
+    assert_equal_to_recompute(world)
+    controller.send(mod(2, bucket(b"", watch_port=99), kind=FF))
+    intent.put_port(world.hv, "red", port_spec(99, "red99", 3, 5), world.now)
+    world.pass_time(3.0)
+    controller.take("PORT_STATUS", "PORT_STATUS")
+    assert len(alive(world, 99)) == 1
+    assert_equal_to_recompute(world)
+    intent.delete_port(world.hv, "red", 99, lambda at: None, world.now)
+    world.pass_time(3.0)
+    controller.take("PORT_STATUS")
+    assert_equal_to_recompute(world)
+    add(controller, mod(of13.OFPG_ALL, b"", DELETE))
+    assert set(world.switches[1].groups) == before
+
+
+def test_a_bucket_that_watches_a_port_and_a_group_follows_the_port_while_it_is_up() -> None:
+    world, controller = red()
+    add(controller, mod(1), mod(2, bucket(b"", 0, 2, 1) + bucket(b"", 0, 1, 1), kind=FF))
+    kinds = [(each.watch_port, each.watch_group >> 28) for each in physical(world, 2)]
+    assert kinds == [(of13.OFPP_ANY, GroupKind.ALIVE), (1, GroupKind.TENANT)]
+    world.switches[2].set_port(1, False)
+    world.switches[1].set_port(1, False)
+    world.run()
+    kinds = [(each.watch_port, each.watch_group >> 28) for each in physical(world, 2)]
+    assert kinds == [(of13.OFPP_ANY, GroupKind.TENANT)] * 2
+    controller.messages.clear()
+    assert_equal_to_recompute(world)
+
+
+def test_a_modification_that_changes_nothing_is_sent_all_the_same_and_resets_the_counters() -> None:
+    world, controller = red()
+    add(controller, mod(1))
+    sent = world.switches[1].group_mods
+    add(controller, mod(1, command=MODIFY))
+    variants = 3
+    assert world.switches[1].group_mods == sent + variants
+    assert_equal_to_recompute(world)
+    world.switches[1].disconnect()
+    world.switches[1].connect()
+    world.pass_time(1.0)
+    assert world.switches[1].group_mods == sent + variants, "but not again when the switch is read"
+
+
+def test_select_is_refused_where_a_switch_lacks_it() -> None:
+    world, controller = red()
+    world.hv.switches.datapaths[2].group_features = GroupFeatures(0b1101, 0, (1, 0, 1, 1), (0, 0, 0, 0))
+    assert controller.refused(mod(1, kind=SELECT)) == (FAILED, of13.OFPGMFC_BAD_TYPE)
+    features = controller.ask(multipart_request(3, Kind.GROUP_FEATURES)).body
+    assert features.types == 0b1101 and features.max_groups[SELECT] == 0
+    add(controller, mod(1), mod(1, b"", DELETE, kind=SELECT))
+
+
+def test_watching_is_limited_since_a_switch_looks_along_every_way() -> None:
+    groups = TenantGroups(1000)
+
+    def apply(group_id: int, buckets: bytes, command: int = ADD) -> None:
+        groups.apply(GroupMod(1, command, FF, group_id, buckets), (), 0.0)
+
+    apply(1, bucket(b"", watch_port=1) * 30)
+    apply(2, watching(*[1] * 30))
+    with pytest.raises(Refused) as refused:
+        apply(3, watching(2, 2))
+    assert refused.value.code == of13.OFPGMFC_CHAINING_UNSUPPORTED
+    apply(3, watching(2))
+    with pytest.raises(Refused):
+        apply(1, bucket(b"", watch_port=1) * 40, MODIFY)
+    with pytest.raises(Refused) as refused:
+        apply(1, watching(3), MODIFY)
+    assert refused.value.code == of13.OFPGMFC_LOOP
+    assert not groups.watched.keys() - {1}
+
+
+def test_watching_goes_no_further_than_naming() -> None:
+    groups = TenantGroups(1000)
+    for number in range(1, LONGEST_CHAIN):
+        groups.apply(GroupMod(1, ADD, FF, number, watching(number + 1)), (), 0.0)
+    with pytest.raises(Refused) as refused:
+        groups.apply(GroupMod(1, ADD, FF, LONGEST_CHAIN, watching(LONGEST_CHAIN + 1)), (), 0.0)
+    assert refused.value.code == of13.OFPGMFC_CHAINING_UNSUPPORTED
 
 
 def test_a_modified_group_is_modified_at_every_edge_without_touching_entries() -> None:
@@ -195,12 +360,3 @@ def test_the_revision_grows_with_every_change() -> None:
         step()
         seen.append(groups.revision)
     assert seen == sorted(set(seen))
-
-
-def test_a_bucket_keeps_its_watches_when_it_loses_a_group() -> None:
-    groups = TenantGroups(10)
-    groups.apply(group_mod(1), [], 0.0)
-    groups.apply(group_mod(2, buckets=bucket(actions.output(4) + actions.group(1), 0, 7, 8)), [], 0.0)
-    assert groups.remove([1]) == [2]
-    (left,) = walk_buckets(groups.groups[2].buckets)
-    assert (left.watch_port, left.watch_group, left.actions) == (7, 8, actions.output(4))

@@ -159,7 +159,7 @@ def loaded(wanted: list[Flow], groups: list[Group]) -> tuple[Plane, Switch]:
     table = plane.switches[1].groups
 
     def choose(group: Any, buckets: Any, usable: Any, frame: f.Frame) -> int:
-        index = table.hashed(table.groups[group.group_id], hash(tuple(frame.fields.get(field) for field in HASHED)))
+        index = table.hashed(table.groups[group.group_id], repr([frame.fields.get(field) for field in HASHED]).encode())
         assert index is not None and index in usable
         return index
 

@@ -271,7 +271,7 @@ class Walk:
         if group.kind == FAST_FAILOVER:
             chosen = table.first_live(group)
         else:
-            chosen = table.hashed(group, hash(tuple([packet.fields.get(field) for field in HASHED])))
+            chosen = table.hashed(group, repr([packet.fields.get(field) for field in HASHED]).encode())
         if chosen is not None:
             self.bucket(group, chosen, packet)
             group.credit(self.size, chosen)
