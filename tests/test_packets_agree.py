@@ -57,6 +57,7 @@ NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 """Of what no entry sent."""
 PUSH = c.simple(17, 0x8100)
 POP = c.simple(18)
+SELECT, INDIRECT, FAST_FAILOVER = 1, 2, 3
 FLOOD_BLOCKS = (c.FLOOD, c.ALL, c.IN_PORT, c.CONTROLLER)
 
 
@@ -120,6 +121,10 @@ class Both:
                               last_vid=LAST_LABEL))
         self.world.add_switches(*DATAPATHS, ports=PORTS_EACH)
         self.world.pass_time(1.0)
+        for dpid, extended in ((1, True), (2, None), (3, False)):
+            self.world.hv.switches.datapaths[dpid].extended = extended  # SELECT groups are not compiled alike
+        for ls in self.world.hv.logical_switches.values():
+            self.world.hv.bind(ls, self.world.now)
         self.tenants = {name: Controller(self.world, name) for name in ("red", "blue")}
         self.fabric = Plane()
         self.program = Program("nowhere", ANY_VIDS, [], [])
@@ -161,6 +166,21 @@ class Both:
             self.fabric.load(dpid, datapath.desired_rules.values(), datapath.desired_groups.values())
         for a, b in LINKS:
             self.fabric.add_link(a, b)
+
+    def set_up(self, number: int, up: bool) -> None:
+        """The logical port of that number gains or loses its carrier, that of either tenant."""
+        self.one.switches[1].ports[number].carrier = up
+        places = [ports[number][:2] for ports in (RED, BLUE)]
+        for dpid, port in places:
+            self.world.switches[dpid].set_port(port, up)
+        self.world.run()
+        self.load()
+        for dpid, port in places:
+            self.fabric.switches[dpid].ports[port].carrier = up
+        for left_over in (self.one.control[1].take, self.fabric.packet_ins):
+            left_over()
+        for controller in self.tenants.values():
+            controller.messages.clear()
 
     def at_ports(self, out: list[tuple[tuple[int, int], bytes]]) -> Counter[tuple[str, int, bytes]]:
         """(tenant, logical port, frame) of what came out of the fabric."""
@@ -298,12 +318,24 @@ def action_lists(draw: Any, groups: int, known: int | None, push: bool, vids: Vi
 
 @st.composite
 def group_mods(draw: Any, group_id: int, where: str, vids: Vids) -> bytes:
-    """The body of a group-mod whose buckets name only groups of smaller ids."""
-    indirect = draw(st.booleans())
+    """The body of a group-mod whose buckets name and watch only groups of smaller ids, but for one that is not there.
+
+    Buckets that are chosen among weigh the same, for weights are not what a switch counts with."""
+    kind = draw(st.integers(0, 3))
     push = where == "bucket" and group_id == 1
-    buckets = [c.bucket(draw(action_lists(group_id - 1, 0 if push else None, push, vids))[0])
-               for _ in range(1 if indirect else draw(st.integers(0, 3)))]
-    return c.group_mod(0, 2 if indirect else 0, group_id, *buckets)
+    buckets = []
+    for _ in range(1 if kind == INDIRECT else draw(st.integers(0, 3))):
+        watch: dict[str, int] = {}
+        if kind in (SELECT, FAST_FAILOVER):
+            watched = draw(st.sampled_from(("port", "group", "both", "none")[:3 if kind == FAST_FAILOVER else 4]))
+            if watched in ("port", "both"):
+                watch["watch_port"] = draw(st.sampled_from((*RED, 99)))
+            if watched in ("group", "both"):
+                watch["watch_group"] = draw(st.sampled_from((*range(1, group_id), 77)))
+        weight = draw(st.sampled_from((0, 5, 5))) if kind == SELECT else 0
+        actions, _ = draw(action_lists(group_id - 1, 0 if push else None, push, vids))
+        buckets.append(c.bucket(actions, weight=weight, **watch))
+    return c.group_mod(0, kind, group_id, *buckets)
 
 
 @st.composite
@@ -410,6 +442,17 @@ def test_they_agree_still_when_a_link_of_the_fabric_is_lost(program: Program, li
     BOTH.fabric.cut(link[0])
     for number in RED:
         BOTH.agree_on_frame(number, data.draw(frames(program, number)))
+
+
+@given(programs(), st.sampled_from((1, 2, 5, 7)), st.data())
+def test_they_agree_on_what_watches_a_port_that_is_down(program: Program, down: int, data: Any) -> None:
+    BOTH.install(program)
+    BOTH.set_up(down, False)
+    try:
+        for number in RED.keys() - {down}:
+            BOTH.agree_on_frame(number, data.draw(frames(program, number)))
+    finally:
+        BOTH.set_up(down, True)
 
 
 @given(programs(OWN_VIDS), st.data())
