@@ -208,7 +208,8 @@ def _group_record(ls: LogicalSwitch, group_id: int, now: float) -> GroupStats:
 
 def _group_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     _send(session, request, [
-        GroupDesc(g.type, g.group_id, g.buckets).encode() for _, g in sorted(ls.groups.groups.items())])
+        GroupDesc(group.type, group_id, actions.canonical_buckets(group.buckets)).encode()
+        for group_id, group in sorted(ls.groups.groups.items())])
 
 
 def _group_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.counters import Counters
-from hvproxy.openflow import actions
+from hvproxy.openflow.action_checks import check_each
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, walk_buckets
 
@@ -25,8 +25,8 @@ resubmits, and every logical port is a group itself)."""
 MOST_LOOKS: Final = 1024
 """Buckets that a switch may have to look at to know whether a group is alive."""
 _FIRST_BAD_PORT: Final = 0xFF00
-_LAST_BAD_PORT: Final = 0xFFFFFFF7
-"""Open vSwitch numbers ports in 16 bits: nothing can be watched between these."""
+_LAST_BAD_PORT: Final = 0xFFFFFEFF
+"""Open vSwitch numbers ports in 16 bits, the reserved ones from 0xff00 on: nothing can be watched between these."""
 _ADD: Final[int] = of13.OFPGC_ADD
 _DELETE: Final[int] = of13.OFPGC_DELETE
 _SELECT: Final[int] = of13.OFPGT_SELECT
@@ -169,7 +169,7 @@ def _check(mod: GroupMod, selects: bool) -> None:
     """Raises Refused for what is wrong whatever groups there are; in the order of Open vSwitch 3.1."""
     buckets = walk_buckets(mod.buckets)
     for each in buckets:
-        actions.check(each.actions, match=None)
+        check_each(each.actions)  # a group that they name may be any
         if _FIRST_BAD_PORT <= each.watch_port <= _LAST_BAD_PORT:
             raise refuse(of13.OFPGMFC_BAD_WATCH, "no such port")
     if mod.command == _DELETE and buckets:

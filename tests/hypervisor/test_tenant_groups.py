@@ -50,7 +50,7 @@ def held(controller: Controller) -> list[int]:
     (mod(2, bucket(TO_2[16:], 0, 3)), (FAILED, of13.OFPGMFC_WATCH_UNSUPPORTED)),
     (mod(2, watching(3), kind=INDIRECT), (FAILED, of13.OFPGMFC_WATCH_UNSUPPORTED)),
     (mod(2, bucket(TO_2[16:], 0, 0xFF00), kind=FF), (FAILED, of13.OFPGMFC_BAD_WATCH)),
-    (mod(2, bucket(TO_2[16:], 0, 0xFFFFFFF7), kind=SELECT), (FAILED, of13.OFPGMFC_BAD_WATCH)),
+    (mod(2, bucket(TO_2[16:], 0, 0xFFFFFEFF), kind=SELECT), (FAILED, of13.OFPGMFC_BAD_WATCH)),
     (mod(2, bucket(actions.output(0xFFFFFFFF), 0, 0xFF00), kind=FF), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
     (mod(1, TO_2, DELETE), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
     (mod(2, watching(2), kind=FF), (FAILED, of13.OFPGMFC_LOOP)),
