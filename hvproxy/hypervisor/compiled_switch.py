@@ -101,8 +101,8 @@ class CompiledSwitch:
             shared = port.number in sharing or vif is not None and not forwards and not down
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
                                 receives=not config & of13.OFPPC_NO_RECV))
-        return LogicalSwitchView(self.ls_id, tuple(lports), self.plain & {p.vif.dpid for p in lports if p.vif is not None},
-                                 self._live, self.destinations)
+        plain = self.plain & {lport.vif.dpid for lport in lports if lport.vif is not None}
+        return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations)
 
     @property
     def _live(self) -> frozenset[int]:

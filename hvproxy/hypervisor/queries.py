@@ -174,16 +174,15 @@ def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Mult
 def _groups(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     group_id = decode_id_request(request.body)
     wanted = [g for g in ls.groups.groups.values() if group_id in (g.group_id, of13.OFPG_ALL)]
+    # A modification on the way begins to count anew; what was counted before does not count for it.
     places = {
-        (dpid, ls.edges[dpid].tenant_group_id(group, ingress)): group.group_id
+        (dpid, ls.edges[dpid].tenant_group_id(group, ingress)): ls.groups.counters[group.group_id]
         for group in wanted for dpid in ls.edges for ingress in (None, *ls.edges[dpid].shared)
     }
 
     def counted(counts: Mapping[tuple[int, int], GroupStats], at: float) -> None:
         for place, stats in counts.items():
-            counters = ls.groups.counters.get(places[place])
-            if counters is not None:
-                _count_group(counters, place, stats)
+            _count_group(places[place], place, stats)
         _send(session, request, [_group_record(ls, g.group_id, at).encode() for g in wanted
                                  if g.group_id in ls.groups.groups])
 

@@ -401,6 +401,24 @@ def test_a_modified_group_counts_from_nothing_and_is_as_old_as_before() -> None:
     assert (group.packet_count, group.duration_sec) == (0, 4)
 
 
+def test_what_was_counted_before_a_modification_does_not_count_for_it() -> None:
+    world, controller = red()
+    make = bucket(actions.output(5))
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, make))
+    switch = world.switches[1]
+    switch.group_counts = {number: (10, 100) for number in switch.groups}
+    switch.silent = True
+    controller.send(multipart_request(5, Kind.GROUP, encode_id_request(9)))
+    world.run()
+    add(controller, build.group_mod(1, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 9, make))
+    switch.silent = False
+    asked, switch.unanswered = switch.unanswered, []
+    for message in asked:
+        switch.message(message)
+    (reply,) = controller.take("MULTIPART_REPLY")
+    assert [group.packet_count for group in reply.body] == [0]
+
+
 def test_nothing_of_ours_is_ever_told() -> None:
     """Trap 31: no cookie, no label, no physical name or datapath id in any byte a tenant gets."""
     one, other = 0xD0D1D2D3D4D50001, 0xD0D1D2D3D4D50002

@@ -181,6 +181,18 @@ def test_a_change_of_liveness_touches_the_port_of_a_group_and_nothing_else() -> 
     assert world.hv.logical_switches["red"].entries_compiled == compiled
 
 
+def test_a_port_that_its_tenant_sets_down_is_not_alive_anywhere() -> None:
+    world, controller = red()
+    add(controller, mod(1, bucket(actions.output(2), watch_port=2), kind=FF))
+    hw_addr = world.hv.logical_switches["red"].ports[2].hw_addr
+    for config, count in ((of13.OFPPC_PORT_DOWN, 0), (0, 1)):
+        controller.send(build.port_mod(1, 2, hw_addr, config, of13.OFPPC_PORT_DOWN))
+        world.pass_time(3.0)
+        controller.messages.clear()
+        assert [len(alive(world, 2, dpid)) for dpid in (1, 2, 3)] == [count] * 3
+        assert_equal_to_recompute(world)
+
+
 def test_an_absent_switch_takes_its_ports_liveness_along_and_brings_it_back() -> None:
     world, controller = red()
     add(controller, mod(1, bucket(actions.output(2), watch_port=2), kind=FF))

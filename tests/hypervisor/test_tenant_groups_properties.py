@@ -17,6 +17,7 @@ PLACES = {2: ((2, 1), (3, 2), (1, 4), (1, 2, 9)), 9: ((3, 3), (2, 4), ())}
 """Where ports move to; 9 is not there in the beginning, and the last of 2 makes two ports share a physical one."""
 WATCHED = (1, 2, 3, 6, 9, of13.OFPP_ANY, of13.OFPP_ANY)
 IDS = (1, 2, 3)
+CONFIGS = (0, of13.OFPPC_PORT_DOWN, of13.OFPPC_NO_FWD, 0)
 
 
 @st.composite
@@ -43,6 +44,7 @@ steps = st.one_of(
     group_mods(), group_mods(),
     st.tuples(st.sampled_from(((1, 1), (2, 1), (3, 1))), st.booleans()),
     st.tuples(st.just("move"), st.sampled_from(tuple(PLACES)), st.integers(0, 3)),
+    st.tuples(st.just("config"), st.sampled_from((1, 2, 3, 6)), st.integers(0, 3)),
     st.tuples(st.just("cut"), st.sampled_from((7, 8)), st.booleans()),
     st.sampled_from(("leave", "return", "forget")),
 )
@@ -59,6 +61,10 @@ def take(world: World, controller: Controller, step: Any) -> None:
             world.switches[2].reboot()
     elif step == "forget":
         controller.send(flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL) + flow_mod(apply=actions.group(1)))
+    elif step[0] == "config":
+        port = world.hv.logical_switches["red"].ports[step[1]]
+        config = CONFIGS[step[2]]
+        controller.send(build.port_mod(1, port.number, port.hw_addr, config, sum(set(CONFIGS))))
     elif step[0] == "move":
         at = PLACES[step[1]][step[2] % len(PLACES[step[1]])]
         intent.put_port(world.hv, "red", port_spec(step[1], f"red{step[1]}", *at), world.now)
