@@ -12,7 +12,6 @@ from tools.emulator import oxm, wire
 from tools.emulator.ports import DESCRIPTION
 
 IN_PORT, OUT_PORT = 1, 2
-DPID = 1
 ANY = 0xffffffff
 CONTROLLER = 0xfffffffd
 ADD, DELETE, DELETE_STRICT = 0, 3, 4
@@ -78,8 +77,9 @@ class End(asyncio.Protocol):
 class Switch(End):
     """The switch's end."""
 
-    def __init__(self) -> None:
+    def __init__(self, dpid: int = 1) -> None:
         super().__init__()
+        self.dpid = dpid
         self.flow_mods = 0
         self.context = 0
         self.miss: tuple[int, int] | None = None
@@ -102,7 +102,7 @@ class Switch(End):
         elif kind == wire.ECHO_REPLY:
             self.echoed += 1
         elif kind == wire.FEATURES_REQUEST:
-            self.answer(wire.FEATURES_REPLY, message, wire.FEATURES_BODY.pack(DPID, 0, 254, 0, 0x4f, 0))
+            self.answer(wire.FEATURES_REPLY, message, wire.FEATURES_BODY.pack(self.dpid, 0, 254, 0, 0x4f, 0))
         elif kind == wire.MULTIPART_REQUEST:
             self._multipart(message)
 
@@ -111,7 +111,7 @@ class Switch(End):
         body = b""
         if kind == PORT_DESC:
             for number in (IN_PORT, OUT_PORT):
-                mac = bytes((2, 0, 0, 0, 1, number))
+                mac = bytes((2, 0, 0, 0, self.dpid, number))
                 body += DESCRIPTION.pack(number, mac, f"p{number}".encode(), 0, 4, 0, 0, 0, 0, 0, 0)
         elif kind not in (FLOW, PORT_STATS, GROUP, GROUP_DESC):
             self.transport.write(wire.error(message, wire.BAD_REQUEST, wire.BRC_BAD_MULTIPART))

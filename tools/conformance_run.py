@@ -207,6 +207,8 @@ def main() -> int:
         print(why, file=sys.stderr)
         return 2
     comparisons = []
+    # A shell that starts a program in the background has it ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with tempfile.TemporaryDirectory(prefix="hvproxy-conformance-") as directory:

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
 
+from hvproxy.adapters.turns import Turns
 from hvproxy.hypervisor.commands import (
     Close, Dial, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
 )
@@ -54,6 +55,7 @@ class Runtime:
         self._connections: dict[int, Connection] = {}
         self._next_conn = 1
         self._timer: IDelayedCall | None = None
+        self._turns = Turns(clock, self._work, lambda conn: self._connections[conn].pause("turn"), self._release)
 
     def now(self) -> float:
         """Seconds of a clock that does not go back."""
@@ -68,17 +70,27 @@ class Runtime:
         return conn
 
     def remove(self, conn: int) -> None:
+        self._turns.gone(conn)
         if self._connections.pop(conn, None) is not None:
             self.hv.connection_lost(conn, self.now())
             self.flush()
 
-    def received(self, conn: int, data: bytes, direction: str) -> None:
-        """Bytes from a peer."""
+    def received(self, conn: int, owner: str | None, data: bytes) -> None:
+        """Bytes from a controller of logical switch `owner`, or (None) from a switch."""
+        self._turns.arrived(conn, owner, data)
+
+    def _work(self, conn: int, data: bytes) -> None:
         start = self.now()
         self.hv.received(conn, data, start)
         self.flush()
-        if self.observe is not None:
-            self.observe(direction, self.now() - start)
+        connection = self._connections.get(conn)
+        if self.observe is not None and connection is not None:
+            self.observe(connection.direction, self.now() - start)
+
+    def _release(self, conn: int) -> None:
+        connection = self._connections.get(conn)
+        if connection is not None:
+            connection.resume("turn")
 
     def flush(self) -> None:
         """Carry out what the core has to have done."""
@@ -152,6 +164,7 @@ class Runtime:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+        self._turns.stop()
 
 
 _LEVELS = {"warning": "warn"}
@@ -167,9 +180,11 @@ class Connection(TwistedProtocol):
 
     transport: ITransport
 
-    def __init__(self, runtime: Runtime, direction: str, made: Callable[[int, str], None]) -> None:
+    def __init__(self, runtime: Runtime, direction: str, made: Callable[[int, str], None], owner: str | None) -> None:
+        """`owner`: the logical switch whose controller the peer is, None for a switch."""
         self._runtime = runtime
-        self._direction = direction
+        self.direction = direction
+        self._owner = owner
         self._made = made
         self._conn = 0
         self._pauses: set[str] = set()
@@ -197,7 +212,7 @@ class Connection(TwistedProtocol):
         self._runtime.flush()
 
     def dataReceived(self, data: bytes) -> None:
-        self._runtime.received(self._conn, data, self._direction)
+        self._runtime.received(self._conn, self._owner, data)
 
     def connectionLost(self, reason: object = None) -> None:
         self._let_go_on()

@@ -55,7 +55,7 @@ class Sockets:
             self.log.error("cannot dial: {reason}", reason=str(error), logical_switch=name, address=address)
             return
         service = self._services[key] = ClientService(
-            endpoint, self._factory(FROM_CONTROLLER, self._controller(name, address, passive=False)),
+            endpoint, self._factory(FROM_CONTROLLER, self._controller(name, address, passive=False), name),
             retryPolicy=backoffPolicy(initialDelay=0.5, maxDelay=8.0, factor=1.5), clock=self._reactor)
         service.startService()
 
@@ -72,7 +72,7 @@ class Sockets:
         except OSError as error:
             self.log.error("cannot listen: {reason}", reason=str(error), logical_switch=name, address=address)
             return
-        listening = endpoint.listen(self._factory(FROM_CONTROLLER, self._controller(name, None, passive=True)))
+        listening = endpoint.listen(self._factory(FROM_CONTROLLER, self._controller(name, None, passive=True), name))
 
         def listens(port: IListeningPort) -> None:
             self._ports[key] = port
@@ -106,8 +106,9 @@ class Sockets:
         ls = self._runtime.hv.logical_switches.get(name)
         return None if ls is None else ls.spec.tls
 
-    def _factory(self, direction: str, made: Callable[[int, str], None]) -> Factory:
-        factory = Factory.forProtocol(lambda: Connection(self._runtime, direction, made))  # type: ignore[arg-type]
+    def _factory(self, direction: str, made: Callable[[int, str], None], owner: str | None = None) -> Factory:
+        factory = Factory.forProtocol(
+            lambda: Connection(self._runtime, direction, made, owner))  # type: ignore[arg-type]
         factory.noisy = False
         return factory
 

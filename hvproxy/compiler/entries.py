@@ -16,11 +16,12 @@ from hvproxy.model.view import Lport
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.memo import LONGEST
 from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
 
 
 REMEMBERED = 4096
-"""Lowered instructions kept per edge."""
+"""Lowered instructions kept per edge, of those that are not long (openflow.memo)."""
 
 
 class EntryLike(Protocol):
@@ -90,9 +91,10 @@ def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tu
     if known is None:
         known = tuple((value, mask, build(lowered))
                       for value, mask, lowered in _action_set_cases(entry, edge, ingress))
-        if len(edge.remembered) >= REMEMBERED:
-            edge.remembered.clear()
-        edge.remembered[key] = known
+        if len(entry.instructions.apply) + len(entry.instructions.write) <= LONGEST:
+            if len(edge.remembered) >= REMEMBERED:
+                edge.remembered.clear()
+            edge.remembered[key] = known
     return known
 
 

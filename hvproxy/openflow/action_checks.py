@@ -13,12 +13,12 @@ Lengths were proven by `guard`. Must not know which ports, groups and queues exi
 """
 from __future__ import annotations
 
-from functools import lru_cache
 from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import ONF_ID, of13
+from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import (
     BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT, Headers,
@@ -61,7 +61,7 @@ def inconsistent(why: str = "an action that the match does not allow") -> NoRetu
     _refuse(of13.OFPBAC_MATCH_INCONSISTENT, why)
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def check_each(data: bytes, packet_out: bool = False) -> None:
     """Raises Refused for the first action that is wrong in itself."""
     at = 0
@@ -84,7 +84,7 @@ def check_each(data: bytes, packet_out: bool = False) -> None:
         at += length
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
     """(what is known of the headers behind these actions, whether one did not fit); raises Refused for hard misfits."""
     at = 0
@@ -115,7 +115,7 @@ def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
     return headers, misfit
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def check_groups(data: bytes) -> None:
     """Raises Refused for a group that cannot exist. Open vSwitch looks at groups last of all."""
     at = 0

@@ -9,12 +9,12 @@ Lengths were proven by `guard`. Must not know what a port or a group stands for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 from hvproxy.openflow.action_checks import check
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import tlv
 from hvproxy.openflow.oxm_fields import VLAN_PRESENT
 
@@ -68,19 +68,19 @@ def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[i
     return b"".join(parts)
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def without_queues(data: bytes) -> bytes:
     """The list without what chooses a queue."""
     return b"".join(action for kind, action in walk(data) if kind != of13.OFPAT_SET_QUEUE)
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def canonical(data: bytes) -> bytes:
     """The one form of a list of actions; experimenter actions stay as they are."""
     return b"".join(_canonical_action(kind, action) for kind, action in walk(data))
 
 
-@lru_cache(maxsize=1 << 12)
+@remembered(1 << 12)
 def canonical_buckets(data: bytes) -> bytes:
     """The one form of a group's buckets, as Open vSwitch describes the group (OF 1.3.5 section 7.3.4.2)."""
     parts = []
@@ -123,7 +123,7 @@ def set_vlan_vid(vid: int) -> bytes:
     return set_field(tlv(of13.OFPXMT_OFB_VLAN_VID, VLAN_PRESENT | vid))
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def _pieces(data: bytes) -> tuple[bytes, tuple[tuple[bool, int, int, bytes], ...]]:
     """The bytes behind the last output or group; for each of them: is it an output, number, max_len, bytes before."""
     places = []

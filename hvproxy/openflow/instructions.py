@@ -12,7 +12,6 @@ Lengths were proven by `guard`. Must not know what the metadata or a table is fo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from struct import Struct
 from typing import Final, NoReturn
 
@@ -20,6 +19,7 @@ from hvproxy.errors import Refused
 from hvproxy.openflow.action_checks import check_each, check_groups, check_order, inconsistent
 from hvproxy.openflow.actions import canonical as canonical_actions
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.guard_parts import duplicate_instruction
 from hvproxy.openflow.oxm import Match
 
@@ -92,7 +92,7 @@ def build(instructions: Instructions) -> bytes:
     return data
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def decode(data: bytes) -> Instructions:
     """Read instructions that were accepted before: ours, or a switch's of kinds we know."""
     goto: int | None = None
@@ -130,7 +130,7 @@ def canonical(data: bytes) -> bytes:
         return data
 
 
-@lru_cache(maxsize=1 << 13)
+@remembered(1 << 13)
 def _parse(data: bytes, meters: bool) -> Instructions:
     found: dict[int, bytes] = {}
     at = 0

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field as dataclass_field
-from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Final, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, VLAN_PRESENT, Field, Headers
 
 _MATCH_HEADER: Final = Struct("!HH")
@@ -162,7 +162,7 @@ def _headers(values: int) -> Headers:
     return Headers(eth_type, ip_proto, values >> _ICMPV6_TYPE.shift & 0xff, values >> _ICMPV6_CODE.shift & 0xff, vlans)
 
 
-@lru_cache(maxsize=1 << 14)
+@remembered(1 << 14)
 def _parse(data: bytes) -> Match:
     kind, end = _MATCH_HEADER.unpack_from(data)
     if kind != of13.OFPMT_OXM:
@@ -228,7 +228,7 @@ def _tenant_mask(value: int, mask: int) -> int:
     return _TENANT_METADATA
 
 
-@lru_cache(maxsize=1 << 14)
+@remembered(1 << 14)
 def _from_tlvs(tlvs: bytes) -> Match:
     at = values = masks = 0
     parts: list[tuple[int, bytes]] = []
