@@ -18,6 +18,7 @@ from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import Farewells
+from hvproxy.hypervisor.flow_monitors import FlowMonitors
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.model.intent import LogicalSwitchSpec
@@ -56,6 +57,7 @@ class LogicalSwitch(CompiledSwitch):
         self.down = down
         self.farewells = Farewells()
         self.roles = Roles()
+        self.monitors = FlowMonitors()
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
@@ -98,6 +100,7 @@ class LogicalSwitch(CompiledSwitch):
     def relieved(self, session: ControllerSession, now: float) -> None:
         """A controller has taken all that was sent to it."""
         session.relieve(now, lambda message, at: self._take(session, message, at))
+        self.monitors.resume(session)
 
     def _take(self, session: ControllerSession, message: bytes, now: float) -> None:
         kind = type_of(message)
@@ -119,6 +122,7 @@ class LogicalSwitch(CompiledSwitch):
         self._carry_out(Origin(self, session, message, edits), now)
 
     def _carry_out(self, origin: Origin, now: float) -> None:
+        self.monitors.report(origin.edits, origin.session, origin.request)
         changes = self.edited(origin.edits, now)
         self._send(changes, now, origin)
         if any(edit.reset_number is not None for edit in origin.edits):
@@ -158,6 +162,7 @@ class LogicalSwitch(CompiledSwitch):
         """Deleting a group deletes the entries that name it, and buckets left naming it drop (OF 1.3.5 6.5)."""
         doomed = [entry for group_id in deleted for entry in self.tables.entries_with_group(group_id)]
         edits = self.tables.remove(list(dict.fromkeys(doomed)), of13.OFPRR_GROUP_DELETE)
+        self.monitors.report(edits)
         self._send(self.edited(edits, now), now, origin)
         naming = self.groups.remove(deleted)
         self.see_edges()
@@ -220,12 +225,13 @@ class LogicalSwitch(CompiledSwitch):
         return lambda session, message, now: setting(self, session, message)
 
     def _experimenter(self, session: ControllerSession, message: bytes, now: float) -> None:
-        """Of other experimenters, and of other types, the guard lets nothing pass."""
-        session_settings.NICIRA[kind_of(message)[1]](self, session, message)
+        experimenter, exp_type = kind_of(message)
+        session_settings.EXPERIMENTERS[experimenter][exp_type](self, session, message)
 
     def closed(self, session: ControllerSession) -> None:
         """Its connection is gone."""
         self.sessions.pop(session.conn, None)
+        self.monitors.closed(session)
 
     # Counters, packets and ports
 
@@ -285,6 +291,7 @@ class LogicalSwitch(CompiledSwitch):
     def _expire(self, expired: list[tuple[Entry, int]], now: float) -> None:
         for reason in {why for _, why in expired}:
             edits = self.tables.remove([entry for entry, why in expired if why == reason], reason)
+            self.monitors.report(edits)
             self.down.change(self.edited(edits, now), now)
 
     def poll_idle(self, now: float) -> None:

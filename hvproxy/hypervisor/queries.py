@@ -226,6 +226,11 @@ def _by_type(value: int, offered: list[int]) -> tuple[int, int, int, int]:
     return all_, select, indirect, failover
 
 
+def _flow_monitor(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    """Of other experimenters, and of other kinds, the guard lets nothing pass."""
+    ls.monitors.request(ls.tables, session, request)
+
+
 _KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float], None]] = {
     Kind.DESC: _desc,
     Kind.FLOW: _flows,
@@ -238,4 +243,5 @@ _KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float],
     Kind.GROUP: _groups,
     Kind.GROUP_DESC: _group_desc,
     Kind.GROUP_FEATURES: _group_features,
+    Kind.EXPERIMENTER: _flow_monitor,
 }

@@ -41,6 +41,7 @@ def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:
     resets = [(edit.entry, number, edit.entry.number)
               for edit in origin.edits if (number := edit.reset_number) is not None]
     inverse = ls.tables.undo(origin.edits)
+    ls.monitors.report(inverse)
     for entry, *numbers in resets:
         for number in numbers:
             if ls.tables.by_number(entry.number) is entry or ls.farewells.awaits(entry.number):
