@@ -71,6 +71,8 @@ def comparable(messages: list[bytes]) -> list[Any]:
                                if any(body[start + 4:start + 24])]))
         elif kind == 4:
             out.append((kind, port_records(body)))
+        elif kind == 9:
+            out.append((kind, body[:32].hex(), body[40:].hex()))
         elif kind in (6, 7):
             out.append((kind, group_records(body, kind == 7)))
         elif kind == 13:
@@ -213,6 +215,7 @@ async def both(private: Private) -> AsyncIterator[tuple[Real, Emulated]]:
             side.channel._xid = 5000
             await side.channel.ask(wire.FLOW_MOD, flow_mod(command=3, table=0xff))
             await side.channel.ask(wire.GROUP_MOD, group_mod(2, 0, 0xfffffffc))
+            await side.channel.ask(wire.METER_MOD, b"\0\2\0\0" + b"\xff" * 4)
             await side.flush()
             await side.settle(0)
             side.drain()
