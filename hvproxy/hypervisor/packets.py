@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
+FIRST_RESERVED_PORT = 0xFFFFFF00
 LAST_PORT = 0xFF00
 """Open vSwitch's OFPP_MAX: port numbers are below, reserved ones have their own numbers."""
 
@@ -84,7 +85,8 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
             return False
         from_set = bool(owner[1] & PLACE)
         number = _writer(arrived) if from_set else owner[1]
-        entry = ls.tables.by_number(number)
+        # What an entry sent before it was removed arrives before its rules' last counts do.
+        entry = ls.tables.by_number(number) or ls.farewells.entry(number)
         if entry is None:
             return True  # its entry is gone meanwhile; a switch would not send it any more
     port = ls.port_at.get(index)
@@ -114,6 +116,8 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     out = decode_packet_out(message)
     if out.buffer_id != NO_BUFFER:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
+    if LAST_PORT <= out.in_port < FIRST_RESERVED_PORT:
+        raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, "no port has such a number")
     if out.in_port not in FROM_A_PACKET_OUT and (out.in_port == 0 or out.in_port >= LAST_PORT):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no such in_port")
     actions.check(out.actions, match=None, packet_out=True)

@@ -4,7 +4,8 @@
 actions and a metadata mask of 0 do nothing, so both read as absent, as Open vSwitch reports the first. The action lists
 are kept in their canonical form.
 
-Refused although Open vSwitch takes it: metadata outside the low 32 bits (UNSUP_METADATA_MASK).
+Refused although Open vSwitch takes them: metadata outside the low 32 bits (UNSUP_METADATA_MASK), meters unless the
+caller offers them (UNSUP_INST).
 
 Lengths were proven by `guard`. Must not know what the metadata or a table is for.
 """
@@ -51,9 +52,9 @@ class Instructions:
     meter: int | None = None
 
 
-def parse(data: bytes, n_tables: int = _ANY_TABLE, table_id: int = _ANY_TABLE) -> Instructions:
+def parse(data: bytes, n_tables: int = _ANY_TABLE, table_id: int = _ANY_TABLE, *, meters: bool = False) -> Instructions:
     """Read a tenant's instructions for an entry of `table_id`; raises Refused. Call `check` with the match next."""
-    instructions = _parse(data)
+    instructions = _parse(data, meters)
     _check_goto(instructions.goto, n_tables, table_id)
     return instructions
 
@@ -130,7 +131,7 @@ def canonical(data: bytes) -> bytes:
 
 
 @remembered(1 << 13)
-def _parse(data: bytes) -> Instructions:
+def _parse(data: bytes, meters: bool) -> Instructions:
     found: dict[int, bytes] = {}
     at = 0
     while at < len(data):
@@ -143,6 +144,8 @@ def _parse(data: bytes) -> Instructions:
             duplicate_instruction(kind)
         found[kind] = data[at:at + length]
         at += length
+    if of13.OFPIT_METER in found and not meters:
+        _refuse(of13.OFPBIC_UNSUP_INST, "meters are not offered")
     for kind in (of13.OFPIT_APPLY_ACTIONS, of13.OFPIT_WRITE_ACTIONS):
         if kind in found:
             check_each(found[kind][_ACTIONS.size:])

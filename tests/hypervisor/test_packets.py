@@ -216,6 +216,17 @@ def test_a_packet_of_an_entry_that_is_gone_is_dropped_without_alarm() -> None:
     assert world.hv.unattributed == 0
 
 
+def test_a_packet_that_an_entry_sent_before_it_was_removed_is_told() -> None:
+    world, controller = red()
+    add(controller, flow_mod(cookie=5, apply=actions.output(CONTROLLER)))
+    old = world.switches[1].cookies()[0]
+    rules = world.switches[1].rules
+    rules.update({key: (cookie, instructions, 0) for key, (cookie, instructions, _) in rules.items()})
+    add(controller, flow_mod(command=of13.OFPFC_DELETE))
+    world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
+    assert controller.take("PACKET_IN")[0].cookie == 5
+
+
 def test_all_controllers_but_slaves_get_every_packet() -> None:
     world, one = red()
     other, slave = Controller(world, "red"), Controller(world, "red")
@@ -348,11 +359,14 @@ def test_ports_that_no_logical_switch_has_are_bad(port: int) -> None:
     assert sent(world) == []
 
 
-@pytest.mark.parametrize("ingress", [0, of13.OFPP_LOCAL, of13.OFPP_ALL, of13.OFPP_TABLE, 0xFF00])
-def test_an_in_port_that_no_packet_has_is_bad(ingress: int) -> None:
+@pytest.mark.parametrize("ingress, wanted", [
+    *((ingress, (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT))
+      for ingress in (0, of13.OFPP_LOCAL, of13.OFPP_ALL, of13.OFPP_TABLE)),
+    *((ingress, (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)) for ingress in (0xFF00, 0xFFFFFEFF)),
+])
+def test_an_in_port_that_no_packet_has_is_bad(ingress: int, wanted: tuple[int, int]) -> None:
     world, controller = red()
-    assert controller.refused(build.packet_out(3, ingress, actions.output(2), FRAME)) == (
-        of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT)
+    assert controller.refused(build.packet_out(3, ingress, actions.output(2), FRAME)) == wanted
 
 
 def test_a_buffer_is_unknown_every_time() -> None:
