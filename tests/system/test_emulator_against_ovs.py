@@ -3,17 +3,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from struct import pack
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.openflow.meter_cases import CASES, band
+from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent, written
+from tests.oracle.refusals import invalid_messages
+from tests.oracle.script import EVERYTHING_ASKED, EMULATED_FEATURES, random_script
+from tests.oracle.world import BRIDGE, EMULATED, World
 from tests.system import ovs
-from tests.system.comparison import DPID, EVERYTHING, Private, Side, both, compare
-from tests.system.refusals import invalid_messages
-from tests.system.script import PORTS, Step, random_script
 from tests.tools.controller import (
     CONTROLLER, IN_PORT, TABLE, apply, bucket, flow_mod, goto, group, group_mod, match, metadata, output, packet_out,
     set_field, simple, write)
@@ -22,26 +20,35 @@ from tools.emulator.host import ipv4
 
 LENGTH = int(os.environ.get("SCRIPT_LENGTH", "300"))
 SEEDS = [int(text) for text in os.environ.get("SEEDS", "1,2,3").split(",")]
+FLOWS = EVERYTHING_ASKED[:1]
+Compare = Callable[[list[Step]], dict[str, int]]
 
 
 @pytest.fixture(scope="module")
-def private() -> Iterator[Private]:
-    """A real switch with the ports of the script."""
+def compare() -> Iterator[Compare]:
+    """Fails with the differences between the two switches; how much was compared."""
     ovs.require()
-    with ovs.PrivateOvs() as started:
-        started.add_bridge("s1", dpid=DPID)
-        interfaces = {port: started.add_port("s1", port) for port in PORTS}
-        with started.listener() as listener:
-            yield started, interfaces, listener
+    with asyncio.Runner() as runner:
+        world = World((BRIDGE, EMULATED))
+        runner.run(world.__aenter__())
+
+        def compared(steps: list[Step]) -> dict[str, int]:
+            before = dict(world.seen)
+            found = runner.run(world.run(steps))
+            assert not found, "\n".join([*map(str, found), written(steps[:found[0].number + 1])])
+            return {name: count - before[name] for name, count in world.seen.items()}
+
+        yield compared
+        runner.run(world.__aexit__(None, None, None))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_scripts_do_the_same(private: Private, seed: int) -> None:
-    compare(private, random_script(seed, LENGTH) + EVERYTHING)
+def test_random_scripts_do_the_same(compare: Compare, seed: int) -> None:
+    compare(random_script(seed, LENGTH, EMULATED_FEATURES))
 
 
-def test_every_refusal_is_the_same(private: Private) -> None:
-    compare(private, [Step(*way) for way in invalid_messages()] + EVERYTHING)
+def test_every_refusal_is_the_same(compare: Compare) -> None:
+    compare([Step(*way) for way in invalid_messages()] + EVERYTHING_ASKED)
 
 
 def flow(*instructions: bytes, table: int = 0, priority: int = 100, flags: int = 0, command: int = 0, cookie: int = 0,
@@ -57,25 +64,15 @@ def grouped(kind: int, number: int, *buckets: bytes, command: int = 0) -> Step:
     return Step("group-mod", wire.GROUP_MOD, group_mod(command, kind, number, *buckets))
 
 
-def metered(command: int, flags: int, number: int, *bands: bytes) -> Step:
-    """A meter-mod."""
-    return Step("meter-mod", wire.METER_MOD, pack("!HHI", command, flags, number) + b"".join(bands))
-
-
-def sent(port: int, data: bytes) -> Step:
-    """A frame into a port."""
-    return Step("frame", 0, data, port)
-
-
 MACS = bytes.fromhex("020000000002020000000001")
 PLAIN = MACS + b"\x08\x00" + ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", 200, bytes(30))
 TAGGED = MACS + b"\x81\x00\x00\x07" + PLAIN[12:]
 
 
-def test_a_fabric_pipeline_of_labels_metadata_and_chained_groups(private: Private) -> None:
+def test_a_fabric_pipeline_of_labels_metadata_and_chained_groups(compare: Compare) -> None:
     """What a network hypervisor installs: classify, label, transit by failover group, logical table, hairpin."""
     label = MACS + b"\x81\x00\x00\x67" + PLAIN[12:]
-    seen = compare(private, [
+    seen = compare([
         grouped(3, 1, bucket(output(2), watch_port=2), bucket(output(3), watch_port=3)),
         grouped(2, 2, bucket(simple(17, 0x8100), set_field(oxm.VLAN_VID, 0x1067), group(1))),
         grouped(2, 3, bucket(output(4))),
@@ -89,21 +86,21 @@ def test_a_fabric_pipeline_of_labels_metadata_and_chained_groups(private: Privat
         flow(apply(output(CONTROLLER, 0)), table=10, priority=0, cookie=9),
         sent(1, PLAIN), sent(2, label), sent(3, label), sent(2, TAGGED), sent(3, TAGGED),
         sent(1, MACS + b"\x88\xb5" + bytes(46)),
-        *EVERYTHING])
+        *EVERYTHING_ASKED])
     assert seen["frames"] == 7 and seen["messages"] == 1
 
 
-def test_group_loops_and_missing_groups(private: Private) -> None:
-    compare(private, [
+def test_group_loops_and_missing_groups(compare: Compare) -> None:
+    compare([
         grouped(0, 1, bucket(group(2)), bucket(output(2))), grouped(0, 2, bucket(group(1))),
         flow(apply(output(3), group(1), output(4)), IN_PORT=1), sent(1, PLAIN),
         grouped(2, 5, bucket(group(6))), flow(apply(output(3), group(5)), IN_PORT=2), sent(2, PLAIN),
         Step("packet-out", wire.PACKET_OUT, packet_out(PLAIN, output(2), group(1))),
-        grouped(0, 1, command=2), sent(1, PLAIN), Step("desc", wire.MULTIPART_REQUEST, b"\0\7" + bytes(6))])
+        grouped(0, 1, command=2), sent(1, PLAIN), multipart(7)])
 
 
-def test_the_action_set_and_the_outputs_to_the_arrival_port(private: Private) -> None:
-    seen = compare(private, [
+def test_the_action_set_and_the_outputs_to_the_arrival_port(compare: Compare) -> None:
+    seen = compare([
         grouped(2, 1, bucket(output(4))), grouped(
             3, 2, bucket(output(1), watch_port=1), bucket(output(3), watch_port=3)),
         flow(write(group(1)), goto(1), IN_PORT=1), flow(write(output(3)), table=1), sent(1, PLAIN),
@@ -117,86 +114,35 @@ def test_the_action_set_and_the_outputs_to_the_arrival_port(private: Private) ->
     assert seen["frames"] == 5
 
 
-def test_adding_again_keeps_counters_and_modifying_keeps_timeouts(private: Private) -> None:
-    compare(private, [
+def test_adding_again_keeps_counters_and_modifying_keeps_timeouts(compare: Compare) -> None:
+    compare([
         flow(apply(output(2)), cookie=1, hard=600, flags=1), sent(1, PLAIN), flow(apply(output(3)), cookie=2, idle=500),
-        *EVERYTHING[:1], sent(1, PLAIN), flow(apply(output(4)), command=1, cookie=3, flags=1), *EVERYTHING[:1],
-        flow(apply(output(4)), command=2, flags=4, hard=5), *EVERYTHING[:1], flow(apply(output(2)), flags=4),
-        *EVERYTHING[:1], flow(apply(output(2)), flags=3, cookie=7), flow(command=3, table=0xff)])
+        *FLOWS, sent(1, PLAIN), flow(apply(output(4)), command=1, cookie=3, flags=1), *FLOWS,
+        flow(apply(output(4)), command=2, flags=4, hard=5), *FLOWS, flow(apply(output(2)), flags=4),
+        *FLOWS, flow(apply(output(2)), flags=3, cookie=7), flow(command=3, table=0xff)])
 
 
-def test_a_group_takes_its_entries_along(private: Private) -> None:
-    seen = compare(private, [
+def test_a_group_takes_its_entries_along(compare: Compare) -> None:
+    seen = compare([
         grouped(2, 1, bucket(output(4))), grouped(2, 2, bucket(output(4))),
         flow(apply(group(1), group(2)), flags=1, cookie=1), flow(write(group(2)), flags=1, cookie=2, table=3),
-        flow(write(output(2)), flags=1, cookie=3, table=4), *EVERYTHING, grouped(0, 1, command=2), *EVERYTHING,
-        grouped(0, 0xfffffffc, command=2), *EVERYTHING])
+        flow(write(output(2)), flags=1, cookie=3, table=4), *EVERYTHING_ASKED, grouped(0, 1, command=2),
+        *EVERYTHING_ASKED,
+        grouped(0, 0xfffffffc, command=2), *EVERYTHING_ASKED])
     assert seen["messages"] == 2
 
 
-def test_entries_expire_with_the_same_reason(private: Private) -> None:
-    async def main() -> tuple[list[Any], list[Any]]:
-        async with both(private) as sides:
-            for side in sides:
-                for port, times in ((1, {"hard": 1}), (2, {"idle": 1}), (3, {"hard": 1, "idle": 3})):
-                    await side.channel.ask(wire.FLOW_MOD, flow_mod(match(IN_PORT=port), b"", flags=1, **times))
-            await asyncio.sleep(3.5)
-            for side in sides:
-                await side.settle(3)
-            return sides[0].drain()[0], sides[1].drain()[0]
-    real, emulated = asyncio.run(main())
-    assert len(real) == 3 and real == emulated
+def test_entries_expire_with_the_same_reason(compare: Compare) -> None:
+    seen = compare([
+        flow(flags=1, hard=1, IN_PORT=1), flow(flags=1, idle=1, IN_PORT=2), flow(flags=1, hard=1, idle=3, IN_PORT=3),
+        flow(apply(output(3)), flags=1, idle=1, IN_PORT=4), sent(4, PLAIN), Step("expire", EXPIRE), *EVERYTHING_ASKED])
+    assert seen["messages"] == 4
 
 
-async def states(side: Side) -> list[tuple[str, str]]:
-    """Configuration and state of the real ports."""
-    body = await side.channel.multipart(13)
-    records = [body[start:start + 64] for start in range(0, len(body), 64)]
-    return sorted((record[:4].hex(), record[32:40].hex()) for record in records if record[:2] == b"\0\0")
-
-
-def test_a_lost_link_moves_a_failover_group_and_is_told_alike(private: Private) -> None:
+def test_a_lost_link_moves_a_failover_group_and_is_told_alike(compare: Compare) -> None:
     buckets = (bucket(output(2), watch_port=2), bucket(output(3), watch_port=3))
-
-    async def main() -> list[list[Any]]:
-        """Of several port-status messages the last counts: Open vSwitch may tell a loss in two steps."""
-        out: list[list[Any]] = []
-        async with both(private) as (real, emulated):
-            for side in (real, emulated):
-                await side.channel.ask(wire.GROUP_MOD, group_mod(0, 3, 1, *buckets))
-                await side.channel.ask(wire.FLOW_MOD, flow_mod(match(IN_PORT=1), apply(group(1))))
-            for up in (False, True):
-                private[0].set_interface(real.interfaces[2], up)
-                emulated.switch.set_carrier(2, up)
-                await asyncio.sleep(0.7)
-                for side in (real, emulated):
-                    await side.flush()
-                    await side.inject(1, PLAIN)
-                    await side.settle(2)
-                    told, frames = side.drain()
-                    out.append([told[-1], frames, await states(side)])
-        return out
-    cut, emulated_cut, mended, emulated_mended = asyncio.run(main())
-    assert cut == emulated_cut and mended == emulated_mended
-    assert cut[1] == {1: [], 2: [], 3: [PLAIN], 4: []} and mended[1] == {1: [], 2: [PLAIN], 3: [], 4: []}
-
-
-def test_meters(private: Private) -> None:
-    """Every case, then frames that always, or never, fit the bucket whatever the time; deletion takes entries along."""
-    large, middle = PLAIN + bytes(300), PLAIN + bytes(140)
-    nothing = metered(2, 0, 0xffffffff)
-    told = [Step("meters", wire.MULTIPART_REQUEST, pack("!H6xI4x", kind, number))
-            for number in (1, 5, 0) for kind in (9, 10)]
-    features = Step("features", wire.MULTIPART_REQUEST, pack("!H6x", 11))
-    through = b"\x00\x06\x00\x08\x00\x00\x00\x01" + apply(output(2))
-    cases = [step for case in CASES
-             for step in (nothing, metered(0, 2, 1, band()), Step("meter-mod", wire.METER_MOD, case.body))]
-    seen = compare(private, [
-        features, *cases, nothing, *told, flow(through),
-        metered(0, 2, 1, band(1, burst=9)), flow(through, flags=1, IN_PORT=1), flow(through, priority=5, IN_PORT=3),
-        *(sent(1, PLAIN) for _ in range(4)), *told, flow(command=3, IN_PORT=3),
-        metered(1, 1, 1, band(1)), *told, sent(1, large), sent(1, PLAIN), sent(1, large), *told,
-        metered(1, 1, 1, band(2), band(1)), sent(1, middle), sent(1, large), *told,
-        metered(1, 9, 1, band(1), band(2)), sent(1, middle), sent(1, large), *told,
-        *EVERYTHING, metered(2, 0, 1), *told, sent(1, PLAIN), *EVERYTHING])
-    assert seen["frames"] == 5
+    down, up = (Step("carrier", CARRIER, port=2, up=up) for up in (False, True))
+    seen = compare([
+        grouped(3, 1, *buckets), flow(apply(group(1)), IN_PORT=1), down, sent(1, PLAIN), multipart(13), up,
+        sent(1, PLAIN), *EVERYTHING_ASKED])
+    assert seen["frames"] == 2 and seen["messages"] == 2

@@ -185,7 +185,12 @@ class Controller:
             channel.writer.close()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        channel = Channel(reader, writer)
+        try:
+            await self._opened(Channel(reader, writer), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()  # gone before its session was open; whoever wants one comes again
+
+    async def _opened(self, channel: Channel, writer: asyncio.StreamWriter) -> None:
         writer.write(wire.hello(1))
         hello = await channel.receive()
         assert hello[1] == wire.HELLO

@@ -8,7 +8,7 @@ PORT_DOWN, NO_RECV, NO_FWD, NO_PACKET_IN = 1, 4, 32, 64
 CONFIGURABLE = PORT_DOWN | NO_RECV | NO_FWD | NO_PACKET_IN
 SPANNING_TREE, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 LINK_DOWN, LIVE = 1, 4
-COPPER_10G = 0x840
+COPPER_10G, SPEED = 0x840, 10_000_000
 DESCRIPTION = Struct("!I4x6s2x16sIIIIIIII")
 STATISTICS = Struct("!I4xQQQQQQQQQQQQII")
 
@@ -83,8 +83,7 @@ class Port:
     def describe(self) -> bytes:
         """struct ofp_port."""
         name = self.name.encode()[:15]
-        feature, speed = (0, 0) if self.number == 0xfffffffe else (COPPER_10G, 10_000_000)
-        return DESCRIPTION.pack(self.number, self.mac, name, self.config, self.state, feature, 0, 0, 0, speed, 0)
+        return DESCRIPTION.pack(self.number, self.mac, name, self.config, self.state, COPPER_10G, 0, 0, 0, SPEED, 0)
 
     def statistics(self, now: float) -> bytes:
         """struct ofp_port_stats."""

@@ -1,111 +1,55 @@
-"""Random OpenFlow 1.3 scripts for comparing two switches: seeded, valid and invalid, from small pools of values.
+"""Random OpenFlow 1.3 scripts for comparing switches: seeded, valid and invalid, from small pools of values.
 
-Small pools make entries overlap, replace and cover each other, which is where switches differ. SELECT groups are
-made but never referred to: which bucket a hash picks is every switch's own affair.
+Small pools make entries overlap, replace and cover each other, which is where switches differ. What a script may
+contain is said by features, so that what one of the switches cannot do yet, or does otherwise on purpose, can be left
+out. A script comes in bursts of one sort, which the world does in one round each.
 """
 from __future__ import annotations
 
-from random import Random
-from typing import NamedTuple
+from collections.abc import Callable
 from zlib import crc32
 
-from tests.system.refusals import invalid_messages
+from tests.oracle.deviations import answered_alike
+from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
+from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent
+from tests.oracle.refusals import invalid_messages
 from tests.tools.controller import (
     ALL, CONTROLLER, FLOOD, IN_PORT, TABLE, apply, bucket, clear, flow_mod, flow_request, goto, group, group_mod, match,
     metadata, output, packet_out, set_field, simple, write)
 from tools.emulator import oxm, wire
-from tools.emulator.host import arp, checksum, ipv4
 
-PORTS = (1, 2, 3, 4)
+PORTS = (1, 2, 3, 4, 5)
 TABLES = (0, 1, 2, 10)
-MACS = (0x020000000001, 0x020000000002, 0x020000000003, 0xffffffffffff)
-ADDRESSES = (0x0a000001, 0x0a000002, 0x0a000102, 0xc0a80001)
-SIX = (0xfd000000000000000000000000000001, 0xfd000000000000000000000000000102)
-VIDS = (1, 5, 100)
 GROUPS = tuple(range(1, 9))
+TELLING_GROUPS = GROUPS[:2]
+"""Those that may send to the controller. No action set leads there, and no table-miss entry that does so itself: which
+entry Open vSwitch names then, and why, it cannot tell of a logical switch (see README)."""
+QUIET_GROUPS = GROUPS[2:]
 SELECT_GROUPS = (100, 101)
 LOCAL, ANY = 0xfffffffe, 0xffffffff
-
-
-class Dice(Random):
-    """The source of chance, and what the script is about."""
-
-    tagging = False
-    """Whether tags are pushed onto anything, but headers behind them left alone: Open vSwitch 3.1 changes wrong bytes
-    of a packet that has got a tag on top of a tag."""
-
-
-class Step(NamedTuple):
-    """One operation: a message to the switch, or a frame into a port."""
-
-    what: str
-    kind: int
-    body: bytes
-    port: int = 0
-
-
-def mac(value: int) -> bytes:
-    """A MAC address on the wire."""
-    return value.to_bytes(6, "big")
-
-
-def transport(protocol: int, source: bytes, destination: bytes, rng: Dice) -> bytes:
-    """An upper-layer packet with a right checksum."""
-    ports = rng.choice((80, 53, 1000)).to_bytes(2, "big") + rng.choice((80, 53)).to_bytes(2, "big")
-    payload = bytes(rng.randrange(256) for _ in range(rng.choice((0, 5, 20))))
-    if protocol == 6:
-        data, place = ports + bytes(8) + b"\x50\x02\x10\x00" + bytes(4) + payload, 16
-    elif protocol == 17:
-        data, place = ports + (8 + len(payload)).to_bytes(2, "big") + bytes(2) + payload, 6
-    elif protocol == 132:
-        return ports + bytes(8) + payload
-    elif protocol == 58:
-        kind = rng.choice((128, 135, 136))
-        target = SIX[0].to_bytes(16, "big")
-        option = bytes((1 if kind == 135 else 2, 1)) + mac(MACS[0])
-        data, place = bytes((kind, 0, 0, 0)) + bytes(4) + (target + option if kind != 128 else payload), 2
-    else:
-        data = bytes((rng.choice((0, 8)), 0, 0, 0, 0, 1, 0, 2)) + payload
-        return data[:2] + checksum(data).to_bytes(2, "big") + data[4:]
-    pseudo = source + destination + len(data).to_bytes(4, "big") + protocol.to_bytes(4, "big")
-    value = checksum(pseudo + data)
-    return data[:place] + value.to_bytes(2, "big") + data[place + 2:]
-
-
-def frame(rng: Dice) -> bytes:
-    """A frame of some kind."""
-    head = mac(rng.choice(MACS)) + mac(rng.choice(MACS[:3]))
-    for _ in range(rng.choice((0, 0, 1, 1, 2))):
-        tpid = rng.choice((b"\x81\x00", b"\x81\x00", b"\x88\xa8"))
-        head += tpid + (rng.randrange(8) << 13 | rng.choice(VIDS)).to_bytes(2, "big")
-    kind = rng.choice(("ipv4", "ipv4", "ipv4", "arp", "ipv6", "ipv6", "mpls", "other", "fragment"))
-    source, destination = rng.choice(ADDRESSES).to_bytes(4, "big"), rng.choice(ADDRESSES).to_bytes(4, "big")
-    if kind == "arp":
-        return head + b"\x08\x06" + arp(rng.choice((1, 2)), mac(MACS[0]), source, mac(MACS[1]), destination)
-    if kind == "ipv6":
-        first, second = (rng.choice(SIX).to_bytes(16, "big") for _ in range(2))
-        protocol = rng.choice((6, 17, 58))
-        payload = transport(protocol, first, second, rng)
-        if rng.random() < 0.3:
-            payload, protocol = bytes((protocol, 0)) + b"\x01\x04" + bytes(4) + payload, 60
-        flow = (6 << 28 | rng.choice((0, 0x20)) << 20 | rng.choice((0, 5))).to_bytes(4, "big")
-        return (head + b"\x86\xdd" + flow + len(payload).to_bytes(2, "big") + bytes((protocol, rng.choice((1, 64))))
-                + first + second + payload)
-    if kind == "mpls":
-        labels = rng.choice((1, 1, 2))
-        stack = b"".join((rng.choice((16, 17)) << 12 | 3 << 9 | (index == labels - 1) << 8 | rng.choice((1, 64)))
-                         .to_bytes(4, "big") for index in range(labels))
-        inner = ipv4(source, destination, 17, transport(17, source, destination, rng))
-        return head + b"\x88\x47" + stack + inner
-    if kind == "other":
-        return head + b"\x88\xb5" + bytes(rng.choice((10, 46)))
-    protocol = rng.choice((1, 6, 17, 132, 200))
-    packet = ipv4(source, destination, protocol, transport(protocol, source, destination, rng),
-                  rng.choice((1, 2, 64)))
-    if kind == "fragment":
-        packet = packet[:6] + rng.choice((b"\x20\x00", b"\x00\x05")) + packet[8:10] + bytes(2) + packet[12:]
-        packet = packet[:10] + checksum(packet[:20]).to_bytes(2, "big") + packet[12:]
-    return head + b"\x08\x00" + packet
+FEATURES = {
+    "flows": "flow-mods: all commands, flags, cookies, filters, several tables",
+    "groups": "ALL and INDIRECT groups",
+    "chains": "groups in the buckets of groups, there or not",
+    "traffic": "frames and packet-outs",
+    "queries": "multipart requests for counters and contents",
+    "refusals": "messages that are wrong in one way each",
+    "timeouts": "entries that expire within seconds",
+    "carriers": "ports that lose their link",
+    "failover": "FAST_FAILOVER groups",
+    "select": "SELECT groups that are made but not used: which bucket a hash picks is every switch's own affair",
+    "tags": "a tag pushed onto anything; then nothing behind a tag is changed, of which Open vSwitch 3.1 changes wrong "
+            "bytes",
+    "otherwise": "messages that a logical switch refuses in another way on purpose",
+    "malformed": "frames whose type promises more than they hold",
+    "local": "the LOCAL port in actions",
+    "metadata": "all 64 bits of the metadata, and actions that set it",
+}
+DEFAULT = frozenset((
+    "flows", "groups", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select"))
+"""What all three switches can do alike."""
+EMULATED_FEATURES = frozenset(FEATURES) - {"malformed"}
+"""What the emulated switch does as the bridge does."""
 
 
 def some_match(rng: Dice) -> dict[str, int | tuple[int, int]]:
@@ -114,7 +58,8 @@ def some_match(rng: Dice) -> dict[str, int | tuple[int, int]]:
     if rng.random() < 0.3:
         fields["IN_PORT"] = rng.choice(PORTS)
     if rng.random() < 0.3:
-        fields["METADATA"] = rng.choice(((0x10, 0xf0), (0x1000, 0xff00), (0x11, 0xff), 0x1011))
+        whole = 0x1011 if "metadata" in rng.features else (0x1011, 0xffffffff)
+        fields["METADATA"] = rng.choice(((0x10, 0xf0), (0x1000, 0xff00), (0x11, 0xff), whole))
     if rng.random() < 0.2:
         fields["ETH_DST"] = rng.choice((MACS[0], MACS[1], (1 << 40, 1 << 40)))
     if rng.random() < 0.2:
@@ -181,20 +126,27 @@ def inner_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket
     return choices
 
 
+def set_queue(queue: int) -> bytes:
+    """A set-queue action."""
+    return b"\x00\x15\x00\x08" + queue.to_bytes(4, "big")
+
+
 def some_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket: bool = False,
-                 groups: tuple[int, ...] = GROUPS) -> list[bytes]:
+                 groups: tuple[int, ...] = GROUPS, telling: bool = True) -> list[bytes]:
     """Actions that mostly suit the match."""
     choices: list[bytes] = [
-        set_field(oxm.ETH_DST, rng.choice(MACS)), set_field(oxm.ETH_SRC, MACS[1]),
-        set_field(oxm.METADATA, 0x1011), b"\x00\x15\x00\x08" + (1).to_bytes(4, "big")]
-    if rng.tagging or (fields.get("VLAN_VID") == 0 and not in_bucket):
+        set_field(oxm.ETH_DST, rng.choice(MACS)), set_field(oxm.ETH_SRC, MACS[1]), set_queue(1)]
+    if "metadata" in rng.features:
+        choices.append(set_field(oxm.METADATA, 0x1011))
+    if "tags" in rng.features or (fields.get("VLAN_VID") == 0 and not in_bucket):
         choices.append(simple(17, rng.choice((0x8100, 0x88a8))))
     if "VLAN_VID" in fields and fields["VLAN_VID"] != 0:
         choices += [simple(18), set_field(oxm.VLAN_VID, 0x1000 | rng.choice(VIDS)), set_field(oxm.VLAN_PCP, 3)]
-    if not rng.tagging:
+    if "tags" not in rng.features:
         choices += inner_actions(rng, fields, in_bucket)
     outputs = [output(rng.choice(PORTS)), output(rng.choice(PORTS)),
-               output(rng.choice((ALL, FLOOD, IN_PORT, LOCAL, 77))), output(CONTROLLER, rng.choice((0, 20, 0xffff)))]
+               output(rng.choice((ALL, FLOOD, IN_PORT, 77, *([LOCAL] if "local" in rng.features else [])))),
+               *([output(CONTROLLER, rng.choice((0, 20, 0xffff)))] if telling else [])]
     if groups:
         outputs += [group(rng.choice(groups)), group(rng.choice(groups))]
     actions = [rng.choice(choices) for _ in range(rng.choice((0, 0, 1, 1, 2, 3)))]
@@ -217,13 +169,15 @@ def some_instructions(rng: Dice, fields: dict[str, int | tuple[int, int]], table
     """
     parts: list[bytes] = []
     if rng.random() < 0.7:
-        parts.append(apply(*some_actions(rng, fields)))
+        parts.append(apply(*some_actions(rng, fields, groups=GROUPS if fields else QUIET_GROUPS)))
     if rng.random() < 0.1:
         parts.append(clear())
     if rng.random() < 0.25:
-        parts.append(write(*some_actions(rng, fields)))
+        free = "otherwise" in rng.features
+        parts.append(write(*some_actions(rng, fields, groups=GROUPS if free else QUIET_GROUPS, telling=free)))
     if rng.random() < 0.3:
-        parts.append(metadata(*rng.choice(((0x1000, 0xff00), (0x10, 0xff), (0x1011, (1 << 64) - 1), (0, 0xf0)))))
+        whole = (1 << 64) - 1 if "metadata" in rng.features else 0xffffffff
+        parts.append(metadata(*rng.choice(((0x1000, 0xff00), (0x10, 0xff), (0x1011, whole), (0, 0xf0)))))
     later = [number for number in TABLES if number > table]
     if later and rng.random() < 0.6:
         parts.append(goto(rng.choice(later)))
@@ -264,49 +218,52 @@ def some_flow_mod(rng: Dice) -> Step:
     body = flow_mod(match(**fields), some_instructions(rng, fields, table), command=command, table=table,
                     priority=priority, cookie=cookie, mask=mask, flags=flags, out_port=out_port,
                     out_group=out_group, hard=rng.choice((0, 0, 300)))
-    return Step(f"flow-mod {command}", wire.FLOW_MOD, body)
+    return Step("flow-mod", wire.FLOW_MOD, body)
 
 
 def some_group_mod(rng: Dice) -> Step:
     """A group-mod, usually valid; its buckets refer to groups of higher number only."""
     number = rng.choice(GROUPS)
-    kind = rng.choice((0, 0, 2, 2, 3))
+    kind = rng.choice((0, 0, 2, 2, *([3] if "failover" in rng.features else [])))
     command = rng.choice((0, 0, 0, 1, 1, 2))
-    if rng.random() < 0.1:
+    if "select" in rng.features and rng.random() < 0.1:
         number, kind = rng.choice(SELECT_GROUPS), 1
     if command == 2:
-        return Step("group delete", wire.GROUP_MOD, group_mod(2, kind, number if rng.random() < 0.95 else 0xfffffffc))
+        return Step("group-mod", wire.GROUP_MOD, group_mod(2, kind, number if rng.random() < 0.95 else 0xfffffffc))
     fields = some_match(rng)
-    higher = tuple(other for other in GROUPS if other > number)
+    higher = tuple(other for other in GROUPS if other > number) if "chains" in rng.features else ()
     buckets = []
     for _ in range(1 if kind == 2 and rng.random() < 0.95 else rng.choice((0, 1, 2, 3))):
-        actions = some_actions(rng, fields, True, higher if kind != 1 else ())
+        actions = some_actions(rng, fields, True, higher if kind != 1 else (), number in TELLING_GROUPS)
         watch = {"watch_port": rng.choice((*PORTS, 77))} if kind == 3 else {}
-        if kind == 3 and rng.random() < 0.2:
-            watch = {"watch_group": rng.choice(GROUPS)}
+        if kind == 3 and rng.random() < 0.2 and number < GROUPS[-1]:
+            watch = {"watch_group": rng.randrange(number + 1, GROUPS[-1] + 1)}
         if rng.random() < 0.03:
             watch = {"weight": 1}
         if kind == 1:
             watch = {"weight": rng.choice((0, 1, 5))}
         buckets.append(bucket(*actions, **watch))
-    return Step(f"group-mod {command}", wire.GROUP_MOD, group_mod(command, kind, number, *buckets))
+    return Step("group-mod", wire.GROUP_MOD, group_mod(command, kind, number, *buckets))
 
 
-def some_packet(rng: Dice) -> Step:
-    """A frame into a port, or a packet-out."""
-    data = frame(rng)
-    if rng.random() < 0.6:
-        return Step("frame", 0, data, rng.choice(PORTS))
+def some_frame(rng: Dice) -> Step:
+    """A frame into a port."""
+    return sent(rng.choice(PORTS), frame(rng))
+
+
+def some_packet_out(rng: Dice) -> Step:
+    """A packet-out, most into the tables."""
     actions = [output(TABLE)] if rng.random() < 0.6 else some_actions(rng, {})
-    if rng.random() < 0.3:
+    if "metadata" in rng.features and rng.random() < 0.3:
         actions.insert(0, set_field(oxm.METADATA, 0x1011))
-    return Step("packet-out", wire.PACKET_OUT,
-                packet_out(data, *actions, in_port=rng.choice((*PORTS, CONTROLLER, CONTROLLER, ANY, LOCAL, 55))))
+    others = [LOCAL] * ("local" in rng.features) + [ANY, 55] * ("otherwise" in rng.features)
+    return Step("packet-out", wire.PACKET_OUT, packet_out(
+        frame(rng), *actions, in_port=rng.choice((*PORTS, CONTROLLER, CONTROLLER, *others))))
 
 
 def some_query(rng: Dice) -> Step:
-    """A request whose answer is compared."""
-    kind = rng.choice((1, 1, 1, 2, 2, 3, 4, 6, 7, 7, 8, 13))
+    """A request whose answer is compared; rarely one for port statistics, which come late."""
+    kind = rng.choice((1, 1, 1, 2, 2, 3, 6, 7, 7, 13, 4 if rng.random() < 0.1 else 6))
     body = b""
     if kind in (1, 2):
         body = flow_request(match(**some_match(rng)) if rng.random() < 0.5 else match(),
@@ -314,24 +271,74 @@ def some_query(rng: Dice) -> Step:
                             out_port=rng.choice((ANY, ANY, 1)), out_group=rng.choice((ANY, ANY, 2)),
                             cookie=0x11, mask=rng.choice((0, 0, 0xf0, 0xff)))
     elif kind == 4:
-        body = rng.choice((ANY, 1, 2, 77)).to_bytes(4, "big") + bytes(4)
+        body = rng.choice((1, 2, 3, 5)).to_bytes(4, "big") + bytes(4)
     elif kind == 6:
         body = rng.choice((0xfffffffc, 1, 2, 77)).to_bytes(4, "big") + bytes(4)
-    return Step(f"multipart {kind}", wire.MULTIPART_REQUEST, kind.to_bytes(2, "big") + bytes(6) + body)
+    return multipart(kind, body)
 
 
-def random_script(seed: int, length: int) -> list[Step]:
+def some_refusal(rng: Dice) -> Step:
+    """A message that is wrong in one way."""
+    name, kind, body = rng.choice(WRONG)
+    if "otherwise" not in rng.features and not answered_alike(name):
+        return some_refusal(rng)
+    return Step(name, kind, body)
+
+
+def some_expiry(rng: Dice) -> list[Step]:
+    """Entries with short timeouts, some traffic, and the wait until they are gone."""
+    steps = []
+    for _ in range(rng.choice((2, 4, 8))):
+        fields = some_match(rng)
+        steps.append(Step("flow-mod", wire.FLOW_MOD, flow_mod(
+            match(**fields), apply(output(rng.choice(PORTS))), priority=own_priority(fields),
+            flags=rng.choice((1, 1, 0)), idle=rng.choice((0, 0, 2)), hard=rng.choice((0, 2, 3)), cookie=0x31,
+            table=rng.choice((0, 0, 1)))))
+    return [*steps, *(some_frame(rng) for _ in range(rng.choice((0, 5, 10)))), Step("expire", EXPIRE)]
+
+
+def some_carrier(rng: Dice) -> list[Step]:
+    """A port goes down; frames; it comes up."""
+    port = rng.choice(PORTS)
+    down, up = (Step("carrier", CARRIER, port=port, up=up) for up in (False, True))
+    return [down, *(some_frame(rng) for _ in range(5)), multipart(13), up, *(some_frame(rng) for _ in range(5))]
+
+
+WRONG = invalid_messages()
+SETTINGS: dict[str, tuple[Callable[[Dice], Step], ...]] = {
+    "flows": (some_flow_mod, some_flow_mod), "groups": (some_group_mod,), "refusals": (some_refusal,),
+}
+"""Feature -> what goes into a burst of messages."""
+RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}
+"""What takes seconds, and is done a few times in a long script."""
+
+
+def random_script(seed: int, length: int, features: frozenset[str] = DEFAULT) -> list[Step]:
     """A script that first fills tables and then goes on doing everything."""
-    rng = Dice(seed)
-    rng.tagging = seed % 2 == 0
-    wrong = [Step(*way) for way in invalid_messages()]
+    rng = Dice(f"{seed} {length} {' '.join(sorted(features))}", features)
+    if seed % 2:
+        rng.features = features - {"tags"}
     steps = [some_group_mod(rng) for _ in range(12)] + [some_flow_mod(rng) for _ in range(30)]
+    settings = [maker for feature, makers in SETTINGS.items() if feature in features for maker in makers]
+    bursts: list[Callable[[], list[Step]]] = []
 
-    def wrong_one(chooser: Dice) -> Step:
-        return chooser.choice(wrong)
+    def burst(makers: list[Callable[[Dice], Step]], most: int) -> None:
+        bursts.append(lambda: [rng.choice(makers)(rng) for _ in range(rng.randrange(1, most))])
 
-    makers = (some_flow_mod, some_flow_mod, some_group_mod, some_packet, some_packet, some_packet, some_query,
-              wrong_one)
+    burst(settings or [some_packet_out], 25)
+    if "traffic" in features:
+        burst([some_frame], 40)
+        bursts.append(lambda: [*bursts[0](), *(some_packet_out(rng) for _ in range(rng.randrange(1, 15)))])
+    if "queries" in features:
+        burst([some_query], 6)
+    rare = [maker for feature, maker in RARE.items() if feature in features]
     while len(steps) < length:
-        steps.append(rng.choice(makers)(rng))
-    return steps
+        steps += rng.choice(rare)(rng) if rare and rng.random() < 0.01 else rng.choice(bursts)()
+    return steps + EVERYTHING_ASKED
+
+
+ALL_GROUPS = (0xfffffffc).to_bytes(4, "big") + bytes(4)
+EVERYTHING_ASKED = [multipart(kind, body) for kind, body in (
+    (1, flow_request()), (2, flow_request()), (3, b""), (4, ANY.to_bytes(4, "big") + bytes(4)), (6, ALL_GROUPS),
+    (7, b""), (13, b""))]
+"""Requests for all that a switch tells about itself and is compared."""

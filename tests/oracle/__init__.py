@@ -1,0 +1,13 @@
+"""The differential oracle: one script of operations on three switches at once, and every difference told.
+
+    operations  one step of a script, and scripts as text that can be replayed
+    readable    a message in words
+    frames      random frames; script: random scripts, by features; refusals: messages that are wrong in one way each
+    line        a controller's session that sends many messages and sorts what comes back
+    telling     what a switch says and counts, without what may always differ (times, names, order)
+    deviations  what a logical switch does differently on purpose: each line is one of README's deviation table
+    systems     the three: an Open vSwitch bridge, a logical switch over five of them, the emulated switch
+    world       starts them, empties them, runs scripts on them
+    shrink      the shortest script that still fails
+    command     tools/oracle
+"""

@@ -1,0 +1,131 @@
+"""tools/oracle: random scripts on three switches until so many operations are done; the first difference ends it."""
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.oracle.operations import Step, read, written
+from tests.oracle.script import DEFAULT, FEATURES, random_script
+from tests.oracle.shrink import shrunk
+from tests.oracle.world import BRIDGE, EMULATED, LOGICAL, Difference, World
+
+LENGTH = 500
+"""Operations in one script."""
+TRIES = 3
+"""How often a script is done again before its difference counts as one that does not come again."""
+
+HASTE = 0.3
+"""Seconds that suffice for most differences to be known for one, while a script is made shorter."""
+
+
+class Finding(NamedTuple):
+    """A difference, and the shortest script that shows it."""
+
+    steps: list[Step]
+    difference: Difference
+    again: bool
+    """Whether it came again; else the script is the whole one."""
+
+    def __str__(self) -> str:
+        if not self.again:
+            return f"it did not come again in {TRIES} tries of the same script of {len(self.steps)} steps"
+        return f"{len(self.steps)} steps are enough:\n{written(self.steps)}\n{self.difference}"
+
+
+async def looked_into(world: World, steps: list[Step], found: Difference) -> Finding:
+    """Make a failing script as short as it can be."""
+    last = found
+
+    async def fails(part: list[Step]) -> bool:
+        nonlocal last
+        again = next((each for each in await world.run(part) if each.kind == found.kind), None)
+        last = again or last
+        return again is not None
+
+    patience = world.patience
+    try:
+        for world.patience in [HASTE] + [patience] * TRIES:
+            if await fails(steps):
+                break
+        else:
+            return Finding(steps, found, False)
+        cut = steps[:last.number + 1]
+        short = await shrunk(cut if await fails(cut) else steps, fails)
+    finally:
+        world.patience = patience
+    return Finding(short, last, True)
+
+
+def blip(differences: list[Difference], systems: int) -> bool:
+    """Whether all others are unlike the bridge: then it is Open vSwitch itself that did what it does not do again.
+
+    Its counters do: a thread of it that is busy with a cached flow makes others pass over its count for a while.
+    """
+    return systems > 2 and len({difference.system for difference in differences}) == systems - 1
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Do what the command line says; the exit status."""
+    async with World(arguments.systems) as world:
+        if arguments.replay:
+            steps = read(Path(arguments.replay).read_text())
+            found = await world.run(steps)
+            print("\n".join(map(str, found)) or f"{len(steps)} steps, no difference")
+            return bool(found)
+        begun, seed, blips = time.monotonic(), arguments.seed, 0
+        while world.done < arguments.operations:
+            steps = random_script(seed, LENGTH, arguments.features)
+            found = await world.run(steps)
+            if found:
+                print(f"\nDIFFERENCE, seed {seed}:", *found, "looking for the shortest script …", sep="\n", flush=True)
+                finding = await looked_into(world, steps, found[0])
+                Path(arguments.keep).write_text(written(finding.steps))
+                print(f"{finding}\nagain: tools/oracle --replay {arguments.keep}", flush=True)
+                if finding.again or not blip(found, len(world.systems)):
+                    return 1
+                blips += 1
+            minutes = (time.monotonic() - begun) / 60
+            seen = ", ".join(f"{count} {what}" for what, count in world.seen.items())
+            print(f"seed {seed}: {world.done} operations done, {world.done / minutes:.0f} a minute, 0 differences, "
+                  f"{blips} whims of Open vSwitch; compared: {seen}", flush=True)
+            seed += 1
+    return 0
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="tools/oracle", description="Do the same on one Open vSwitch bridge, a logical switch over five "
+        "of them and the emulated switch, and tell the first difference.",
+        epilog="features: " + "; ".join(f"{name}: {what}" for name, what in FEATURES.items()))
+    parser.add_argument("--seed", type=int, default=1, metavar="N")
+    parser.add_argument("--operations", type=int, default=5000, metavar="N")
+    parser.add_argument("--features", type=named, default=DEFAULT, metavar="A,B|all|-A",
+                        help=f"default: {','.join(sorted(DEFAULT))}; +A and -A change the default")
+    parser.add_argument("--replay", metavar="FILE", help="do the script in this file instead of random ones")
+    parser.add_argument("--keep", default="oracle.script", metavar="FILE", help="where the failing script is written")
+    parser.add_argument("--systems", type=lambda text: text.split(","), default=[BRIDGE, LOGICAL, EMULATED],
+                        metavar="A,B", help=f"of {BRIDGE},{LOGICAL},{EMULATED}; the bridge must be among them")
+    sys.exit(asyncio.run(run(parser.parse_args())))
+
+
+def named(text: str) -> frozenset[str]:
+    """The features that a text names."""
+    if text == "all":
+        return frozenset(FEATURES)
+    words = text.split(",")
+    found = set(DEFAULT) if words[0][:1] in "+-" else set()
+    for word in words:
+        name = word.lstrip("+-")
+        if name not in FEATURES:
+            raise argparse.ArgumentTypeError(f"{name} is no feature")
+        (found.discard if word[0] == "-" else found.add)(name)
+    return frozenset(found)
+
+
+if __name__ == "__main__":
+    main()

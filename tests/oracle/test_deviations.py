@@ -1,0 +1,41 @@
+"""What is excused is written down for the users, line by line, and nothing else is excused."""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.oracle.deviations import LOGICAL, NOT_ALIKE, answered_alike, normal
+from tests.oracle.refusals import invalid_messages
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+TABLE = [line[2:] for line in README.partition("## Deviations")[2].partition("\n## ")[0].splitlines()
+         if line.startswith("| ")]
+WAYS = [name for name, _, _ in invalid_messages()]
+
+
+@pytest.mark.parametrize("line", sorted({*NOT_ALIKE, *(deviation.readme for deviation in LOGICAL)}))
+def test_every_excuse_is_a_line_of_the_readme(line: str) -> None:
+    assert any(row.startswith(line) for row in TABLE)
+
+
+@pytest.mark.parametrize("pattern", NOT_ALIKE.values())
+def test_every_excused_refusal_is_there(pattern: str) -> None:
+    assert any(re.fullmatch(pattern, way) for way in WAYS)
+
+
+def test_most_refusals_are_alike() -> None:
+    assert sum(map(answered_alike, WAYS)) > 0.8 * len(WAYS)
+
+
+def test_only_what_a_line_is_about_is_taken_out() -> None:
+    table = {"is": "table", "table": 1, "active": 2, "looked up": 3, "matched": 4}
+    assert normal(table, LOGICAL) == {"is": "table", "table": 1, "active": 2, "matched": 4}
+    assert normal(table, ()) == table
+    assert normal({"is": "frame", "port": 1, "data": "00"}, LOGICAL) == {"is": "frame", "port": 1, "data": "00"}
+
+
+def test_an_unused_table_and_the_local_port_are_not_compared() -> None:
+    assert normal({"is": "table", "table": 9, "active": 0, "looked up": 0, "matched": 0}, ()) is None
+    assert normal({"is": "port", "port": 0xfffffffe}, LOGICAL) is None

@@ -1,0 +1,48 @@
+"""Random scripts: reproducible, and with what their features say."""
+from __future__ import annotations
+
+import pytest
+
+from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
+from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, random_script
+from tests.oracle.world import rounds, together
+from tools.emulator import wire
+
+
+def kinds(steps: list[Step]) -> set[int]:
+    return {step.kind for step in steps}
+
+
+def test_a_seed_is_a_script() -> None:
+    assert random_script(5, 300) == random_script(5, 300) != random_script(6, 300)
+
+
+def test_a_script_is_as_long_as_asked_and_does_everything() -> None:
+    steps = random_script(1, 10000)
+    assert 10000 <= len(steps) < 10100
+    assert kinds(steps) >= {wire.FLOW_MOD, wire.GROUP_MOD, wire.PACKET_OUT, wire.MULTIPART_REQUEST, FRAME, CARRIER,
+                            EXPIRE}
+
+
+@pytest.mark.parametrize(("feature", "kind"), [
+    ("traffic", wire.PACKET_OUT), ("queries", wire.MULTIPART_REQUEST), ("timeouts", EXPIRE), ("carriers", CARRIER)])
+def test_a_feature_that_is_off_does_not_come(feature: str, kind: int) -> None:
+    features = DEFAULT - {feature, "refusals", "queries"} - ({"carriers"} if feature == "queries" else set())
+    assert kind not in kinds(random_script(1, 5000, features)[:-len(EVERYTHING_ASKED)])
+    assert kind in kinds(random_script(2, 8000, features | {feature}))
+
+
+def test_every_default_is_a_feature() -> None:
+    assert DEFAULT <= FEATURES.keys() and SETTINGS.keys() <= FEATURES.keys()
+
+
+def test_no_two_frames_are_alike() -> None:
+    frames = [step.body for step in random_script(3, 2000) if step.kind == FRAME]
+    assert len(set(frames)) == len(frames) > 200
+
+
+def test_rounds_hold_every_step_once_and_one_sort_each() -> None:
+    steps = random_script(1, 2000)
+    found = list(rounds(steps))
+    assert [number for start, end in found for number in range(start, end)] == list(range(len(steps)))
+    assert all(len({together(step) for step in steps[start:end]}) == 1 for start, end in found)

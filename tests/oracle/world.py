@@ -1,0 +1,424 @@
+"""The three switches, started once, emptied before every script, and the scripts done on them.
+
+A script is done in rounds. A round of messages is sent at once, to be answered until one barrier; a round of frames
+goes in at once and has come through when every socket of Open vSwitch is empty over several turns of its one thread;
+a round of questions comes after the datapath has given up its caches, and with them its counters.
+"""
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import yaml
+
+from tests.oracle import deviations
+from tests.oracle.line import Line, Lost
+from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
+from tests.oracle.script import PORTS
+from tests.oracle.systems import Emulated, Logical, Out, System, Wired
+from tests.oracle.telling import Item, answer
+from tests.system.ovs import PrivateOvs
+from tests.tools.controller import Controller, flow_mod, flow_request, group_mod
+from tools.emulator import Switch, wire
+
+ROOT = Path(__file__).resolve().parents[2]
+BRIDGE, LOGICAL, EMULATED = "bridge", "logical", "emulated"
+PLAIN_DPID, LOGICAL_DPID, EMULATED_DPID = 0xC0FFEE, 0xA1, 0xE0
+EDGE_OF = {1: (1, 1), 2: (1, 2), 3: (2, 1), 4: (3, 1), 5: (4, 1)}
+"""Logical port -> (edge, port there): two ports share an edge."""
+EDGES, CORE, UPLINK = (1, 2, 3, 4), 0x10, 9
+TABLES = 244
+TURNS = 5
+"""Turns of Open vSwitch's thread without a waiting frame: more than the switches on the longest way."""
+PATIENCE = 3.0
+"""Seconds for what differs to become equal."""
+TOLERANCE = 1.6
+"""Seconds by which ages may differ."""
+SHORT = 3
+"""Timeouts up to here are waited for."""
+Part = dict[str, list[Item]]
+"""What one system gave, by what it was: `answer 7`, `messages`, `frames`."""
+
+
+class Difference(NamedTuple):
+    """Where two systems differ."""
+
+    number: int
+    """Of the step, or of the first of its round."""
+    system: str
+    """Which was unlike the bridge."""
+    about: str
+    detail: str
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What stays when the script is made shorter."""
+        return self.system, self.about
+
+    def __str__(self) -> str:
+        return f"step {self.number}, {self.system} switch against the bridge, {self.about}:\n{self.detail}"
+
+
+class World:
+    """Async context manager around everything; `systems` names those that take part."""
+
+    def __init__(self, systems: Iterable[str] = (BRIDGE, LOGICAL, EMULATED)) -> None:
+        self.names = tuple(systems)
+        self.systems: dict[str, System] = {}
+        self.done = 0
+        """Operations done."""
+        self.patience = PATIENCE
+        self.seen = {"frames": 0, "messages": 0, "refusals": 0, "records": 0}
+        """How much there was to compare."""
+        self._ovs = PrivateOvs()
+        self._inside, self._beside = Controller(), Controller()
+        self._switch: Switch | None = None
+        self._server: asyncio.Server | None = None
+        self._carriers: set[int] = set()
+        self._unsettled = True
+
+    # Starting and ending
+
+    async def __aenter__(self) -> World:
+        await asyncio.to_thread(self._ovs.__enter__)
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        said = self.log
+        await self.stop()
+        assert "Traceback" not in said, said
+
+    @property
+    def log(self) -> str:
+        """What hvproxy has said."""
+        path = self._ovs.directory / "hvproxy.log"
+        return path.read_text() if path.exists() else ""
+
+    async def _start(self) -> None:
+        ovs = self._ovs
+        listener = ovs.listener()
+        self._server = await asyncio.start_server(self._inside._accepted, sock=listener)
+        dialled = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+        lines: dict[str, tuple[Controller, int]] = {}
+        interfaces: dict[str, dict[int, str]] = {}
+        if BRIDGE in self.names:
+            ovs.add_bridge("plain", PLAIN_DPID)
+            interfaces[BRIDGE] = {port: ovs.add_port("plain", port) for port in PORTS}
+            ovs.set_controllers("plain", dialled)
+            lines[BRIDGE] = self._inside, PLAIN_DPID
+        if LOGICAL in self.names:
+            interfaces[LOGICAL] = self._start_logical(dialled)
+            lines[LOGICAL] = self._inside, LOGICAL_DPID
+        if EMULATED in self.names:
+            await self._beside.start()
+            self._switch = Switch(EMULATED_DPID)
+            for port in PORTS:
+                self._switch.add_port(port)
+            self._switch.connect(self._beside.address)
+            lines[EMULATED] = self._beside, EMULATED_DPID
+        await self._until(lambda: all(dpid in at.channels for at, dpid in lines.values()), "a switch did not connect")
+        for name, (controller, dpid) in lines.items():
+            line = Line(name, controller.channels[dpid])
+            if name == EMULATED:
+                assert self._switch is not None
+                self.systems[name] = Emulated(name, line, self._switch, PORTS)
+            else:
+                self.systems[name] = (Logical if name == LOGICAL else Wired)(name, line, ovs, interfaces[name])
+        if LOGICAL in self.names:
+            await self._ports_up(self.systems[LOGICAL])
+
+    def _start_logical(self, dialled: str) -> dict[int, str]:
+        ovs = self._ovs
+        switch_port = ovs.inside(lambda: _free_port())
+        api_port = ovs.inside(lambda: _free_port())
+        path = ovs.directory / "hvproxy.yaml"
+        path.write_text(yaml.safe_dump({
+            "switches": {"listen": [f"ptcp:{switch_port}:127.0.0.1"]},
+            "fabric": {"discovery": False, "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in EDGES]},
+            "api": {"listen": f"ptcp:{api_port}:127.0.0.1"},
+            "tenants": [{"name": "red", "logical_switches": [{
+                "name": "red", "datapath_id": LOGICAL_DPID, "controllers": [dialled], "tables": TABLES,
+                "ports": [{"number": port, "name": f"red{port}", "attach": {"datapath": edge, "port": there}}
+                          for port, (edge, there) in EDGE_OF.items()]}]}]}))
+        for dpid in (*EDGES, CORE):
+            ovs.add_bridge(f"s{dpid:x}", dpid)
+        for edge in EDGES:
+            ovs.add_link(f"s{edge:x}", UPLINK, f"s{CORE:x}", edge)
+        interfaces = {port: ovs.add_port(f"s{edge:x}", there) for port, (edge, there) in EDGE_OF.items()}
+        for dpid in (*EDGES, CORE):
+            ovs.vsctl("set", "bridge", f"s{dpid:x}", "other_config:vlan-limit=1")
+            ovs.set_controllers(f"s{dpid:x}", f"tcp:127.0.0.1:{switch_port}")
+        command = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from hvproxy.cli import main; main()"
+        ovs.spawn(sys.executable, "-c", command, "serve", str(path), log="hvproxy.log")
+        return interfaces
+
+    async def _ports_up(self, system: System) -> None:
+        deadline = asyncio.get_running_loop().time() + 30
+        while True:
+            body = await system.line.multipart(13)
+            if all(body[at + 39] & 1 == 0 for at in range(0, len(body), 64)):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"the ports of the logical switch do not come up\n{self.log}")
+            await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """End everything."""
+        for system in self.systems.values():
+            system.line.close()
+            if isinstance(system, Wired):
+                system.close()
+        if self._server is not None:
+            self._server.close()
+        if self._switch is not None:
+            await self._switch.close()
+            await self._beside.stop()
+        await asyncio.to_thread(self._ovs.stop)
+
+    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = asyncio.get_running_loop().time() + 30
+        while not condition():
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"{what}\n{self.log}")
+            await asyncio.sleep(0.01)
+
+    # Scripts
+
+    async def run(self, steps: list[Step]) -> list[Difference]:
+        """Do a script on empty switches; the differences of the first round that has any."""
+        await self._empty(any(step.body[:2] == b"\0\4" for step in steps if step.kind == wire.MULTIPART_REQUEST))
+        try:
+            for start, end in rounds(steps):
+                found = await self._round(steps, start, end)
+                if found:
+                    self._unsettled = True
+                    return found
+                self.done += end - start
+        except Lost as lost:
+            return [Difference(start, str(lost).split()[0], "session", str(lost))]
+        return []
+
+    async def _empty(self, asks_ports: bool) -> None:
+        for port in sorted(self._carriers):
+            await self._carrier(port, True)
+        for system in self.systems.values():
+            for kind, body in EMPTYING:
+                system.line.send(kind, 1, body)
+            await system.line.barrier()
+        await self._quiet()
+        self._ovs.control("revalidator/purge")
+        if self._unsettled and asks_ports:
+            await asyncio.sleep(1.2)  # port counters of Open vSwitch are a second old
+            self._unsettled = False
+        for system in self.systems.values():
+            await system.take_baseline()
+            system.line.answers.clear()
+            system.collect()
+            system.forget()
+
+    async def _round(self, steps: list[Step], start: int, end: int) -> list[Difference]:
+        part = steps[start:end]
+        kind = part[0].kind
+        self.forget()
+        if kind == FRAME:
+            for step in part:
+                for system in self.systems.values():
+                    system.inject(step.port, step.body)
+        elif kind == CARRIER:
+            await self._carrier(part[0].port, part[0].up)
+        elif kind == EXPIRE:
+            await self._expired()
+        else:
+            for system in self.systems.values():
+                for number, step in enumerate(part, start):
+                    system.line.send(step.kind, 10 + number, step.body)
+        if kind != wire.MULTIPART_REQUEST:
+            await asyncio.gather(*(system.line.barrier() for system in self.systems.values()))
+            if kind < 0 or any(step.kind == wire.PACKET_OUT for step in part):
+                await self._quiet()
+            await asyncio.gather(*(system.drained() for system in self.systems.values()))
+        else:
+            await asyncio.gather(*(system.line.answered(10 + number) for system in self.systems.values()
+                                   for number in range(start, end)))
+        return await self._settled(steps, start, end)
+
+    async def _settled(self, steps: list[Step], start: int, end: int) -> list[Difference]:
+        """Compare, and once more while that may help."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.patience
+        while True:
+            given = {name: self._given(system, range(start, end)) for name, system in self.systems.items()}
+            found = [difference for name, table in (
+                (LOGICAL, deviations.LOGICAL), (EMULATED, deviations.EMULATED)) if name in given
+                for difference in unlike(name, start, given[BRIDGE], given[name], table)]
+            if not found or loop.time() > deadline:
+                break
+            await asyncio.sleep(0.02)
+            await self._again(steps, start, end)
+        self._ovs.control("revalidator/purge")
+        for items in given[BRIDGE].values():
+            for item in items:
+                self.seen["frames" if item["is"] == "frame" else "refusals" if item["is"] == "error" else
+                          "messages" if item["is"] in ("packet-in", "flow-removed", "port-status") else "records"] += 1
+        for system in self.systems.values():
+            for number in range(start, end):
+                system.line.answers.pop(10 + number, None)
+        return found
+
+    async def _again(self, steps: list[Step], start: int, end: int) -> None:
+        """Ask again what is asked for, and wait for what may still come."""
+        self._ovs.control("revalidator/purge")
+        if steps[start].kind == wire.MULTIPART_REQUEST:
+            for system in self.systems.values():
+                for number in range(start, end):
+                    system.line.send(steps[number].kind, 10 + number, steps[number].body)
+            await asyncio.gather(*(system.line.answered(10 + number) for system in self.systems.values()
+                                   for number in range(start, end)))
+        else:
+            await asyncio.gather(*(system.drained() for system in self.systems.values()))
+
+    def _given(self, system: System, numbers: Iterable[int]) -> Part:
+        system.collect()
+        given = {f"answer {number}": system.grown(answer(system.line.answers.get(10 + number, [])))
+                 for number in numbers}
+        given["messages"] = last_port_status(system.news())
+        given["frames"] = frames(system.out)
+        return given
+
+    def forget(self) -> None:
+        """Begin a new round on every system."""
+        for system in self.systems.values():
+            system.collect()
+            system.forget()
+
+    async def _quiet(self) -> None:
+        """Return when every frame has come through Open vSwitch."""
+        line = next(system.line for name, system in self.systems.items() if name != EMULATED)
+        turns = 0
+        while turns < TURNS:
+            turns = 0 if self._ovs.frames_waiting() else turns + 1
+            await line.barrier()
+
+    async def _carrier(self, port: int, up: bool) -> None:
+        (self._carriers.discard if up else self._carriers.add)(port)
+        for system in self.systems.values():
+            system.set_carrier(port, up)
+
+        def told(system: System) -> bool:
+            return any(item["is"] == "port-status" and item["port"] == port and bool(item["state"] & 1) != up
+                       for item in system.news())
+        try:
+            await self._until(lambda: all(told(system) for system in self.systems.values()), "port-status")
+        except TimeoutError:
+            pass  # it will be a difference, or nobody wants to be told
+
+    async def _expired(self) -> None:
+        """Until no entry with a short timeout is left anywhere."""
+        deadline = asyncio.get_running_loop().time() + SHORT + 6
+        while asyncio.get_running_loop().time() < deadline:
+            left = 0
+            for system in self.systems.values():
+                items = answer(await system.line.ask(wire.MULTIPART_REQUEST, b"\0\1" + bytes(6) + flow_request()))
+                left += sum(item["is"] == "flow" and (0 < item["idle"] <= SHORT or 0 < item["hard"] <= SHORT)
+                            for item in items)
+            if not left:
+                return
+            await asyncio.sleep(0.1)
+
+
+EMPTYING = (
+    (wire.FLOW_MOD, flow_mod(command=3, table=0xff)), (wire.GROUP_MOD, group_mod(2, 0, 0xfffffffc)),
+)
+"""What leaves a switch as it was, whatever a script has done."""
+
+
+def _free_port() -> int:
+    import socket
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def rounds(steps: list[Step]) -> Iterator[tuple[int, int]]:
+    """Where the rounds of a script begin and end."""
+    start = 0
+    for end in range(1, len(steps) + 1):
+        if end == len(steps) or together(steps[end]) != together(steps[start]) or together(steps[start]) < 0:
+            yield start, end
+            start = end
+
+
+def together(step: Step) -> int:
+    """Steps of one number go in one round; below zero each is one of its own."""
+    if step.kind in (CARRIER, EXPIRE):
+        return -1
+    return {FRAME: 1, wire.MULTIPART_REQUEST: 2}.get(step.kind, 3)
+
+
+def frames(out: Out) -> list[Item]:
+    return [{"is": "frame", "port": port, "data": data} for port, data in out]
+
+
+def last_port_status(items: list[Item]) -> list[Item]:
+    """Of several messages about one port the last: Open vSwitch may tell a change in two steps."""
+    last = {item["port"]: item for item in items if item["is"] == "port-status"}
+    return [item for item in items if item["is"] != "port-status"] + [
+        {**item, "reason": 2} for _, item in sorted(last.items())]
+
+
+def unlike(name: str, start: int, expected: Part, given: Part, table: tuple[deviations.Deviation, ...]
+           ) -> Iterator[Difference]:
+    """The differences between what the bridge gave and what another system gave."""
+    for about in expected:
+        ours, theirs = (sorted(filter(None, (deviations.normal(item, table) for item in part[about])), key=key)
+                        for part in (given, expected))
+        if len(ours) == len(theirs) and all(map(alike, ours, theirs)):
+            continue
+        number, what = (int(about.split()[1]), about.split()[0]) if about[-1].isdigit() else (start, about)
+        yield Difference(number, name, what, difference_text(name, ours, theirs))
+
+
+def key(item: Item) -> str:
+    return repr([(name, value) for name, value in item.items() if name != "age"])
+
+
+def alike(one: Item, other: Item) -> bool:
+    return key(one) == key(other) and abs(one.get("age", 0) - other.get("age", 0)) <= TOLERANCE
+
+
+def difference_text(name: str, ours: list[Item], theirs: list[Item]) -> str:
+    """What only one of the two has; records that differ in few parts only with these."""
+    left = list(theirs)
+    extra = []
+    for item in ours:
+        same = next((each for each in left if alike(item, each)), None)
+        if same is None:
+            extra.append(item)
+        else:
+            left.remove(same)
+    lines = []
+    for item in extra:
+        near = max(left, key=lambda each: likeness(item, each), default=None)
+        if near is None or likeness(item, near) * 2 < len(item):
+            lines.append(f"  only {name}: {item}")
+            continue
+        left.remove(near)
+        parts = ", ".join(f"{part}: {item.get(part)!r} instead of {near.get(part)!r}"
+                          for part in {**item, **near} if item.get(part) != near.get(part))
+        lines.append(f"  {' '.join(f'{part}={value}' for part, value in [*item.items()][:4])} has {parts}")
+    return "\n".join(lines + [f"  only {BRIDGE}: {item}" for item in left])
+
+
+def likeness(one: Item, other: Item) -> int:
+    """How many parts two records share; none if they are not of one kind."""
+    return sum(other.get(part) == value for part, value in one.items()) if one["is"] == other["is"] else 0
