@@ -19,7 +19,11 @@ from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.framing import Framer
 from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow.instructions import decode as decode_instructions
 from hvproxy.openflow.messages import decode_group_mod
+from hvproxy.openflow.meters import (
+    MeterConfig, MeterFeatures, MeterStats, decode_meter_mod, walk_bands,
+)
 from hvproxy.openflow.multipart import (
     Desc, FlowStats, GroupDesc, GroupStats, Kind, PortStats, decode_flow_stats_request, decode_id_request,
     decode_multipart, multipart_replies,
@@ -53,6 +57,12 @@ class EndSwitch:
         self.groups: dict[int, Any] = {}
         self.group_counts: dict[int, tuple[int, int]] = {}
         """(packets, bytes) of a group, and of each bucket of it."""
+        self.meters: dict[int, tuple[int, bytes]] = {}
+        """Flags and bands."""
+        self.meter_features: MeterFeatures | None = MeterFeatures(1 << 18, 1 << of13.OFPMBT_DROP, 0xF, 8, 0)
+        """None: it refuses everything about meters."""
+        self.meter_counts: dict[int, tuple[int, int]] = {}
+        """(packets, bytes) that came to a meter, and of which each band dropped half."""
         self.port_counts: dict[int, dict[str, int]] = {}
         """Fields of PortStats by port."""
         self.packet_outs: list[bytes] = []
@@ -68,8 +78,11 @@ class EndSwitch:
         """The same for their removal."""
         self.refuse_groups: tuple[int, int] | None = None
         """(type, code) with which group-mods for tenants' groups are refused."""
+        self.refuse_meters: tuple[int, int] | None = None
+        """(type, code) with which meter-mods but deletes are refused."""
         self.flow_mods = 0
         self.group_mods = 0
+        self.meter_mods = 0
         self.framer = Framer()
 
     def connect(self) -> None:
@@ -85,6 +98,7 @@ class EndSwitch:
         """Lose the session and everything that was installed, and come back."""
         self.disconnect()
         self.rules, self.groups, self.counted, self.group_counts, self.port_counts = {}, {}, {}, {}, {}
+        self.meters, self.meter_counts = {}, {}
         self.connect()
         self.world.pass_time(1.0)
 
@@ -160,8 +174,24 @@ class EndSwitch:
                 self.groups.pop(mod.group_id, None)
             else:
                 self.groups[mod.group_id] = (mod.type, mod.buckets)
+        elif kind == of13.OFPT_METER_MOD:
+            self.meter_mod(message)
         elif kind == of13.OFPT_PACKET_OUT:
             self.packet_outs.append(message)
+
+    def meter_mod(self, message: bytes) -> None:
+        self.meter_mods += 1
+        mod = decode_meter_mod(message)
+        if mod.command == of13.OFPMC_DELETE:
+            self.meters.pop(mod.meter_id, None)
+            for key in [k for k, rule in self.rules.items() if decode_instructions(rule[1]).meter == mod.meter_id]:
+                self.remove(key)
+        elif self.refuse_meters is not None:
+            self.send(build.error(mod.xid, *self.refuse_meters, message[:64]))
+        else:
+            assert (mod.meter_id in self.meters) == (mod.command == of13.OFPMC_MODIFY)
+            self.meters[mod.meter_id] = (mod.flags, mod.bands)
+            self.meter_counts.pop(mod.meter_id, None)
 
     def flow_mod(self, message: bytes) -> None:
         self.flow_mods += 1
@@ -175,18 +205,22 @@ class EndSwitch:
         length = int.from_bytes(message[50:52], "big")
         key = (mod.table_id, mod.priority, message[52:48 + length])
         if mod.command == of13.OFPFC_ADD:
+            assert decode_instructions(message[48 + (length + 7) // 8 * 8:]).meter in (None, *self.meters)
             self.rules[key] = (mod.cookie, message[48 + (length + 7) // 8 * 8:], mod.flags)
             return
         assert mod.command == of13.OFPFC_DELETE_STRICT
+        self.remove(key)
+
+    def remove(self, key: tuple[int, int, bytes]) -> None:
+        """A rule goes, and says what it has counted."""
         cookie, _, flags = self.rules.pop(key, (0, b"", 0))
         counted = self.counted.pop(key, (0, 0))
         if flags & of13.OFPFF_SEND_FLOW_REM:
-            self.send(build.flow_removed(0, cookie, mod.priority, of13.OFPRR_DELETE, mod.table_id, 1, 0, 0, 0,
-                                         *counted, key[2]))
+            self.send(build.flow_removed(0, cookie, key[1], of13.OFPRR_DELETE, key[0], 1, 0, 0, 0, *counted, key[2]))
 
     def multipart(self, message: bytes) -> None:
         request = decode_multipart(message)
-        if self.silent and request.kind in (Kind.FLOW, Kind.PORT_STATS, Kind.GROUP):
+        if self.silent and request.kind in (Kind.FLOW, Kind.PORT_STATS, Kind.GROUP, Kind.METER):
             self.unanswered.append(message)
             return
         if request.kind == Kind.PORT_DESC:
@@ -210,6 +244,15 @@ class EndSwitch:
                 if cookie & asked.cookie_mask == asked.cookie & asked.cookie_mask]
         elif request.kind == Kind.GROUP_DESC:
             records = [GroupDesc(kind, number, buckets).encode() for number, (kind, buckets) in self.groups.items()]
+        elif request.kind == Kind.METER_FEATURES and self.meter_features is not None:
+            records = [self.meter_features.encode()]
+        elif request.kind == Kind.METER_CONFIG and self.meter_features is not None:
+            records = [MeterConfig(flags, number, bands).encode() for number, (flags, bands) in self.meters.items()]
+        elif request.kind == Kind.METER and self.meter_features is not None:
+            records = [MeterStats(number, 0, *self.meter_counts.get(number, (0, 0)), 1, 0, tuple(
+                (packets // 2, octets // 2) for packets, octets in
+                [self.meter_counts.get(number, (0, 0))] * len(walk_bands(bands)))).encode()
+                for number, (_, bands) in self.meters.items()]
         else:
             self.send(build.error(request.xid, of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, message[:64]))
             return

@@ -126,19 +126,20 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
         metadata = (value | GROUP_FLAG if writes_group else value, mask | GROUP_FLAG)
     number = _named_in_set(entry)
     name = actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, number)) if number else b""
+    meter = None if tenant.meter is None else edge.tenant_meters[tenant.meter]
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,
         apply=(name if _decrements(tenant.write) else b"") + lower(tenant.apply, edge, ingress, in_set=False),
         write=name + lower(tenant.write, edge, ingress, in_set=True),
         clear=tenant.clear,
-        meter=tenant.meter,
+        meter=meter,
     )
     if entry.table_id == 0 or writes_group or tenant.clear or not actions.outputs(tenant.write):
         return [(0, 0, lowered)]
     without_output = actions.rewrite(actions.without_queues(tenant.write), lambda port, max_len: b"", actions.group)
     held = Instructions(
         goto=lowered.goto, metadata=metadata, apply=lowered.apply, write=without_output, clear=False,
-        meter=tenant.meter,
+        meter=meter,
     )
     return [(0, GROUP_FLAG, lowered), (GROUP_FLAG, GROUP_FLAG, held)]

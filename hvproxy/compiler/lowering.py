@@ -62,6 +62,8 @@ class Edge:
     dpid: Dpid
     tenant_groups: Mapping[int, TenantGroup]
     """By the tenant's group id."""
+    tenant_meters: Mapping[int, int] = field(default_factory=dict)
+    """The physical id of each meter, by the tenant's."""
     remembered: dict[Hashable, tuple[tuple[int, int, bytes], ...]] = field(
         default_factory=dict, compare=False, repr=False)
     """What compiler.entries has computed for this edge already."""

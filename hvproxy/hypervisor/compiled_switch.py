@@ -1,4 +1,4 @@
-"""A logical switch as datapaths are to hold it: its ports, tables and groups, compiled for the edges it is on.
+"""A logical switch as datapaths are to hold it: its ports, tables, groups and meters, compiled for its edges.
 
 The half of a logical switch that faces downward, which logical_switch completes with what faces the tenant. What it
 says is a function of the logical state and the view; nothing is sent from here, and no controller is known.
@@ -11,12 +11,14 @@ from dataclasses import replace
 from hvproxy.compiler.buckets import alive_group, tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
+from hvproxy.compiler.meters import meter_on
 from hvproxy.hypervisor.counters import Counters, TableCounters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_table import LogicalTables
 from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
+from hvproxy.hypervisor.tenant_meters import TenantMeters
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import PLACE, ContextLayout
 from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
@@ -33,6 +35,7 @@ class CompiledSwitch:
         self.layout = layout
         self.tables = LogicalTables(spec.tables, MOST_ENTRIES)
         self.groups = TenantGroups(layout.last_lport)
+        self.meters = TenantMeters()
         self.counters = Counters()
         self.table_counters = TableCounters(spec.tables)
         self.ports: dict[int, LogicalPort] = {}
@@ -50,6 +53,7 @@ class CompiledSwitch:
         self._group_contents: dict[int, dict[Dpid, Content]] = {}
         self._alive_contents: dict[int, dict[Dpid, Content]] = {}
         """The groups that tell whether a port is alive, by its number."""
+        self._meter_contents: dict[int, dict[Dpid, Content]] = {}
         self._edges: dict[Dpid, Edge] = {}
         self._view = LogicalSwitchView(ls_id, ())
 
@@ -120,12 +124,13 @@ class CompiledSwitch:
         return True
 
     def see_edges(self) -> None:
-        groups = dict(self.groups.groups)
-        self._edges = {dpid: Edge(self.layout, self._view, dpid, groups) for dpid in self._view.edges}
+        groups, meters = dict(self.groups.groups), self.meters.places
+        self._edges = {dpid: Edge(self.layout, self._view, dpid, groups, meters) for dpid in self._view.edges}
 
     def recompile_all(self) -> dict[Dpid, Change]:
-        """After the view has changed: what carries out every group and entry on the edges as they are now."""
-        return joined(self.alive_changes({*self._alive_contents, *self.groups.watched}),
+        """After the view has changed: what carries out all meters, groups and entries on the edges as they are now."""
+        return joined(self.meter_changes(list(self.meters.meters)),
+                      self.alive_changes({*self._alive_contents, *self.groups.watched}),
                       self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries()))
 
     def see_liveness(self) -> dict[Dpid, Change]:
@@ -171,6 +176,35 @@ class CompiledSwitch:
             return self._edges
         port = self.ports.get(in_port)
         return () if port is None or port.vif is None else (port.vif.dpid,)
+
+    def entered(self, meter_id: int) -> list[Dpid]:
+        """The edges where packets can enter that go through a meter."""
+        edges: set[Dpid] = set()
+        for in_port in self.tables.ingresses_of_meter(meter_id):
+            if in_port is None or in_port == of13.OFPP_CONTROLLER:
+                return sorted(self._edges)
+            port = self.ports.get(in_port)
+            if port is not None and port.vif is not None:
+                edges.add(port.vif.dpid)
+        return sorted(edges & self._edges.keys())
+
+    def meter_changes(self, meter_ids: Iterable[int]) -> dict[Dpid, Change]:
+        """What makes the datapaths hold these meters as they, their users and the view are now."""
+        parts: dict[Dpid, list[Change]] = {}
+        for meter_id in meter_ids:
+            meter = self.meters.meters.get(meter_id)
+            before = self._meter_contents.pop(meter_id, {})
+            new: dict[Dpid, Content] = {}
+            if meter is not None:
+                entered = self.entered(meter_id)
+                new = {dpid: Content(meters={meter.place: meter_on(meter, dpid, entered)}) for dpid in self._edges}
+            for dpid, change in all_differences(before, new).items():
+                parts.setdefault(dpid, []).append(change)
+                if meter is not None:
+                    meter.restarted(dpid)
+            if new:
+                self._meter_contents[meter_id] = new
+        return {dpid: merged(changes) for dpid, changes in parts.items()}
 
     def group_changes(self, group_ids: Iterable[int]) -> dict[Dpid, Change]:
         """What makes the datapaths hold these groups as they and the view are now."""

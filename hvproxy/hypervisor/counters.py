@@ -62,6 +62,11 @@ class Counters:
             last = known.last.get(dpid, (0, 0))
             known.last[dpid] = (max(0, last[0] - count[0]), max(0, last[1] - count[1]))
 
+    def settle(self, edge: Hashable) -> None:
+        """Nothing more is reported from there: what it counted last is final."""
+        for known in self._sums.values():
+            known.base = _plus(known.base, known.last.pop(edge, (0, 0)))
+
     def total(self, number: Hashable) -> Count:
         """Packets and bytes counted anywhere."""
         known = self._sums.get(number)

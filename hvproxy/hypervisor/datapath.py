@@ -17,15 +17,16 @@ from typing import Final, Protocol
 
 from hvproxy.hypervisor.datapath_state import TRANSITIONS, Input, State
 from hvproxy.hypervisor.installed import Confirmed, Installed
-from hvproxy.hypervisor.reading import REQUIRED, Reading, is_physical
+from hvproxy.hypervisor.reading import OPTIONAL, REQUIRED, Reading, is_physical
 from hvproxy.hypervisor.reconcile import Found, HeldKey, canonical_match, difference
 from hvproxy.hypervisor.requests import Requests
-from hvproxy.model.rules import Change, Group, Rule, RuleKey
+from hvproxy.model.rules import Change, Group, Item, Meter, Rule, RuleKey
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import (
     AsyncConfig, ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
 )
+from hvproxy.openflow.meters import NO_METERS, MeterFeatures, decode_meter_features
 from hvproxy.openflow.multipart import (
     Desc, GroupFeatures, Kind, decode_desc, decode_group_features, decode_multipart, multipart_request,
 )
@@ -66,9 +67,9 @@ class DatapathOwner(Protocol):
         """A FLOW_REMOVED."""
 
     def rule_refused(
-        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float,
+        self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float,
     ) -> None:
-        """The switch refused what `origin` caused: putting or dropping a rule or a group, or a packet-out (None)."""
+        """The switch refused what `origin` caused: putting or dropping something, or a packet-out (None)."""
 
     def close_datapath(self, dp: Datapath, reason: str) -> None:
         """Its session cannot go on: close the connection, then call `detached`, now or later."""
@@ -84,15 +85,17 @@ class Datapath:
         self.dpid = dpid
         self.state = State.LOST
         self.features: FeaturesReply | None = None
-        """Of the last session, as the two that follow; None where the switch did not say."""
+        """Of the last session, as the three that follow; None where the switch did not say."""
         self.desc: Desc | None = None
         self.group_features: GroupFeatures | None = None
+        self.meter_features: MeterFeatures | None = None
         self.extended: bool | None = None
         """Whether it is Open vSwitch, as it said last; None before it was asked."""
         self.ports: dict[int, PortDesc] = {}
         """Physical ports by number, as last heard of; without LOCAL."""
         self.desired_rules: dict[RuleKey, Rule] = {}
         self.desired_groups: dict[int, Group] = {}
+        self.desired_meters: dict[int, Meter] = {}
         self._owner = owner
         self._grace = grace
         self._grace_ends = now + grace
@@ -148,12 +151,16 @@ class Datapath:
         """Alter what is desired. A drop concerns the rule it names: one that took over its key since then stays."""
         for group_id in change.drop_groups:
             self.desired_groups.pop(group_id, None)
+        for meter_id in change.drop_meters:
+            self.desired_meters.pop(meter_id, None)
         for rule in change.drop_rules:
             desired = self.desired_rules.get(rule.key)
             if desired is not None and desired.cookie == rule.cookie:
                 del self.desired_rules[rule.key]
         for group in change.put_groups:
             self.desired_groups[group.group_id] = group
+        for meter in change.put_meters:
+            self.desired_meters[meter.meter_id] = meter
         for rule in change.put_rules:
             self.desired_rules[rule.key] = rule
         if self.state in (State.SETTLING, State.READY):
@@ -161,6 +168,7 @@ class Datapath:
         elif self.state is not State.ABSENT and origin is not None:
             self._origins.update((rule.key, origin) for rule in change.put_rules)
             self._origins.update((group.group_id, origin) for group in change.put_groups)
+            self._origins.update((meter.key, origin) for meter in change.put_meters)
 
     def confirm(self, callback: Confirmed, now: float) -> None:
         """Call back once the switch has confirmed all that was changed before, or no longer counts."""
@@ -191,7 +199,7 @@ class Datapath:
         """A session is open and has told its features."""
         self._step(Input.ATTACHED)
         self._send = send
-        self.features, self.desc, self.group_features = features, None, None
+        self.features, self.desc, self.group_features, self.meter_features = features, None, None, None
         self._installed = Installed()
         # Packets sent up by our rules are cut to what a tenant wants by us, not by the switch.
         send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
@@ -199,6 +207,7 @@ class Datapath:
         send(build.set_async(AsyncConfig(self._installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
         self._ask(Kind.DESC, b"", self._take_desc, self._described, now)
         self._ask(Kind.GROUP_FEATURES, b"", self._take_group_features, self._take_optional, now)
+        self._ask(Kind.METER_FEATURES, b"", self._take_meter_features, self._know_meters, now)
         self._read(now)
 
     def detached(self, now: float) -> None:
@@ -268,12 +277,12 @@ class Datapath:
     def _read(self, now: float) -> None:
         """Ask for everything that must be known before anything is sent."""
         self._read_due = now + READ_WITHIN
-        reading = Reading(self.desired_rules, self.desired_groups)
+        reading = Reading(self.desired_rules, self.desired_groups, self.desired_meters)
         for kind, body in REQUIRED:
             self._ask(kind, body, partial(reading.take, kind), partial(self._was_read, reading, kind), now)
 
     def _was_read(self, reading: Reading, kind: Kind, complete: bool, now: float) -> None:
-        if not complete:
+        if not complete and kind not in OPTIONAL:
             self._close(f"it did not answer when asked for {kind.name}")
             return
         if kind is Kind.PORT_DESC and reading.ports != self.ports:
@@ -304,6 +313,13 @@ class Datapath:
     def _take_group_features(self, body: bytes) -> None:
         self.group_features = decode_group_features(body)
 
+    def _take_meter_features(self, body: bytes) -> None:
+        self.meter_features = decode_meter_features(body)
+
+    def _know_meters(self, complete: bool, now: float) -> None:
+        if not complete and self.connected:
+            self.meter_features = NO_METERS
+
     def _take_optional(self, complete: bool, now: float) -> None:
         if not complete and self.connected:
             self._owner.log("info", "the switch does not describe itself fully", dpid=self.dpid)
@@ -312,10 +328,10 @@ class Datapath:
         """All is read: send what differs, and a barrier even if nothing does."""
         self._step(Input.READ)
         self._read_due = math.inf
-        needed = difference(self.desired_rules, self.desired_groups, found)
-        if found.foreign_rules or found.foreign_groups:
-            self._owner.log("warning", "the switch holds rules or groups that are not ours", dpid=self.dpid,
-                            rules=found.foreign_rules, groups=found.foreign_groups)
+        needed = difference(self.desired_rules, self.desired_groups, found, self.desired_meters)
+        if found.foreign_rules or found.foreign_groups or found.foreign_meters:
+            self._owner.log("warning", "the switch holds rules, groups or meters that are not ours", dpid=self.dpid,
+                            rules=found.foreign_rules, groups=found.foreign_groups, meters=found.foreign_meters)
         self._owner.log("info", "reconciled", dpid=self.dpid, **needed.summary)
         self._installed.held = needed.held
         origins, self._origins = self._origins, {}

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from hvproxy.hypervisor.counters import Count
+from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
+from hvproxy.openflow.meters import MeterFeatures, MeterStats
 from hvproxy.openflow.multipart import GroupStats, PortStats
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 class Downward(Protocol):
     """The switches, as seen by the owner of a logical switch."""
+
+    meter_ids: MeterIds
 
     def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:
         """Install and remove; a refusal comes back with `origin`."""
@@ -50,6 +54,15 @@ class Downward(Protocol):
         now: float,
     ) -> None:
         """(dpid, physical group id) -> its statistics, for those that answer."""
+
+    def meter_counts(
+        self, meters: Iterable[tuple[Dpid, int]], done: Callable[[Mapping[tuple[Dpid, int], MeterStats], float], None],
+        now: float,
+    ) -> None:
+        """(dpid, physical meter id) -> its statistics, for those that answer."""
+
+    def meter_features(self, dpids: Iterable[Dpid]) -> MeterFeatures:
+        """What the meters of all these datapaths can do alike; what Open vSwitch can where none has told."""
 
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         """Send a frame into a datapath."""

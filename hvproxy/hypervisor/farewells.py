@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds a datapath has to report the last counts of a rule it was told to remove."""
+METER_DELETE = 4
+"""The reason of OpenFlow 1.4 for entries that went with their meter. As Open vSwitch, a controller is told of them only
+if it asked for that bit, and then that they were deleted, for OpenFlow 1.3 lacks the reason."""
 
 
 @dataclass(slots=True)
@@ -123,8 +126,9 @@ class Farewells:
         if farewell.reason is None or not entry.flags & of13.OFPFF_SEND_FLOW_REM:
             return
         lived = max(0.0, farewell.removed - entry.created)
+        reason = of13.OFPRR_DELETE if farewell.reason == METER_DELETE else farewell.reason
         message = build.flow_removed(
-            0, entry.cookie, entry.priority, farewell.reason, entry.table_id, int(lived), int(lived % 1 * 1e9),
+            0, entry.cookie, entry.priority, reason, entry.table_id, int(lived), int(lived % 1 * 1e9),
             entry.idle_timeout, entry.hard_timeout, packets, octets, entry.match.tlvs)
         for session in logical_switch.sessions.values():
             if session.wants_flow_removed(farewell.reason):

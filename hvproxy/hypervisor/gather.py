@@ -7,6 +7,8 @@ from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.layout import LOGICAL_SWITCH_MASK, OURS_MASK, cookie
 from hvproxy.model.view import Dpid
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.meters import MeterStats, decode_meter_stats
 from hvproxy.openflow.multipart import (
     FlowStatsRequest, GroupStats, Kind, PortStats, decode_flow_stats, decode_group_stats, decode_port_stats,
     encode_id_request,
@@ -93,6 +95,28 @@ class Gather:
 
         for dpid, group in asked:
             self._ask(dpid, Kind.GROUP, encode_id_request(group), counted, now)
+
+    def meter_counts(
+        self, meters: Iterable[tuple[Dpid, int]],
+        done: Callable[[Mapping[tuple[Dpid, int], MeterStats], float], None], now: float,
+    ) -> None:
+        found: dict[tuple[Dpid, int], MeterStats] = {}
+        wanted: dict[Dpid, set[int]] = {}
+        for dpid, meter_id in meters:
+            wanted.setdefault(dpid, set()).add(meter_id)
+        asked = self._connected(wanted)
+        one = all_of(len(asked), lambda at: done(found, at), now)
+
+        def counted(dpid: Dpid, bodies: list[bytes] | None, at: float) -> None:
+            for part in bodies or ():
+                for stats in decode_meter_stats(part):
+                    if stats.meter_id in wanted[dpid]:
+                        found[dpid, stats.meter_id] = stats
+            one(at)
+
+        for dpid in asked:
+            # One question, whatever it is about: a switch refuses the id of a meter that is just gone.
+            self._ask(dpid, Kind.METER, encode_id_request(of13.OFPM_ALL), counted, now)
 
     def _connected(self, dpids: Iterable[Dpid]) -> list[Dpid]:
         return [dpid for dpid in sorted(dpids) if self.switches.ready(dpid)]

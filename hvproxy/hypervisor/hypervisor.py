@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
-from hvproxy.hypervisor import packets, port_counters, refusals
+from hvproxy.hypervisor import metering, packets, port_counters, refusals
 from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -18,13 +19,16 @@ from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.gather import Gather, all_of
 from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.switches import NamedLink, Switches
+from hvproxy.hypervisor.tenant_meters import OFFERED
 from hvproxy.model.layout import ContextLayout, RuleKind, Table, cookie, read_cookie
-from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.model.rules import Change, Item, Rule
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
+from hvproxy.openflow.meters import MeterFeatures
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
 PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
@@ -32,7 +36,8 @@ PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
 ATTRIBUTIONS = 4096
 """Different kinds of packet-ins remembered."""
 IDLE_POLL = 1.0
-"""Seconds between two looks at the counters of entries with an idle timeout: that late one may expire (trap 4)."""
+"""Seconds between two looks at the counters of entries with an idle timeout: that late one may expire (trap 4). At the
+same time the demand for meters on several edges is measured (trap 20)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Hypervisor(Gather):
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"))
         self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
+        self.meter_ids = MeterIds()
         self.logical_switches: dict[str, LogicalSwitch] = {}
         self.tenants: set[str] = set()
         """Also those that have no logical switch."""
@@ -148,6 +154,7 @@ class Hypervisor(Gather):
             self._next_poll = now + IDLE_POLL
             for ls in self.logical_switches.values():
                 ls.poll_idle(now)
+                metering.poll(ls, now)
         self._dial_when_known(now)
 
     # What the switches tell
@@ -209,7 +216,7 @@ class Hypervisor(Gather):
             ls.rule_removed(dp.dpid, owner[1], (removed.packets, removed.bytes), now)
 
     def rule_refused(
-        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
+        self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
     ) -> None:
         if isinstance(origin, Origin):
             refusals.take_back(origin.logical_switch, origin, error, now)
@@ -366,6 +373,10 @@ class Hypervisor(Gather):
     def group_types(self, dpid: Dpid) -> int | None:
         features = self.switches.datapaths[dpid].group_features
         return None if features is None else features.types
+
+    def meter_features(self, dpids: Iterable[Dpid]) -> MeterFeatures:
+        told = [dp.meter_features for dpid, dp in self.switches.datapaths.items() if dpid in set(dpids)]
+        return reduce(MeterFeatures.both, [each for each in told if each is not None] or [OFFERED])
 
     def ready(self, dpid: Dpid) -> bool:
         return self.switches.ready(dpid)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from hvproxy.hypervisor.reconcile import HeldKey, rule_flags
 from hvproxy.model.layout import Table
-from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
@@ -31,14 +31,14 @@ class Sent:
     origin: object | None
     key: HeldKey | None = None
     """What it is about; None for a packet-out."""
-    before: Rule | Group | None = None
+    before: Item | None = None
     """What stood there when it was sent, and stands there again if it is refused."""
-    after: Rule | Group | None = None
+    after: Item | None = None
     """What it makes of it; None when it removes."""
 
     @property
-    def content(self) -> Rule | Group | None:
-        """The rule or group that the message was to put or remove; None for a packet-out."""
+    def content(self) -> Item | None:
+        """What the message was to put or remove; None for a packet-out."""
         return self.after or self.before
 
 
@@ -53,18 +53,18 @@ class Installed:
     """The belief about one session's switch; begin a new one with every session."""
 
     def __init__(self) -> None:
-        self.held: dict[HeldKey, Rule | Group] = {}
+        self.held: dict[HeldKey, Item] = {}
         """Installed, as far as all that was sent is accepted."""
         self.oversize: list[ErrorMsg] = []
         """Refusals of our own: messages that no length field can describe were not sent (OF 1.3.5 section 7.1). The
         caller takes them out and treats them as if the switch had answered so."""
         self._outstanding: Xids[Sent | Barrier] = Xids()
         self._unsure: dict[HeldKey, list[Sent]] = {}
-        """Unconfirmed messages about each rule or group, in order."""
+        """Unconfirmed messages about each rule, group or meter, in order."""
         self._last: Barrier | None = None
         """The barrier that nothing was sent after."""
         self._changed = False
-        """Rules or groups were sent since the last barrier."""
+        """Something else than packet-outs was sent since the last barrier."""
 
     @property
     def next_xid(self) -> int:
@@ -94,16 +94,21 @@ class Installed:
     def apply(self, change: Change, origin_of: Callable[[HeldKey], object | None]) -> list[bytes]:
         """The messages that carry out a change, none for what is so already.
 
-        Groups and rules come first, then, behind a barrier, table 0, which lets packets in (design 1.3) or no longer
-        does, then, behind another if packets are shut out, what no packet needs any more.
+        Meters, groups and rules come first, then, behind a barrier, table 0, which lets packets in (design 1.3) or no
+        longer does, then, behind another if packets are shut out, what no packet needs any more.
         """
-        if len(change.put_rules) == 1 and not (change.drop_rules or change.put_groups or change.drop_groups):
+        if len(change.put_rules) == 1 and not (change.drop_rules or change.put_groups or change.drop_groups
+                                               or change.put_meters or change.drop_meters):
             return self._apply_one(change.put_rules[0], origin_of)
         puts = {rule.key: rule for rule in change.put_rules}
         wanted = [rule for key, rule in puts.items() if self.held.get(key) != rule]
         unwanted = self._unwanted(rule for rule in change.drop_rules if rule.key not in puts)
         groups = {group.group_id: group for group in change.put_groups}
         messages: list[bytes] = []
+        meters = {meter.key: meter for meter in change.put_meters}
+        for key, meter in sorted(meters.items()):
+            if self.held.get(key) != meter:
+                self._put_meter(messages, meter, origin_of(key))
         for group_id in sorted(groups):
             if self.held.get(group_id) != groups[group_id]:
                 self._put_group(messages, groups[group_id], origin_of(group_id))
@@ -126,6 +131,9 @@ class Installed:
         for group_id in sorted(set(change.drop_groups) - set(groups), reverse=True):
             if group_id in self.held:
                 self._drop_group(messages, group_id, origin_of(group_id))
+        for key in sorted({(meter_id,) for meter_id in change.drop_meters} - set(meters)):
+            if key in self.held:
+                self._drop_meter(messages, key, origin_of(key))
         self._changed = self._changed or bool(messages)
         return messages
 
@@ -239,6 +247,16 @@ class Installed:
         self._write(messages, Sent(origin, group_id, held), lambda xid: build.group_mod(
             xid, of13.OFPGC_DELETE, group_type, group_id))
 
+    def _put_meter(self, messages: list[bytes], meter: Meter, origin: object | None) -> None:
+        held = self.held.get(meter.key)
+        command = of13.OFPMC_ADD if held is None else of13.OFPMC_MODIFY
+        self._write(messages, Sent(origin, meter.key, held, meter), lambda xid: build.meter_mod(
+            xid, command, meter.flags, meter.meter_id, meter.bands))
+
+    def _drop_meter(self, messages: list[bytes], key: MeterKey, origin: object | None) -> None:
+        self._write(messages, Sent(origin, key, self.held[key]), lambda xid: build.meter_mod(
+            xid, of13.OFPMC_DELETE, 0, key[0]))
+
     def _write(self, messages: list[bytes], sent: Sent, encode: Callable[[int], bytes]) -> None:
         xid = self._outstanding.next()
         self._outstanding.remember(xid, sent)
@@ -267,7 +285,7 @@ class Installed:
         return None
 
 
-def _too_long(content: Rule | Group | None) -> tuple[int, int]:
+def _too_long(content: Item | None) -> tuple[int, int]:
     """The error type and code that come closest to "does not fit into a message"."""
     if isinstance(content, Group):
         return of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_BUCKETS

@@ -1,4 +1,4 @@
-"""One logical switch: its ports, tables, groups and controllers, and what each message does to them (design 1.1).
+"""One logical switch: its ports, tables, groups, meters, controllers, and what each message does to them (design 1.1).
 
 The owner of all that state. A tenant's request changes a logical table here; what that means for the datapaths is
 computed by compiled_switch and handed to Downward. Answers to questions are in queries, packets in packets.
@@ -17,9 +17,11 @@ from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
-from hvproxy.hypervisor.farewells import Farewells
+from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
+from hvproxy.hypervisor.flow_monitors import FlowMonitors
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.roles import Roles
+from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import PLACE, ContextLayout
 from hvproxy.model.rules import Change, merged
@@ -29,6 +31,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.experimenters import kind_of
 from hvproxy.openflow.groups import GroupMod
 from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of
+from hvproxy.openflow.meters import MeterMod, decode_meter_mod
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
                          of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
@@ -44,6 +47,8 @@ class Origin:
     request: bytes
     edits: list[Edit] = field(default_factory=list)
     group: tuple[GroupMod, TenantGroup | None] | None = None
+    meter: tuple[MeterMod, Replaced | None, int] | None = None
+    """With the revision of the meter that it made."""
     refused: bool = False
 
 
@@ -56,15 +61,19 @@ class LogicalSwitch(CompiledSwitch):
         self.down = down
         self.farewells = Farewells()
         self.roles = Roles()
+        self.monitors = FlowMonitors()
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
         self.sent = [0] * 256
         self._asking_idle = False
+        self.measuring = False
+        """The demand for its meters is being asked for."""
         self._requests: dict[int, Callable[[ControllerSession, bytes, float], None]] = {
             of13.OFPT_FLOW_MOD: self._flow_mod,
             of13.OFPT_GROUP_MOD: self._group_mod,
             of13.OFPT_PORT_MOD: self._port_mod,
+            of13.OFPT_METER_MOD: self._meter_mod,
             of13.OFPT_PACKET_OUT: self._packet_out,
             of13.OFPT_BARRIER_REQUEST: self._barrier,
             of13.OFPT_ROLE_REQUEST: self._role,
@@ -82,12 +91,13 @@ class LogicalSwitch(CompiledSwitch):
         return all(known is None or known >> of13.OFPGT_SELECT & 1 for known in types)
 
     def emptied(self, now: float) -> dict[Dpid, Change]:
-        """What takes every entry and group of it off the datapaths, when it is deleted."""
+        """What takes every entry, group and meter of it off the datapaths, when it is deleted."""
+        self._forget_meters(list(self.meters.meters))
         entries = self.edited(self.tables.remove(list(self.tables.entries()), of13.OFPRR_DELETE), now, farewell=False)
         self.groups.remove(list(self.groups.groups))
         groups = self.group_changes(list(self._group_contents))
         alive = self.alive_changes(list(self._alive_contents))
-        return joined(entries, groups, alive)
+        return joined(entries, groups, alive, self.meter_changes(list(self._meter_contents)))
 
     # Controllers
 
@@ -98,6 +108,7 @@ class LogicalSwitch(CompiledSwitch):
     def relieved(self, session: ControllerSession, now: float) -> None:
         """A controller has taken all that was sent to it."""
         session.relieve(now, lambda message, at: self._take(session, message, at))
+        self.monitors.resume(session)
 
     def _take(self, session: ControllerSession, message: bytes, now: float) -> None:
         kind = type_of(message)
@@ -115,10 +126,11 @@ class LogicalSwitch(CompiledSwitch):
 
     def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_flow_mod(message)
-        edits = self.tables.flow_mod(mod, now, self.groups.groups)
+        edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters)
         self._carry_out(Origin(self, session, message, edits), now)
 
     def _carry_out(self, origin: Origin, now: float) -> None:
+        self.monitors.report(origin.edits, origin.session, origin.request)
         changes = self.edited(origin.edits, now)
         self._send(changes, now, origin)
         if any(edit.reset_number is not None for edit in origin.edits):
@@ -131,7 +143,7 @@ class LogicalSwitch(CompiledSwitch):
                 self.retire(edit.entry, edit.reset_number)
 
     def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
-        if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED:
+        if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED and not edits[0].meters:
             return self.compiled(edits[0].entry, present=True)
         parts: dict[Dpid, list[Change]] = {}
         for edit in edits:
@@ -140,7 +152,9 @@ class LogicalSwitch(CompiledSwitch):
                 self.farewells.expect(self, edit.entry, edit.reason, now)
             for dpid, change in self.compiled(edit.entry, present=not removed).items():
                 parts.setdefault(dpid, []).append(change)
-        return {dpid: merged(changes) for dpid, changes in parts.items()}
+        # Where packets that a meter counts can enter may have changed, and its shares with it.
+        metered = self.meter_changes({meter for edit in edits for meter in edit.meters})
+        return joined({dpid: merged(changes) for dpid, changes in parts.items()}, metered)
 
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
@@ -158,6 +172,7 @@ class LogicalSwitch(CompiledSwitch):
         """Deleting a group deletes the entries that name it, and buckets left naming it drop (OF 1.3.5 6.5)."""
         doomed = [entry for group_id in deleted for entry in self.tables.entries_with_group(group_id)]
         edits = self.tables.remove(list(dict.fromkeys(doomed)), of13.OFPRR_GROUP_DELETE)
+        self.monitors.report(edits)
         self._send(self.edited(edits, now), now, origin)
         naming = self.groups.remove(deleted)
         self.see_edges()
@@ -165,6 +180,34 @@ class LogicalSwitch(CompiledSwitch):
 
     def send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
         self._send(joined(self.watch_changes(), self.group_changes(group_ids)), now, origin)
+
+    def _meter_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
+        mod = decode_meter_mod(message)
+        replaced, deleted = self.meters.apply(
+            mod, self.down.meter_features(self._edges), self.down.meter_ids.allot, now)
+        if mod.command == of13.OFPMC_DELETE:
+            self.delete_meters(deleted, now, Origin(self, session, message, meter=(mod, None, 0)))
+            return
+        origin = Origin(self, session, message, meter=(mod, replaced, self.meters.meters[mod.meter_id].revision))
+        if replaced is None:
+            self.see_edges()
+        self.send_meters([mod.meter_id], now, origin)
+
+    def delete_meters(self, deleted: list[int], now: float, origin: Origin | None) -> None:
+        """Deleting a meter deletes the entries that use it (OF 1.3.5 section 6.4)."""
+        doomed = [entry for meter_id in deleted for entry in self.tables.entries_with_meter(meter_id)]
+        edits = self.tables.remove(doomed, METER_DELETE)
+        self.monitors.report(edits)
+        self._forget_meters(deleted)
+        self._send(joined(self.edited(edits, now), self.meter_changes(deleted)), now, origin)
+        self.see_edges()
+
+    def _forget_meters(self, meter_ids: list[int]) -> None:
+        for place in self.meters.remove(meter_ids):
+            self.down.meter_ids.release(place)
+
+    def send_meters(self, meter_ids: Iterable[int], now: float, origin: Origin | None) -> None:
+        self._send(self.meter_changes(meter_ids), now, origin)
 
     def _send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
         if origin is not None:
@@ -220,12 +263,13 @@ class LogicalSwitch(CompiledSwitch):
         return lambda session, message, now: setting(self, session, message)
 
     def _experimenter(self, session: ControllerSession, message: bytes, now: float) -> None:
-        """Of other experimenters, and of other types, the guard lets nothing pass."""
-        session_settings.NICIRA[kind_of(message)[1]](self, session, message)
+        experimenter, exp_type = kind_of(message)
+        session_settings.EXPERIMENTERS[experimenter][exp_type](self, session, message)
 
     def closed(self, session: ControllerSession) -> None:
         """Its connection is gone."""
         self.sessions.pop(session.conn, None)
+        self.monitors.closed(session)
 
     # Counters, packets and ports
 
@@ -285,6 +329,7 @@ class LogicalSwitch(CompiledSwitch):
     def _expire(self, expired: list[tuple[Entry, int]], now: float) -> None:
         for reason in {why for _, why in expired}:
             edits = self.tables.remove([entry for entry, why in expired if why == reason], reason)
+            self.monitors.report(edits)
             self.down.change(self.edited(edits, now), now)
 
     def poll_idle(self, now: float) -> None:

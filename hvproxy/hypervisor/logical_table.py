@@ -30,7 +30,7 @@ _RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", 
 
 
 class LogicalTables:
-    """The entries of one logical switch, by table, by number, by what they output to and by when they expire."""
+    """The entries of one logical switch, by table, by number, by what they output to, by meter and by expiry."""
 
     def __init__(self, n_tables: int, max_entries: int, first_number: int = 1) -> None:
         """`max_entries` is per table. Number 0 and those from layout.PLACE on are never an entry's."""
@@ -41,6 +41,8 @@ class LogicalTables:
         self._next_number = first_number
         self._by_output: dict[int, dict[Entry, None]] = {}
         self._by_group: dict[int, dict[Entry, None]] = {}
+        self._by_meter: dict[int, dict[int | None, dict[Entry, None]]] = {}
+        """Meter id -> in_port of the match -> entries."""
         self._expiry = Expiry()
 
     # Asking
@@ -63,6 +65,14 @@ class LogicalTables:
         """Those whose actions name the tenant's group, by table, priority downwards, match."""
         return sorted(self._by_group.get(group_id, ()), key=_order)
 
+    def entries_with_meter(self, meter_id: int) -> list[Entry]:
+        """Those that send packets through the tenant's meter, in the order of `select`."""
+        return sorted((entry for each in self._by_meter.get(meter_id, {}).values() for entry in each), key=_order)
+
+    def ingresses_of_meter(self, meter_id: int) -> Iterable[int | None]:
+        """The in_ports of what such entries match; None: some match any."""
+        return self._by_meter.get(meter_id, {}).keys()
+
     def entries_with_output(self, port: int) -> list[Entry]:
         """Those whose actions output to the port, reserved numbers included, by table, priority downwards,
         match."""
@@ -79,24 +89,26 @@ class LogicalTables:
 
     # Changing
 
-    def flow_mod(self, mod: FlowMod, now: float, groups: Container[int] = ()) -> list[Edit]:
+    def flow_mod(
+        self, mod: FlowMod, now: float, groups: Container[int] = (), meters: Container[int] = (),
+    ) -> list[Edit]:
         """Carries out a tenant's flow-mod, or raises Refused and changes nothing.
 
-        `groups` are the tenant's groups: actions may name no other.
+        `groups` and `meters` are the tenant's: no others may be named.
         A reset of counters gives the entry a new number (Edit.reset_number). The switches then hold a rule with another
         cookie; since an identical ADD keeps a switch's counts, the old rule must go first or the new one carry
         OFPFF_RESET_COUNTS.
         """
         request = read(mod, self.n_tables)
         if mod.command == ADD:
-            return [self._add(request, now, groups)]
+            return [self._add(request, now, groups, meters)]
         if request.deletes:
             strict = mod.command == DELETE_STRICT
             return self.remove(self._targets(request, strict, mod.out_port, mod.out_group), of13.OFPRR_DELETE)
         # A modify has no output filters: OF 1.3.5 section 6.4 gives them to deletes alone.
         targets = self._targets(request, mod.command == MODIFY_STRICT, ANY_PORT, ANY_GROUP)
         if targets:
-            _check_groups(request.instructions, groups)
+            _check_named(request.instructions, groups, meters)
         return [self._modify(entry, request, now) for entry in targets]
 
     def remove(self, entries: Iterable[Entry], reason: int) -> list[Edit]:
@@ -136,9 +148,9 @@ class LogicalTables:
 
     # Inside
 
-    def _add(self, request: Request, now: float, groups: Container[int]) -> Edit:
+    def _add(self, request: Request, now: float, groups: Container[int], meters: Container[int]) -> Edit:
         mod = request.message
-        _check_groups(request.instructions, groups)
+        _check_named(request.instructions, groups, meters)
         table = self._tables[mod.table_id]
         key = (mod.priority, request.match)
         entry = table.get(key)
@@ -253,6 +265,9 @@ class LogicalTables:
             self._by_output.setdefault(port, {})[entry] = None
         for group in entry.groups:
             self._by_group.setdefault(group, {})[entry] = None
+        meter = entry.instructions.meter
+        if meter is not None:
+            self._by_meter.setdefault(meter, {}).setdefault(entry.match.in_port, {})[entry] = None
 
     def _unindex(self, entry: Entry) -> None:
         for index, keys in ((self._by_output, entry.output_ports), (self._by_group, entry.groups)):
@@ -260,6 +275,14 @@ class LogicalTables:
                 index[key].pop(entry)
                 if not index[key]:
                     del index[key]
+        meter, in_port = entry.instructions.meter, entry.match.in_port
+        if meter is not None:
+            by_port = self._by_meter[meter]
+            by_port[in_port].pop(entry)
+            if not by_port[in_port]:
+                del by_port[in_port]
+            if not by_port:
+                del self._by_meter[meter]
 
     def _renumber(self, entry: Entry) -> None:
         del self._numbers[entry.number]
@@ -289,7 +312,9 @@ def _passes(entry: Entry, cookie: int, cookie_mask: int, out_port: int, out_grou
             and (out_group == ANY_GROUP or out_group in entry.groups))
 
 
-def _check_groups(instructions: Instructions, groups: Container[int]) -> None:
+def _check_named(instructions: Instructions, groups: Container[int], meters: Container[int]) -> None:
+    if instructions.meter is not None and instructions.meter not in meters:
+        raise Refused(of13.OFPET_METER_MOD_FAILED, of13.OFPMMFC_INVALID_METER, "no such meter")
     for data in (instructions.apply, instructions.write):
         if data and any(group not in groups for group in actions.groups(data)):
             raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)

@@ -8,18 +8,21 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
+from hvproxy.hypervisor import metering
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count, Counters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of
+from hvproxy.hypervisor.tenant_meters import TenantMeter, refuse
 from hvproxy.model.layout import PLACE
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.messages import decode_queue_get_config_request, decode_table_mod, xid_of
+from hvproxy.openflow.meters import MeterConfig, encode_bands
 from hvproxy.openflow.multipart import (
     AggregateStats, Desc, FlowStats, GroupDesc, GroupFeatures, GroupStats, Kind, Multipart, TableStats,
     decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
@@ -226,6 +229,43 @@ def _by_type(value: int, offered: list[int]) -> tuple[int, int, int, int]:
     return all_, select, indirect, failover
 
 
+def _flow_monitor(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    """Of other experimenters, and of other kinds, the guard lets nothing pass."""
+    ls.monitors.request(ls.tables, session, request)
+
+
+def _wanted_meters(ls: LogicalSwitch, request: Multipart) -> list[TenantMeter]:
+    meter_id = decode_id_request(request.body)
+    if meter_id == of13.OFPM_ALL:
+        return [meter for _, meter in sorted(ls.meters.meters.items())]
+    if meter_id not in ls.meters.meters:
+        raise refuse(of13.OFPMMFC_UNKNOWN_METER, "no such meter")
+    return [ls.meters.meters[meter_id]]
+
+
+def _meters(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    wanted = _wanted_meters(ls, request)
+
+    def counted(at: float) -> None:
+        _send(session, request, [metering.record(ls, meter, at).encode() for meter in wanted
+                                 if ls.meters.meters.get(meter.meter_id) is meter])
+
+    if wanted:
+        metering.read(ls, wanted, counted, now)
+    else:
+        counted(now)
+
+
+def _meter_config(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    _send(session, request, [
+        MeterConfig(meter.flags, meter.meter_id, encode_bands(meter.bands)).encode()
+        for meter in _wanted_meters(ls, request)])
+
+
+def _meter_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    _send(session, request, [ls.down.meter_features(ls.edges).encode()])
+
+
 _KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float], None]] = {
     Kind.DESC: _desc,
     Kind.FLOW: _flows,
@@ -238,4 +278,8 @@ _KINDS: dict[int, Callable[[LogicalSwitch, ControllerSession, Multipart, float],
     Kind.GROUP: _groups,
     Kind.GROUP_DESC: _group_desc,
     Kind.GROUP_FEATURES: _group_features,
+    Kind.METER: _meters,
+    Kind.METER_CONFIG: _meter_config,
+    Kind.METER_FEATURES: _meter_features,
+    Kind.EXPERIMENTER: _flow_monitor,
 }

@@ -1,4 +1,4 @@
-"""One reading of a switch: its ports, its rules and its groups, gathered while the answers come in.
+"""One reading of a switch: its ports, its rules, its groups and its meters, gathered while the answers come in.
 
 Knows what must be asked and how to take the answers; who asks, and what is made of it, is datapath's.
 """
@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from typing import Final
 
 from hvproxy.hypervisor.reconcile import Found
-from hvproxy.model.rules import Group, Rule, RuleKey
+from hvproxy.model.rules import Group, Meter, Rule, RuleKey
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.multipart import FlowStatsRequest, Kind, decode_flow_stats, decode_group_desc
+from hvproxy.openflow.meters import decode_meter_config
+from hvproxy.openflow.multipart import FlowStatsRequest, Kind, decode_flow_stats, decode_group_desc, encode_id_request
 from hvproxy.openflow.ports import PortDesc, decode_ports
 
 REQUIRED: Final[tuple[tuple[Kind, bytes], ...]] = (
     (Kind.PORT_DESC, b""),
     (Kind.GROUP_DESC, b""),
+    (Kind.METER_CONFIG, encode_id_request(of13.OFPM_ALL)),
     (Kind.FLOW, FlowStatsRequest().encode()),
 )
-"""What is asked, with the body of each request. Without any of them a switch cannot be used."""
+"""What is asked, with the body of each request. Without any of them but OPTIONAL a switch cannot be used."""
+OPTIONAL: Final = frozenset((Kind.METER_CONFIG,))
+"""A switch that refuses these has none."""
 
 _LAST_PHYSICAL: Final[int] = of13.OFPP_MAX
 
@@ -31,11 +35,14 @@ def is_physical(port_no: int) -> bool:
 class Reading:
     """What has been read so far, compared with what is desired."""
 
-    def __init__(self, rules: Mapping[RuleKey, Rule], groups: Mapping[int, Group]) -> None:
+    def __init__(
+        self, rules: Mapping[RuleKey, Rule], groups: Mapping[int, Group], meters: Mapping[int, Meter],
+    ) -> None:
         self.ports: dict[int, PortDesc] = {}
         self.found = Found()
         self._rules = rules
         self._groups = groups
+        self._meters = meters
         self._missing = {kind for kind, _ in REQUIRED}
 
     def take(self, kind: Kind, body: bytes) -> None:
@@ -45,6 +52,9 @@ class Reading:
         elif kind is Kind.GROUP_DESC:
             for desc in decode_group_desc(body):
                 self.found.add_group(desc, self._groups)
+        elif kind is Kind.METER_CONFIG:
+            for config in decode_meter_config(body):
+                self.found.add_meter(config, self._meters)
         else:
             for stats in decode_flow_stats(body):
                 self.found.add_rule(stats, self._rules)

@@ -8,11 +8,14 @@ from __future__ import annotations
 from hvproxy.compiler.buckets import alive_group, tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
+from hvproxy.compiler.meters import meter_on
 from hvproxy.compiler.pipeline import base, placement
 from hvproxy.compiler.transit import transit_rules, uplink_groups
 from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.rules import Content
 from hvproxy.model.view import Dpid
+from hvproxy.openflow.constants import of13
 
 
 def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
@@ -34,8 +37,10 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
                     crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
         watched = {number for group in ls.groups.groups.values() for number in group.watched_ports}
         for dpid in view.edges:
-            edge = Edge(hv.settings.layout, view, dpid, ls.groups.groups)
+            edge = Edge(hv.settings.layout, view, dpid, ls.groups.groups, ls.meters.places)
             content = Content()
+            for meter in ls.meters.meters.values():
+                content.add_meter(meter_on(meter, dpid, _entered(ls, meter.meter_id)))
             for entry in ls.tables.entries():
                 for rule in rules_for(entry, edge):
                     content.add_rule(rule)
@@ -63,3 +68,13 @@ def _add(contents: dict[Dpid, Content], dpid: Dpid, more: Content) -> None:
         content.add_rule(rule)
     for group in more.groups.values():
         content.add_group(group)
+    for meter in more.meters.values():
+        content.add_meter(meter)
+
+
+def _entered(ls: LogicalSwitch, meter_id: int) -> set[Dpid]:
+    """Where packets can enter that entries send through a meter: anywhere, or where the in_port they match is."""
+    in_ports = {entry.match.in_port for entry in ls.tables.entries() if entry.instructions.meter == meter_id}
+    if in_ports & {None, of13.OFPP_CONTROLLER}:
+        return set(ls.view.edges)
+    return {lport.vif.dpid for lport in ls.view.lports if lport.number in in_ports and lport.vif is not None}

@@ -1,7 +1,7 @@
 """What separates a switch as it was read from what it should hold.
 
-Pure functions. Rules are told ours from foreign by the mark in the cookie, of whatever epoch; groups, which carry no
-cookie, by their id. Equality is decided on content after both sides are brought to one canonical form, since a
+Pure functions. Rules are told ours from foreign by the mark in the cookie, of whatever epoch; groups and meters, which
+carry no cookie, by their id. Equality is decided on content after both sides are brought to one canonical form, since a
 switch reports its rules in an order and with padding of its own choice. Nothing foreign is touched, except a rule
 that stands exactly where one of ours must be.
 """
@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from hvproxy.model.layout import MARK, GroupKind
-from hvproxy.model.rules import Change, Group, Rule, RuleKey
+from hvproxy.model.layout import LAST_METER, MARK, GroupKind
+from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule, RuleKey
 from hvproxy.openflow import instructions
 from hvproxy.openflow.actions import canonical_buckets
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.meters import MeterConfig
 from hvproxy.openflow.multipart import FlowStats, GroupDesc
 from hvproxy.openflow.oxm import Match
 
-HeldKey: TypeAlias = RuleKey | int
-"""A rule's key or a group's id."""
+HeldKey: TypeAlias = RuleKey | MeterKey | int
+"""A rule's key, a meter's key or a group's id."""
 
 SEND_FLOW_REM: Final[int] = of13.OFPFF_SEND_FLOW_REM
 _MATCH_HEADER: Final = 4
@@ -54,10 +55,13 @@ class Found:
     """Ours, and foreign ones that stand where one of ours must be."""
     groups: dict[int, Group] = field(default_factory=dict)
     """Ours."""
+    meters: dict[int, Meter] = field(default_factory=dict)
+    """Ours."""
     flawed: set[RuleKey] = field(default_factory=set)
     """Rules with timeouts or flags that we never send."""
     foreign_rules: int = 0
     foreign_groups: int = 0
+    foreign_meters: int = 0
 
     def add_rule(self, stats: FlowStats, desired: Mapping[RuleKey, Rule]) -> None:
         """Take one record of the flow dump."""
@@ -84,38 +88,56 @@ class Found:
         self.groups[desc.group_id] = wanted if wanted is not None and alike else Group(
             desc.group_id, desc.type, canonical_buckets(desc.buckets))
 
+    def add_meter(self, config: MeterConfig, desired: Mapping[int, Meter]) -> None:
+        """Take one record of the meter dump."""
+        if config.meter_id > LAST_METER:
+            self.foreign_meters += 1
+            return
+        meter = Meter(config.meter_id, config.flags, config.bands)
+        wanted = desired.get(config.meter_id)
+        self.meters[config.meter_id] = wanted if wanted is not None and wanted.reads_as(meter) else meter
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How to get from what was found to what is desired."""
 
     change: Change
-    held: dict[HeldKey, Rule | Group]
+    held: dict[HeldKey, Item]
     """What the change starts from: what was found, without rules that must be sent although they look equal."""
     kept: int
-    """Rules and groups that are right already."""
+    """Rules, groups and meters that are right already."""
 
     @property
     def summary(self) -> dict[str, int]:
         """For the log: how much there was to do."""
         change = self.change
         return {"kept": self.kept, "rules_put": len(change.put_rules), "groups_put": len(change.put_groups),
-                "rules_dropped": len(change.drop_rules), "groups_dropped": len(change.drop_groups)}
+                "meters_put": len(change.put_meters), "rules_dropped": len(change.drop_rules),
+                "groups_dropped": len(change.drop_groups), "meters_dropped": len(change.drop_meters)}
 
 
-def difference(desired_rules: Mapping[RuleKey, Rule], desired_groups: Mapping[int, Group], found: Found) -> Difference:
+def difference(
+    desired_rules: Mapping[RuleKey, Rule], desired_groups: Mapping[int, Group], found: Found,
+    desired_meters: Mapping[int, Meter],
+) -> Difference:
     """Everything desired that was not found with the same content is put; everything of ours beyond it is dropped."""
-    held: dict[HeldKey, Rule | Group] = {
+    held: dict[HeldKey, Item] = {
         key: rule for key, rule in found.rules.items()
         if not (key in found.flawed and desired_rules.get(key) == rule)
     }
     for number, group in found.groups.items():
         held[number] = group
+    for meter in found.meters.values():
+        held[meter.key] = meter
     change = Change(
+        put_meters=[meter for meter in desired_meters.values() if held.get(meter.key) != meter],
         put_groups=[group for number, group in desired_groups.items() if held.get(number) != group],
         put_rules=[rule for key, rule in desired_rules.items() if held.get(key) != rule],
         drop_rules=[rule for key, rule in found.rules.items() if key not in desired_rules],
         drop_groups=[number for number in found.groups if number not in desired_groups],
+        drop_meters=[number for number in found.meters if number not in desired_meters],
     )
-    kept = len(desired_rules) + len(desired_groups) - len(change.put_rules) - len(change.put_groups)
+    put = len(change.put_rules) + len(change.put_groups) + len(change.put_meters)
+    kept = len(desired_rules) + len(desired_groups) + len(desired_meters) - put
     return Difference(change, held, kept)

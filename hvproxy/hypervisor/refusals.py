@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import EditKind
+from hvproxy.hypervisor.farewells import METER_DELETE
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
 
@@ -25,9 +26,15 @@ def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float) ->
         ls.down.log("error", "a datapath refused to delete a group", logical_switch=ls.spec.name, type=error.type,
                     code=error.code)
         return
+    if origin.meter is not None and origin.meter[0].command == of13.OFPMC_DELETE:
+        ls.down.log("error", "a datapath refused to delete a meter", logical_switch=ls.spec.name, type=error.type,
+                    code=error.code)
+        return
     _undo_edits(ls, origin, now)
     if origin.group is not None:
         _undo_group(ls, origin, now)
+    if origin.meter is not None:
+        _undo_meter(ls, origin, now)
     if origin.session.conn in ls.sessions:
         origin.session.refuse(origin.request, _as_sent(error))
 
@@ -41,6 +48,11 @@ def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:
     resets = [(edit.entry, number, edit.entry.number)
               for edit in origin.edits if (number := edit.reset_number) is not None]
     inverse = ls.tables.undo(origin.edits)
+    # What comes back may use a meter that is deleted meanwhile, and would have been deleted with it.
+    doomed = [edit.entry for edit in inverse if edit.kind is not EditKind.REMOVED
+              and edit.entry.instructions.meter not in (None, *ls.meters.meters)]
+    inverse = [edit for edit in inverse if edit.entry not in doomed] + ls.tables.remove(doomed, METER_DELETE)
+    ls.monitors.report(inverse)
     for entry, *numbers in resets:
         for number in numbers:
             if ls.tables.by_number(entry.number) is entry or ls.farewells.awaits(entry.number):
@@ -68,3 +80,16 @@ def _undo_group(ls: LogicalSwitch, origin: Origin, now: float) -> None:
         ls.send_groups([mod.group_id], now, None)
     else:
         ls.delete_groups([mod.group_id], now, None)
+
+
+def _undo_meter(ls: LogicalSwitch, origin: Origin, now: float) -> None:
+    assert origin.meter is not None
+    mod, replaced, revision = origin.meter
+    meter = ls.meters.meters.get(mod.meter_id)
+    if meter is None or meter.revision != revision:
+        return  # a later meter-mod decides
+    if replaced is not None:
+        ls.meters.restore(mod.meter_id, replaced)
+        ls.send_meters([mod.meter_id], now, None)
+    else:
+        ls.delete_meters([mod.meter_id], now, None)

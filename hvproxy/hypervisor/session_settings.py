@@ -12,7 +12,8 @@ from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.experimenters import (
-    BODY, Nicira, NiciraError, decode_async_config, decode_controller_id, decode_word, nicira_role_reply, properties,
+    BODY, Nicira, NiciraError, Onf, decode_async_config, decode_controller_id, decode_word, nicira_role_reply,
+    properties,
 )
 from hvproxy.openflow.messages import AsyncConfig, decode_async, decode_set_config, xid_of
 from hvproxy.openflow.packet_ins import Format
@@ -116,6 +117,11 @@ def accept(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> Non
     """Asks for what is so anyway: FLOW_MOD_TABLE_ID over OpenFlow 1.3, and FLOW_AGE, which is no request."""
 
 
+def cancel_monitor(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
+    ls.monitors.cancel(session, decode_word(message))
+
+
+ONF: Final[dict[int, Request]] = {Onf.FLOW_MONITOR: cancel_monitor}
 NICIRA: Final[dict[int, Request]] = {
     Nicira.ROLE_REQUEST: role,
     Nicira.FLOW_MOD_TABLE_ID: accept,
@@ -126,4 +132,5 @@ NICIRA: Final[dict[int, Request]] = {
     Nicira.SET_ASYNC_CONFIG2: set_async_config2,
     Nicira.RESUME: resume,
 }
-"""Nicira's messages by type; `guard_experimenter` lets no others pass."""
+EXPERIMENTERS: Final = {NICIRA_ID: NICIRA, ONF_ID: ONF}
+"""Messages by experimenter and type; `guard_experimenter` lets no others pass."""

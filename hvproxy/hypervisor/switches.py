@@ -14,7 +14,7 @@ from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import links_between
-from hvproxy.model.rules import Group, Rule
+from hvproxy.model.rules import Item
 from hvproxy.model.view import Dpid, Link, PortNo
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.channel import Channel
@@ -50,7 +50,7 @@ class SwitchesOwner(Protocol):
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool: ...
 
     def rule_refused(
-        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
+        self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
     ) -> None: ...
 
 
@@ -232,7 +232,7 @@ class Switches:
         self._owner.rule_removed(dp, message, now)
 
     def rule_refused(
-        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float
+        self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
     ) -> None:
         self._owner.rule_refused(dp, origin, content, error, now)
 

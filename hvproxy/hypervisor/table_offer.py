@@ -8,7 +8,7 @@ from hvproxy.openflow.oxm_fields import FIELDS
 from hvproxy.openflow.table_features import TableFeatures, table_features
 
 INSTRUCTIONS = (of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA, of13.OFPIT_WRITE_ACTIONS, of13.OFPIT_APPLY_ACTIONS,
-                of13.OFPIT_CLEAR_ACTIONS)
+                of13.OFPIT_CLEAR_ACTIONS, of13.OFPIT_METER)
 MOST_ENTRIES = 1_000_000
 """Per logical table, as Open vSwitch tells."""
 ACTIONS = (of13.OFPAT_OUTPUT, of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_PUSH_VLAN,

@@ -1,4 +1,4 @@
-"""Where hvproxy writes its own facts into fields of OpenFlow: metadata, cookie and group ids.
+"""Where hvproxy writes its own facts into fields of OpenFlow: metadata, cookie, group and meter ids.
 
 The widths of the metadata are configuration; everything else is fixed by the epoch in the cookie: a change of
 format changes EPOCH, and rules of another epoch are replaced when a switch is reconciled (design 1.5).
@@ -37,6 +37,11 @@ TENANT_MASK = 0xFFFFFFFF
 PLACE = 1 << 31
 """Set in the cookie's number for the rules that place a logical switch: PLACE | lport index, 0 for its floods.
 Entries are numbered below it."""
+
+
+LAST_METER = 1 << 18
+"""Physical meter ids from 1 to here are ours. They are handed out from 1 on: a switch may have few (Open vSwitch: so
+many as this)."""
 
 
 class Table(IntEnum):

@@ -1,4 +1,4 @@
-"""What is installed in a datapath: rules, groups, and the difference between two sets of them.
+"""What is installed in a datapath: rules, groups, meters, and the difference between two sets of them.
 
 Plain values with the exact bytes that go on the wire. Knows nothing of tenants or of why a rule exists.
 """
@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 RuleKey: TypeAlias = tuple[int, int, bytes]
 """(table, priority, canonical OXM bytes): what a switch calls the identity of a flow (OF 1.3.5 section 5.2)."""
+MeterKey: TypeAlias = tuple[int]
+"""(meter id,): unlike a RuleKey and unlike a group id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +45,67 @@ class Group:
     must be sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One meter of a physical switch."""
+
+    meter_id: int
+    flags: int
+    """OFPMF_*."""
+    bands: bytes
+    """Wire bytes of all bands, in order (OF 1.3.5 section 7.3.4.4)."""
+    revision: int = 0
+    """Another one makes another meter of the same content, to be sent again: a switch then fills its buckets and
+    counts from zero. Not on the wire: what is read from a switch has any."""
+
+    @property
+    def key(self) -> MeterKey:
+        return (self.meter_id,)
+
+    def reads_as(self, other: Meter) -> bool:
+        """Whether they are the same on a switch."""
+        return (self.meter_id, self.flags, self.bands) == (other.meter_id, other.flags, other.bands)
+
+
+Item: TypeAlias = Rule | Group | Meter
+"""One thing that a switch holds."""
+
+
 @dataclass(slots=True)
 class Change:
-    """What to send to one datapath, in the order it must be sent: groups, rules, then removals."""
+    """What to send to one datapath, in the order it must be sent: groups, rules, then removals; meters around all."""
 
     put_groups: list[Group] = field(default_factory=list)
     """Added or modified; a group comes after those its buckets name."""
     put_rules: list[Rule] = field(default_factory=list)
     drop_rules: list[Rule] = field(default_factory=list)
     drop_groups: list[int] = field(default_factory=list)
+    put_meters: list[Meter] = field(default_factory=list)
+    """Added or modified, before all else."""
+    drop_meters: list[int] = field(default_factory=list)
+    """Removed after all else: a switch removes the rules that use a meter with it."""
 
     def __bool__(self) -> bool:
-        return bool(self.put_groups or self.put_rules or self.drop_rules or self.drop_groups)
+        return bool(self.put_groups or self.put_rules or self.drop_rules or self.drop_groups
+                    or self.put_meters or self.drop_meters)
 
 
 @dataclass(slots=True)
 class Content:
-    """Rules and groups that one datapath is to hold for one purpose."""
+    """Rules, groups and meters that one datapath is to hold for one purpose."""
 
     rules: dict[RuleKey, Rule] = field(default_factory=dict)
     groups: dict[int, Group] = field(default_factory=dict)
+    meters: dict[int, Meter] = field(default_factory=dict)
 
     def add_rule(self, rule: Rule) -> None:
         self.rules[rule.key] = rule
 
     def add_group(self, group: Group) -> None:
         self.groups[group.group_id] = group
+
+    def add_meter(self, meter: Meter) -> None:
+        self.meters[meter.meter_id] = meter
 
 
 def rule_difference(old: Iterable[Rule], new: Iterable[Rule]) -> Change:
@@ -93,6 +130,8 @@ def difference(old: Content, new: Content) -> Change:
     change = rule_difference(old.rules.values(), new.rules.values())
     change.put_groups = [new.groups[i] for i in sorted(new.groups) if old.groups.get(i) != new.groups[i]]
     change.drop_groups = sorted((i for i in old.groups if i not in new.groups), reverse=True)
+    change.put_meters = [new.meters[i] for i in sorted(new.meters) if old.meters.get(i) != new.meters[i]]
+    change.drop_meters = sorted(i for i in old.meters if i not in new.meters)
     return change
 
 
@@ -104,6 +143,8 @@ def merged(changes: Iterable[Change]) -> Change:
         total.put_rules += change.put_rules
         total.drop_rules += change.drop_rules
         total.drop_groups += change.drop_groups
+        total.put_meters += change.put_meters
+        total.drop_meters += change.drop_meters
     total.put_groups.sort(key=lambda group: group.group_id)
     total.drop_groups.sort(reverse=True)
     return total

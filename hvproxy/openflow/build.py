@@ -27,6 +27,7 @@ _FLOW_REMOVED = Struct("!BBHIQHBBIIHHQQHH")
 _OFP_MATCH = Struct("!HH")
 _PORT_STATUS = Struct("!B7x")
 _GROUP_MOD = Struct("!HBxI")
+_METER_MOD = Struct("!HHI")
 _PORT_MOD = Struct("!I4x6s2xIII4x")
 _ROLE = Struct("!I4xQ")
 _ASYNC = Struct("!6I")
@@ -175,7 +176,7 @@ def packet_out(xid: int, in_port: int, actions: bytes, data: bytes, buffer_id: i
     ) + actions + data
 
 
-# Flows and groups (OF 1.3.5 sections 7.3.4.1, 7.3.4.2, 7.4.2)
+# Flows, groups and meters (OF 1.3.5 sections 7.3.4.1, 7.3.4.2, 7.3.4.4, 7.4.2)
 
 def flow_mod(
     xid: int,
@@ -233,6 +234,10 @@ def flow_removed(
 
 def group_mod(xid: int, command: int, type: int, group_id: int, buckets: bytes = b"") -> bytes:
     return message(of13.OFPT_GROUP_MOD, xid, _GROUP_MOD.pack(command, type, group_id) + buckets)
+
+
+def meter_mod(xid: int, command: int, flags: int, meter_id: int, bands: bytes = b"") -> bytes:
+    return message(of13.OFPT_METER_MOD, xid, _METER_MOD.pack(command, flags, meter_id) + bands)
 
 
 # Multipart requests to switches (OF 1.3.5 section 7.3.5)

@@ -42,6 +42,10 @@ class Nicira(IntEnum):
 class Onf(IntEnum):
     """Types of the ONF's messages."""
 
+    FLOW_MONITOR = 1870
+    """A multipart request and its replies; as a message, that a monitor is not wanted any more."""
+    FLOW_MONITOR_PAUSED = 1871
+    FLOW_MONITOR_RESUMED = 1872
     ROLE_STATUS = 1911
 
 
@@ -57,6 +61,9 @@ class NiciraError(IntEnum):
     """Codes of errors that are Nicira's own (OFPET_EXPERIMENTER with NICIRA_ID)."""
 
     MUST_BE_ZERO = 4
+    MONITOR_EXISTS = 6
+    BAD_MONITOR_FLAGS = 7
+    UNKNOWN_MONITOR = 8
     RESUME_NOT_SUPPORTED = 34
     RESUME_STALE = 35
     NOT_CONFIGURED = 36

@@ -16,10 +16,14 @@ from typing import Final
 from hvproxy.errors import MalformedMessage, Refused
 from hvproxy.openflow import guard_experimenter, guard_multipart, guard_parts as parts
 from hvproxy.openflow.constants import HEADER_SIZE, OFP_VERSION, of13
+from hvproxy.openflow.meters import BOTH_UNITS
 
 _VERSION_TYPE_LENGTH: Final = Struct("!BBH").unpack_from
 _U16: Final = Struct("!H").unpack_from
 _QUEUE: Final = Struct("!8xH").unpack_from
+_COMMAND_FLAGS: Final = Struct("!HH").unpack_from
+_WITH_BANDS: Final = frozenset((of13.OFPMC_ADD, of13.OFPMC_MODIFY))
+"""Bands of other meter-mods are never read, nor those of one that names two units (openflow.meters)."""
 
 Proof = Callable[[bytes, int], None]
 """(message, its length): raises Refused."""
@@ -85,7 +89,9 @@ def _group_mod(data: bytes, length: int) -> None:
 def _meter_mod(data: bytes, length: int) -> None:
     if length < 16 or length & 7:
         parts.bad_length("meter-mod length")
-    parts.bands(data, 16, length, True)
+    command, flags = _COMMAND_FLAGS(data, 8)
+    if command in _WITH_BANDS and flags & BOTH_UNITS != BOTH_UNITS:
+        parts.bands(data, 16, length, True)
 
 
 def _packet_in(data: bytes, length: int) -> None:

@@ -113,6 +113,19 @@ def _resume(data: bytes, length: int) -> None:
 _LAST_PACKET_IN_PROPERTY: Final = 8
 
 
+def _flow_monitor(data: bytes, length: int) -> None:
+    """Any number of monitors, each a fixed part and a match."""
+    at = _MULTIPART_BODY + 8
+    while at < length:
+        if length - at < _MONITOR_FIXED + 8:
+            parts.bad_length("flow monitor cut short")
+        at = parts.match(data, at + _MONITOR_FIXED, length)
+
+
+_MONITOR_FIXED: Final = 16
+"""Bytes of a flow monitor in front of its match."""
+
+
 def _not_configured(data: bytes, length: int) -> None:
     """Statistics of IPFIX, which no logical switch has configured."""
     if length != _MULTIPART_BODY + 8:
@@ -135,11 +148,14 @@ _MESSAGES: Final[dict[int, dict[int, Proof]]] = {
         Nicira.PACKET_IN2: _from_switch(BODY),
     },
     ONF_ID: {
+        Onf.FLOW_MONITOR: _exactly(BODY + 4),
+        Onf.FLOW_MONITOR_PAUSED: _from_switch(BODY, 1 << 16),
+        Onf.FLOW_MONITOR_RESUMED: _from_switch(BODY, 1 << 16),
         Onf.ROLE_STATUS: _from_switch(BODY + 16, 8),
     },
 }
 _IPFIX_BRIDGE, _IPFIX_FLOW = 3, 4
 _MULTIPARTS: Final[dict[int, dict[int, Proof]]] = {
     NICIRA_ID: {_IPFIX_BRIDGE: _not_configured, _IPFIX_FLOW: _not_configured},
-    ONF_ID: {},
+    ONF_ID: {Onf.FLOW_MONITOR: _flow_monitor},
 }

@@ -58,6 +58,7 @@ _STANDARD_MATCH_SIZE: Final = 88
 
 _BUCKET_SIZE: Final = 16
 _BAND_SIZE: Final = 16
+_BANDS: Final = frozenset((of13.OFPMBT_DROP, of13.OFPMBT_DSCP_REMARK))
 
 
 def bad_length(why: str) -> NoReturn:
@@ -168,6 +169,8 @@ def bands(data: bytes, at: int, end: int, tenant: bool) -> None:
         fixed = tenant or kind != of13.OFPMBT_EXPERIMENTER
         if length < _BAND_SIZE or length & 7 or at + length > end or (fixed and length != _BAND_SIZE):
             bad_length("meter band length")
+        if tenant and kind not in _BANDS:
+            raise Refused(of13.OFPET_METER_MOD_FAILED, of13.OFPMMFC_BAD_BAND, "unknown meter band")
         at += length
 
 

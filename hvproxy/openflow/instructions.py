@@ -4,8 +4,7 @@
 actions and a metadata mask of 0 do nothing, so both read as absent, as Open vSwitch reports the first. The action lists
 are kept in their canonical form.
 
-Refused although Open vSwitch takes them: metadata outside the low 32 bits (UNSUP_METADATA_MASK), meters unless the
-caller offers them (UNSUP_INST).
+Refused although Open vSwitch takes it: metadata outside the low 32 bits (UNSUP_METADATA_MASK).
 
 Lengths were proven by `guard`. Must not know what the metadata or a table is for.
 """
@@ -52,9 +51,9 @@ class Instructions:
     meter: int | None = None
 
 
-def parse(data: bytes, n_tables: int = _ANY_TABLE, table_id: int = _ANY_TABLE, *, meters: bool = False) -> Instructions:
+def parse(data: bytes, n_tables: int = _ANY_TABLE, table_id: int = _ANY_TABLE) -> Instructions:
     """Read a tenant's instructions for an entry of `table_id`; raises Refused. Call `check` with the match next."""
-    instructions = _parse(data, meters)
+    instructions = _parse(data)
     _check_goto(instructions.goto, n_tables, table_id)
     return instructions
 
@@ -131,7 +130,7 @@ def canonical(data: bytes) -> bytes:
 
 
 @remembered(1 << 13)
-def _parse(data: bytes, meters: bool) -> Instructions:
+def _parse(data: bytes) -> Instructions:
     found: dict[int, bytes] = {}
     at = 0
     while at < len(data):
@@ -144,8 +143,6 @@ def _parse(data: bytes, meters: bool) -> Instructions:
             duplicate_instruction(kind)
         found[kind] = data[at:at + length]
         at += length
-    if of13.OFPIT_METER in found and not meters:
-        _refuse(of13.OFPBIC_UNSUP_INST, "meters are not offered")
     for kind in (of13.OFPIT_APPLY_ACTIONS, of13.OFPIT_WRITE_ACTIONS):
         if kind in found:
             check_each(found[kind][_ACTIONS.size:])

@@ -91,19 +91,20 @@ def multipart_request(xid: int, kind: int, body: bytes = b"", flags: int = 0) ->
     return _MULTIPART.pack(OFP_VERSION, _REQUEST, _MULTIPART.size + len(body), xid, kind, flags) + body
 
 
-def multipart_replies(xid: int, kind: int, records: Iterable[bytes]) -> list[bytes]:
-    """The reply as the fewest messages that hold whole records, all but the last marked MORE.
+def multipart_replies(xid: int, kind: int, records: Iterable[bytes], prefix: bytes = b"") -> list[bytes]:
+    """The reply as the fewest messages that hold whole records, each behind `prefix`, all but the last marked MORE.
 
     No record makes one empty reply: a request is always answered (OF 1.3.5 section 7.3.5).
     """
-    bodies: list[list[bytes]] = [[]]
+    room = _ROOM - len(prefix)
+    bodies: list[list[bytes]] = [[prefix]]
     size = 0
     for record in records:
-        if len(record) > _ROOM:
+        if len(record) > room:
             raise ValueError(f"a record of {len(record)} bytes fits no message")
         size += len(record)
-        if size > _ROOM:
-            bodies.append([])
+        if size > room:
+            bodies.append([prefix])
             size = len(record)
         bodies[-1].append(record)
     last = len(bodies) - 1

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from hvproxy.model.layout import GroupKind, cookie
-from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.model.rules import Change, Group, Item, Meter, Rule
 from hvproxy.openflow import actions, oxm
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, bucket
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.messages import FlowMod, PacketOut
+from hvproxy.openflow.meters import Band, MeterMod
 from tests.hypervisor.switch import Sent
 
 
@@ -21,8 +22,13 @@ def group(index: int, port: int = 1, kind: GroupKind = GroupKind.LPORT) -> Group
     return Group(kind << 28 | index, of13.OFPGT_INDIRECT, bucket(actions.output(port)))
 
 
-def put(*contents: Rule | Group) -> Change:
-    return Change([c for c in contents if isinstance(c, Group)], [c for c in contents if isinstance(c, Rule)])
+def meter(number: int, rate: int = 0, revision: int = 0) -> Meter:
+    return Meter(number, of13.OFPMF_PKTPS, Band(of13.OFPMBT_DROP, rate or number, 1).encode(), revision)
+
+
+def put(*contents: Item) -> Change:
+    return Change([c for c in contents if isinstance(c, Group)], [c for c in contents if isinstance(c, Rule)],
+                  put_meters=[c for c in contents if isinstance(c, Meter)])
 
 
 def brief(log: list[Sent]) -> list[str]:
@@ -34,6 +40,9 @@ def brief(log: list[Sent]) -> list[str]:
         elif isinstance(sent, GroupMod):
             word = {of13.OFPGC_ADD: "group", of13.OFPGC_MODIFY: "modify", of13.OFPGC_DELETE: "ungroup"}[sent.command]
             words.append(f"{word} {sent.group_id & 0xff}")
+        elif isinstance(sent, MeterMod):
+            word = {of13.OFPMC_ADD: "meter", of13.OFPMC_MODIFY: "remeter", of13.OFPMC_DELETE: "unmeter"}[sent.command]
+            words.append(f"{word} {sent.meter_id}")
         elif isinstance(sent, PacketOut):
             words.append("packet")
         else:

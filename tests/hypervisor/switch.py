@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
-from hvproxy.model.rules import Group, Rule
+from hvproxy.model.rules import Group, Item, Meter, Rule
 from hvproxy.openflow import build, guard
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.framing import Framer
@@ -14,6 +14,7 @@ from hvproxy.openflow.messages import (
     AsyncConfig, ErrorMsg, FeaturesReply, FlowMod, PacketOut, decode_features_reply, decode_flow_mod,
     decode_group_mod, decode_packet_out, xid_of,
 )
+from hvproxy.openflow.meters import MeterConfig, MeterFeatures, MeterMod, decode_meter_mod
 from hvproxy.openflow.multipart import Desc, FlowStats, GroupDesc, GroupFeatures, Kind, decode_multipart
 from hvproxy.openflow.multipart import multipart_replies
 from hvproxy.openflow.ports import PortDesc
@@ -24,20 +25,23 @@ SETTINGS = {of13.OFPT_SET_CONFIG: b"\0\0\xff\xff",
 """What is set when a session begins: packets whole, and also those whose TTL is used up."""
 FEATURES = decode_features_reply(build.features_reply(1, 0xD1, 0, 254, 0, 0x4F))
 Key = tuple[int, int, bytes]
-Sent = FlowMod | GroupMod | PacketOut | str
+Refusable = FlowMod | GroupMod | MeterMod | PacketOut
+Sent = Refusable | str
+FEATURES_OF_METERS = MeterFeatures(9, 1 << of13.OFPMBT_DROP, 0xF, 8, 0)
 
 
 class Switch:
-    """Holds rules and groups; may refuse, fall silent or lose things."""
+    """Holds rules, groups and meters; may refuse, fall silent or lose things."""
 
     def __init__(self, *ports: int) -> None:
         self.flows: dict[Key, FlowMod] = {}
         self.groups: dict[int, GroupMod] = {}
+        self.meters: dict[int, MeterMod] = {}
         self.ports = [PortDesc(number, bytes(6), f"p{number}") for number in ports]
         self.log: list[Sent] = []
-        """What arrived: flow-mods, group-mods, packet-outs, "barrier", and the names of reading requests."""
+        """What arrived: flow-mods, group-mods, meter-mods, packet-outs, "barrier", and names of reading requests."""
         self.replies: list[bytes] = []
-        self.refuse: Callable[[FlowMod | GroupMod | PacketOut], tuple[int, int] | None] = lambda message: None
+        self.refuse: Callable[[Refusable], tuple[int, int] | None] = lambda message: None
         self.refused_kinds: set[Kind] = set()
         self.silent_kinds: set[Kind] = set()
         self.refuses_barriers = False
@@ -64,6 +68,9 @@ class Switch:
     def group_values(self) -> dict[int, Group]:
         return {number: Group(number, mod.type, mod.buckets) for number, mod in self.groups.items()}
 
+    def meter_values(self) -> dict[int, Meter]:
+        return {number: Meter(number, mod.flags, mod.bands) for number, mod in self.meters.items()}
+
     def _act(self, message: bytes) -> None:
         kind, xid = message[1], xid_of(message)
         if kind == of13.OFPT_BARRIER_REQUEST:
@@ -75,12 +82,14 @@ class Switch:
             self._change(decode_flow_mod(message))
         elif kind == of13.OFPT_GROUP_MOD:
             self._change(decode_group_mod(message))
+        elif kind == of13.OFPT_METER_MOD:
+            self._change(decode_meter_mod(message))
         elif kind == of13.OFPT_PACKET_OUT:
             self._change(decode_packet_out(message))
         else:
             assert message[8:] == SETTINGS[kind]
 
-    def _change(self, mod: FlowMod | GroupMod | PacketOut) -> None:
+    def _change(self, mod: Refusable) -> None:
         self.log.append(mod)
         refusal = self.refuse(mod)
         if refusal is not None:
@@ -99,6 +108,12 @@ class Switch:
             else:
                 assert (mod.command == of13.OFPGC_ADD) == (mod.group_id not in self.groups)
                 self.groups[mod.group_id] = mod
+        elif isinstance(mod, MeterMod):
+            if mod.command == of13.OFPMC_DELETE:
+                del self.meters[mod.meter_id]
+            else:
+                assert (mod.command == of13.OFPMC_ADD) == (mod.meter_id not in self.meters)
+                self.meters[mod.meter_id] = mod
 
     def _read(self, message: bytes) -> None:
         request = decode_multipart(message)
@@ -122,6 +137,10 @@ class Switch:
             return [FlowStats(mod.table_id, 1, 0, mod.priority, mod.idle_timeout, mod.hard_timeout, mod.flags,
                               mod.cookie, 7, 700, mod.match, mod.instructions).encode()
                     for mod in self.flows.values()]
+        if kind is Kind.METER_FEATURES:
+            return [FEATURES_OF_METERS.encode()]
+        if kind is Kind.METER_CONFIG:
+            return [MeterConfig(mod.flags, number, mod.bands).encode() for number, mod in self.meters.items()]
         return [bytes(112)]
 
 
@@ -159,7 +178,7 @@ class Owner:
         self.told.append(("removed", message))
 
     def rule_refused(
-        self, dp: Datapath, origin: object | None, content: Rule | Group | None, error: ErrorMsg, now: float,
+        self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float,
     ) -> None:
         self.told.append(("refused", origin, content, (error.type, error.code)))
         self.on_refused(dp, origin, now)

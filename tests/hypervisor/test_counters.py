@@ -128,3 +128,14 @@ def test_lookups_do_not_decrease_when_an_entry_is_redirected() -> None:
     tables = TableCounters(3)
     tables.totals([(0, 1, 5)], entered=5)
     assert tables.totals([(0, 2, 5)], entered=5)[0] == [5, 5, 5]
+
+
+def test_what_an_edge_counted_is_kept_when_it_counts_anew_under_another_name() -> None:
+    counters = Counters()
+    counters.watch("in")
+    counters.report((1, 0), "in", (5, 50))
+    counters.settle((1, 0))
+    counters.report((1, 1), "in", (7, 70))
+    assert counters.total("in") == (12, 120)
+    counters.settle((9, 9))
+    assert counters.total("in") == (12, 120)

@@ -12,12 +12,13 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.messages import FlowMod, PacketOut
+from hvproxy.openflow.meters import NO_METERS, MeterMod
 from hvproxy.openflow.multipart import Kind
 from hvproxy.openflow.ports import PortDesc
-from tests.hypervisor.contents import brief, group, put, rule
-from tests.hypervisor.switch import FEATURES, Scene
+from tests.hypervisor.contents import brief, group, meter, put, rule
+from tests.hypervisor.switch import FEATURES, FEATURES_OF_METERS, Scene
 
-READS = ["DESC", "GROUP_FEATURES", "PORT_DESC", "GROUP_DESC", "FLOW"]
+READS = ["DESC", "GROUP_FEATURES", "METER_FEATURES", "PORT_DESC", "GROUP_DESC", "METER_CONFIG", "FLOW"]
 TABLE_FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
 
 
@@ -471,7 +472,8 @@ def test_rule_removed_by_another_hand_is_noticed_and_mended() -> None:
     scene.confirm("mended")
     assert scene.dp.state is State.READING and scene.told == []
     scene.pump()
-    assert brief(scene.switch.log) == ["PORT_DESC", "GROUP_DESC", "FLOW", "add 1", "add 2", "add 3", "barrier"]
+    assert brief(scene.switch.log) == [
+        "PORT_DESC", "GROUP_DESC", "METER_CONFIG", "FLOW", "add 1", "add 2", "add 3", "barrier"]
     assert scene.dp.ready and scene.told == ["mended"]
 
 
@@ -570,3 +572,35 @@ def test_whatever_happens_the_switch_ends_up_with_what_is_desired(steps: list[tu
     assert scene.switch.group_values() == scene.dp.desired_groups == wanted_groups
     if not any(name == "full" for name, _ in steps):
         assert scene.dp.desired_rules == wanted_rules
+
+
+def test_meters_are_read_adopted_and_mended_in_place() -> None:
+    scene = Scene()
+    scene.dp.change(put(meter(1), meter(2), meter(3)), scene.now)
+    scene.settle()
+    scene.dp.detached(scene.now)
+    scene.switch.meters[2] = scene.switch.meters[1]
+    scene.switch.meters[9] = scene.switch.meters[3]
+    del scene.switch.meters[3]
+    scene.connect()
+    scene.pump()
+    assert scene.dp.ready and scene.dp.meter_features == FEATURES_OF_METERS
+    assert brief(scene.switch.take_log()) == [*READS, "remeter 2", "meter 3", "unmeter 9", "barrier"]
+    assert scene.switch.meter_values() == {number: meter(number) for number in (1, 2, 3)}
+
+
+def test_a_switch_that_refuses_to_tell_of_meters_has_none() -> None:
+    scene = Scene()
+    scene.switch.refused_kinds = {Kind.METER_FEATURES, Kind.METER_CONFIG}
+    scene.dp.change(put(rule(1)), scene.now)
+    scene.settle()
+    assert scene.dp.meter_features == NO_METERS
+
+
+def test_meter_waiting_for_its_switch_keeps_its_origin() -> None:
+    scene = Scene()
+    scene.switch.refuse = lambda mod: (12, 10) if isinstance(mod, MeterMod) else None
+    scene.dp.change(put(meter(1)), scene.now, "origin")
+    scene.connect()
+    scene.pump()
+    assert ("refused", "origin", meter(1), (12, 10)) in scene.owner.take()

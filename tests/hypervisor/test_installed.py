@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from hvproxy.hypervisor.installed import Installed
 from hvproxy.hypervisor.reconcile import HeldKey
-from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.model.rules import Change, Group, Item, Rule
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod
 from hvproxy.openflow.messages import FlowMod, xid_of
-from tests.hypervisor.contents import brief, group, put, rule
+from tests.hypervisor.contents import brief, group, meter, put, rule
 from tests.hypervisor.switch import Switch
 
 
@@ -35,8 +35,8 @@ class Bench:
             self.installed.confirmed(xid_of(reply))
         return []
 
-    def truth(self) -> dict[HeldKey, Rule | Group]:
-        truth: dict[HeldKey, Rule | Group] = {}
+    def truth(self) -> dict[HeldKey, Item]:
+        truth: dict[HeldKey, Item] = {}
         truth.update(self.switch.rules().items())
         truth.update(self.switch.group_values().items())
         return truth
@@ -152,7 +152,7 @@ CONTENT = st.one_of(
 @given(st.lists(st.tuples(st.booleans(), st.lists(CONTENT, max_size=3), st.integers(0, 3))),
        st.lists(st.booleans(), max_size=40))
 def test_belief_is_the_truth_once_all_answers_are_in(
-    steps: list[tuple[bool, list[Rule | Group], int]], refusals: list[bool],
+    steps: list[tuple[bool, list[Item], int]], refusals: list[bool],
 ) -> None:
     bench = Bench()
     fate = iter(refusals)
@@ -185,3 +185,26 @@ def test_replacing_another_cookies_rule_deletes_whatever_cookie_stands_there() -
     removal = bench.switch.log[0]
     assert isinstance(removal, FlowMod) and removal.command == of13.OFPFC_DELETE_STRICT
     assert removal.cookie_mask == 0 and bench.truth() == {rule(1).key: rule(2, place=1)}
+
+
+def test_meters_come_before_all_else_and_go_after_it() -> None:
+    bench = Bench()
+    bench.apply(put(rule(1), group(1), meter(3), meter(4)))
+    change = Change([group(2)], [rule(2)], [rule(1)], [group(1).group_id], [meter(4, 7), meter(2)], [3])
+    assert bench.apply(change) == ["meter 2", "remeter 4", "group 2", "add 2", "delete", "ungroup 1", "unmeter 3"]
+    assert bench.apply(Change(drop_meters=[3, 9])) == []
+
+
+def test_a_meter_of_another_revision_is_sent_again() -> None:
+    bench = Bench()
+    assert bench.apply(put(meter(1))) == ["meter 1"]
+    assert bench.apply(put(meter(1))) == []
+    assert bench.apply(put(rule(1), meter(1, revision=1))) == ["remeter 1", "add 1"]
+
+
+def test_a_refused_meter_is_what_it_was() -> None:
+    bench = Bench()
+    bench.apply(put(meter(1)))
+    bench.switch.refuse = lambda mod: (12, 6)
+    bench.apply(put(meter(1, 9)), "origin")
+    assert bench.answer() == ["origin"] and bench.installed.held == {meter(1).key: meter(1)}

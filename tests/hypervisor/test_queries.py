@@ -42,7 +42,7 @@ REQUESTS: dict[int, tuple[bytes, object]] = {
     of13.OFPT_ROLE_REPLY: (bytes(16), BAD_TYPE),
     of13.OFPT_GET_ASYNC_REQUEST: (b"", "GET_ASYNC_REPLY"),
     of13.OFPT_GET_ASYNC_REPLY: (bytes(24), BAD_TYPE),
-    of13.OFPT_METER_MOD: (bytes(8), BAD_TYPE),
+    of13.OFPT_METER_MOD: (bytes(8), (of13.OFPET_METER_MOD_FAILED, of13.OFPMMFC_INVALID_METER)),
 }
 TESTED_ELSEWHERE = {of13.OFPT_HELLO, of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PACKET_OUT,
                     of13.OFPT_MULTIPART_REQUEST}
@@ -59,9 +59,9 @@ MULTIPARTS: dict[int, tuple[bytes, object]] = {
     Kind.GROUP: (encode_id_request(of13.OFPG_ALL), "ok"),
     Kind.GROUP_DESC: (b"", "ok"),
     Kind.GROUP_FEATURES: (b"", "ok"),
-    Kind.METER: (bytes(8), BAD_MULTIPART),
-    Kind.METER_CONFIG: (bytes(8), BAD_MULTIPART),
-    Kind.METER_FEATURES: (b"", BAD_MULTIPART),
+    Kind.METER: (encode_id_request(of13.OFPM_ALL), "ok"),
+    Kind.METER_CONFIG: (encode_id_request(of13.OFPM_ALL), "ok"),
+    Kind.METER_FEATURES: (b"", "ok"),
     Kind.TABLE_FEATURES: (b"", "ok"),
     Kind.PORT_DESC: (b"", "ok"),
     Kind.EXPERIMENTER: (bytes(8), (BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER)),

@@ -17,7 +17,7 @@ def test_all_rules_of_all_tables_are_asked_for() -> None:
 
 
 def test_parts_add_up() -> None:
-    reading = Reading({}, {})
+    reading = Reading({}, {}, {})
     for number in (1, 2):
         one = rule(number)
         reading.take(Kind.PORT_DESC, PortDesc(number, bytes(6), "p").encode())
@@ -30,14 +30,14 @@ def test_parts_add_up() -> None:
 
 
 def test_complete_only_when_every_answer_is() -> None:
-    reading = Reading({}, {})
+    reading = Reading({}, {}, {})
     assert [reading.complete(kind) for kind, _ in REQUIRED] == [False] * (len(REQUIRED) - 1) + [True]
-    again = Reading({}, {})
+    again = Reading({}, {}, {})
     assert not any(again.complete(Kind.FLOW) for _ in REQUIRED)
 
 
 def test_reserved_ports_are_not_physical() -> None:
-    reading = Reading({}, {})
+    reading = Reading({}, {}, {})
     for number in (of13.OFPP_LOCAL, 0xff01, of13.OFPP_MAX):
         reading.take(Kind.PORT_DESC, PortDesc(number, bytes(6), "p").encode())
     assert sorted(reading.ports) == [0xff01, of13.OFPP_MAX]

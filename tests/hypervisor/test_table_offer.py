@@ -31,7 +31,7 @@ def test_tables_lead_to_later_tables_and_the_last_one_nowhere() -> None:
     kinds = {table: {each.type for each in properties(offered(table))[of13.OFPTFPT_INSTRUCTIONS].instruction_ids}
              for table in range(3)}
     assert of13.OFPIT_GOTO_TABLE in kinds[1] and of13.OFPIT_GOTO_TABLE not in kinds[2]
-    assert of13.OFPIT_METER not in kinds[0]
+    assert of13.OFPIT_METER in kinds[0]
 
 
 def test_every_table_has_its_number_and_name() -> None:

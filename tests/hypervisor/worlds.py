@@ -11,6 +11,7 @@ from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
+from hvproxy.openflow.meters import Band, encode_bands
 from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World, spec
 
@@ -42,11 +43,19 @@ def add(controller: Controller, *messages: bytes) -> None:
 
 def flow_mod(xid: int = 9, command: int = of13.OFPFC_ADD, table: int = 0, priority: int = 5, match: bytes = b"",
              apply: bytes = b"", write: bytes = b"", goto: int | None = None, clear: bool = False,
-             cookie: int = 77, metadata: tuple[int, int] | None = None, **fields: int) -> bytes:
+             cookie: int = 77, metadata: tuple[int, int] | None = None, meter: int | None = None,
+             **fields: int) -> bytes:
     instructions = build_instructions(Instructions(goto=goto, metadata=metadata, apply=apply, write=write, clear=clear,
-                                                   meter=None))
+                                                   meter=meter))
     return build.flow_mod(xid, command, table_id=table, priority=priority, match_tlvs=match,
                           instructions=instructions, cookie=cookie, **fields)
+
+
+def meter_mod(meter_id: int = 1, *rates: int, command: int = of13.OFPMC_ADD, flags: int = of13.OFPMF_PKTPS,
+              burst: int = 0, xid: int = 9) -> bytes:
+    """A meter with a band that drops for each rate."""
+    bands = (Band(of13.OFPMBT_DROP, rate, burst) for rate in rates)
+    return build.meter_mod(xid, command, flags, meter_id, encode_bands(bands))
 
 
 def in_port(number: int) -> bytes:
@@ -66,8 +75,10 @@ def assert_equal_to_recompute(world: World) -> None:
     for dpid, dp in world.hv.switches.datapaths.items():
         assert dp.desired_rules == wanted[dpid].rules
         assert dp.desired_groups == wanted[dpid].groups
+        assert dp.desired_meters == wanted[dpid].meters
         switch = world.switches.get(dpid)
         if switch is not None and dp.ready:
             held = {key: (rule.cookie, rule.instructions) for key, rule in dp.desired_rules.items()}
             assert {key: rule[:2] for key, rule in switch.rules.items()} == held
             assert set(switch.groups) == set(dp.desired_groups)
+            assert switch.meters == {number: (m.flags, m.bands) for number, m in dp.desired_meters.items()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvproxy.model.rules import Change, Content, Group, Rule, all_differences, difference, merged, rule_difference
+from hvproxy.model.rules import (
+    Change, Content, Group, Meter, Rule, all_differences, difference, merged, rule_difference,
+)
 
 rules = st.builds(Rule, st.integers(0, 2), st.integers(1, 2), st.sampled_from((b"", b"a")),
                   st.sampled_from((b"x", b"y")), st.integers(1, 2))
@@ -102,3 +104,14 @@ def test_content_holds_one_rule_per_key_and_one_group_per_id() -> None:
     content.add_group(Group(1, 2, b"bucket"))
     assert [rule.cookie for rule in content.rules.values()] == [2]
     assert list(content.groups.values()) == [Group(1, 2, b"bucket")]
+
+
+def test_meters_are_put_where_they_differ_and_dropped_where_they_are_gone() -> None:
+    old, new = Content(), Content()
+    for number in (1, 2, 3):
+        old.add_meter(Meter(number, 1, b""))
+    for meter in (Meter(4, 1, b""), Meter(1, 1, b""), Meter(2, 1, b"", 1)):
+        new.add_meter(meter)
+    change = difference(old, new)
+    assert change == Change(put_meters=[new.meters[2], new.meters[4]], drop_meters=[3])
+    assert change and merged([change, Change(drop_meters=[9])]).drop_meters == [3, 9]

@@ -417,7 +417,7 @@ def _actions() -> list[Case]:
 
 
 def _instructions() -> list[Case]:
-    unknown, unsupported, bad_table, metadata_mask, experimenter, bad_len = 0, 1, 2, 4, 5, 7
+    unknown, bad_table, metadata_mask, experimenter, bad_len = 0, 2, 4, 5, 7
     misfit = (ACTION, 10)
 
     def i(name: str, tlvs: bytes, data: bytes, code: int | None, *ours: int | None) -> Case:
@@ -453,7 +453,7 @@ def _instructions() -> list[Case]:
         case("apply twice", b"", apply(out(1)) + apply(out(2)), dup),
         case("unknown instruction behind a duplicate", b"", goto(2) + goto(3) + pack("!HH4x", 7, 8), dup),
         case("a duplicate before a wrong length", b"", goto(2) + goto(3) + pack("!HH4x", 5, 4), dup),
-        case("meter that does not exist", b"", pack("!HHI", 6, 8, 1), (METER, 2), (INSTRUCTION, unsupported)),
+        case("meter that does not exist", b"", pack("!HHI", 6, 8, 1), (METER, 2), None),
         case("write of an unknown action", b"", write(action(11, bytes(4))), (ACTION, 0)),
         case("write of the wrong output", b"", write(out(0xffffffff)), (ACTION, 4)),
         case("write of pop_vlan without a match", b"", write(POP_VLAN), None),

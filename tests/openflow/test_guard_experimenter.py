@@ -12,6 +12,7 @@ from hvproxy.openflow.multipart import Kind, multipart_request
 
 BAD_TYPE, BAD_EXPERIMENTER, BAD_EXP_TYPE, BAD_LEN = (1, 1), (1, 3), (1, 4), (1, 6)
 PROPERTY_TYPE, PROPERTY_LEN = (13, 2), (13, 3)
+MONITOR = ONF_ID.to_bytes(4, "big") + (1870).to_bytes(4, "big")
 
 
 def verdict(data: bytes) -> tuple[int, ...] | None:
@@ -46,6 +47,9 @@ def test_messages_of_one_size(exp_type: int, size: int) -> None:
     (nicira(1, Nicira.PACKET_IN2), BAD_TYPE),
     (onf(1, 1911, bytes(16)), BAD_TYPE),
     (onf(1, 1911, bytes(8)), BAD_LEN),
+    (onf(1, 1870, bytes(8)), BAD_LEN),
+    (onf(1, 1871), BAD_TYPE),
+    (onf(1, 1872), BAD_TYPE),
 ])
 def test_what_is_refused(data: bytes, error: tuple[int, int]) -> None:
     assert verdict(data) == error
@@ -84,8 +88,15 @@ def test_properties_of_what_is_to_be_resumed(body: bytes, error: tuple[int, int]
     (NICIRA_ID.to_bytes(4, "big") + b"\0\0\0\4", (0xffff, 36, NICIRA_ID)),
     (NICIRA_ID.to_bytes(4, "big") + b"\0\0\0\4" + bytes(8), BAD_LEN),
     (ONF_ID.to_bytes(4, "big") + b"\0\0\0\1", BAD_EXP_TYPE),
+    (MONITOR, None),
+    (MONITOR + bytes(16) + b"\0\1\0\4" + bytes(4), None),
+    (MONITOR + (bytes(16) + b"\0\1\0\4" + bytes(4)) * 2, None),
+    (MONITOR + bytes(16) + b"\0\1\0\4" + bytes(7), BAD_LEN),
+    (MONITOR + bytes(16), BAD_LEN),
+    (MONITOR + bytes(16) + b"\0\1\0\x0c" + bytes(4), (4, 1)),
+    (MONITOR + bytes(16) + b"\0\1\0\0" + bytes(4), (4, 1)),
 ])
-def test_multipart_requests(body: bytes, error: tuple[int, ...]) -> None:
+def test_multipart_requests(body: bytes, error: tuple[int, ...] | None) -> None:
     assert verdict(multipart_request(1, Kind.EXPERIMENTER, body)) == error
 
 

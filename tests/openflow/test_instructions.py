@@ -40,7 +40,7 @@ def test_built_in_the_order_of_execution() -> None:
 
 def test_any_order_reads_the_same() -> None:
     data = goto(7) + metadata(1, 3) + write(DEC_TTL, out(2)) + CLEAR + apply(out(1)) + meter(9)
-    assert parse(data, meters=True) == decode(data) == EVERYTHING
+    assert parse(data) == decode(data) == EVERYTHING
     assert canonical(data) == build(EVERYTHING)
 
 
@@ -54,12 +54,12 @@ def test_action_lists_are_canonical() -> None:
     assert decode(sloppy) == Instructions(apply=sf(t(3, 1)), write=out(1, 99))
 
 
-def test_meters_are_an_offer() -> None:
-    assert parse(meter(1), meters=True).meter == 1
-    assert refusal(meter(1), 4, 0) == (INSTRUCTION, 1)
+def test_meters_have_numbers_up_to_a_last() -> None:
+    for number in (1, 0xffff0000):
+        assert parse(meter(number)).meter == number
     for number in (0, 0xffff0001, 0xffffffff):
         with pytest.raises(Refused) as caught:
-            parse(meter(number), meters=True)
+            parse(meter(number))
         assert (caught.value.error_type, caught.value.code) == (METER, 2)
 
 

@@ -338,6 +338,7 @@ class World:
 
 EMPTYING = (
     (wire.FLOW_MOD, flow_mod(command=3, table=0xff)), (wire.GROUP_MOD, group_mod(2, 0, 0xfffffffc)),
+    (wire.METER_MOD, b"\0\2\0\0" + b"\xff" * 4),
 )
 """What leaves a switch as it was, whatever a script has done."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from struct import pack
 
 import pytest
 
+from tests.openflow.meter_cases import CASES, band
 from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent, written
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.script import EVERYTHING_ASKED, EMULATED_FEATURES, random_script
@@ -62,6 +64,11 @@ def flow(*instructions: bytes, table: int = 0, priority: int = 100, flags: int =
 def grouped(kind: int, number: int, *buckets: bytes, command: int = 0) -> Step:
     """A group-mod."""
     return Step("group-mod", wire.GROUP_MOD, group_mod(command, kind, number, *buckets))
+
+
+def metered(command: int, flags: int, number: int, *bands: bytes) -> Step:
+    """A meter-mod."""
+    return Step("meter-mod", wire.METER_MOD, pack("!HHI", command, flags, number) + b"".join(bands))
 
 
 MACS = bytes.fromhex("020000000002020000000001")
@@ -146,3 +153,24 @@ def test_a_lost_link_moves_a_failover_group_and_is_told_alike(compare: Compare) 
         grouped(3, 1, *buckets), flow(apply(group(1)), IN_PORT=1), down, sent(1, PLAIN), multipart(13), up,
         sent(1, PLAIN), *EVERYTHING_ASKED])
     assert seen["frames"] == 2 and seen["messages"] == 2
+
+
+def test_meters(compare: Compare) -> None:
+    """Every case, then frames that always, or never, fit the bucket whatever the time; deletion takes entries along."""
+    large, middle = PLAIN + bytes(300), PLAIN + bytes(140)
+    nothing = metered(2, 0, 0xffffffff)
+    told = [Step("meters", wire.MULTIPART_REQUEST, pack("!H6xI4x", kind, number))
+            for number in (1, 5, 0) for kind in (9, 10)]
+    features = Step("features", wire.MULTIPART_REQUEST, pack("!H6x", 11))
+    through = b"\x00\x06\x00\x08\x00\x00\x00\x01" + apply(output(2))
+    cases = [step for case in CASES
+             for step in (nothing, metered(0, 2, 1, band()), Step("meter-mod", wire.METER_MOD, case.body))]
+    seen = compare([
+        features, *cases, nothing, *told, flow(through),
+        metered(0, 2, 1, band(1, burst=9)), flow(through, flags=1, IN_PORT=1), flow(through, priority=5, IN_PORT=3),
+        *(sent(1, PLAIN) for _ in range(4)), *told, flow(command=3, IN_PORT=3),
+        metered(1, 1, 1, band(1)), *told, sent(1, large), sent(1, PLAIN), sent(1, large), *told,
+        metered(1, 1, 1, band(2), band(1)), sent(1, middle), sent(1, large), *told,
+        metered(1, 9, 1, band(1), band(2)), sent(1, middle), sent(1, large), *told,
+        *EVERYTHING_ASKED, metered(2, 0, 1), *told, sent(1, PLAIN), *EVERYTHING_ASKED])
+    assert seen["frames"] == 5

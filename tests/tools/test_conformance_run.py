@@ -11,6 +11,7 @@ import pytest
 
 from tests.system.network import wait_until
 from tests.system.ovs import require
+from tools.conformance_run import empty as clear, pids_in
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = "== desc identity\nOpen vSwitch\n== frags\nnormal\n== probe only=13\n0\n"
@@ -51,11 +52,6 @@ def inside(command: list[str], directory: Path) -> tuple[list[str], dict[str, st
 def conformance(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
     line, environment = inside(list(command), directory)
     return subprocess.run(line, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=120)
-
-
-def namespaces_of(pid: int) -> list[str]:
-    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
-    return [line for line in listed.splitlines() if line.startswith(f"cfns{pid}-")]
 
 
 @pytest.fixture
@@ -132,12 +128,19 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, empty: Path, number: 
               'until [ "$(ip netns pids "$CF_NETNS")" ]; do :; done; touch "$CF_OUT/begun"; wait\n')
     suites, results = make_suites(tmp_path / "suites", runner=runner), tmp_path / "results"
     line, environment = inside(["ofctl-listen", "--suites", str(suites), "--results", str(results)], empty)
-    with subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+    # As a shell without job control starts what runs in the background.
+    process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    namespace = f"cfns{process.pid}-ofctl-listen"
+    try:
         wait_until((results / "ofctl-listen" / "begun").exists, "the runner has begun")
-        (namespace,) = namespaces_of(process.pid)
-        sleeping = subprocess.run(["ip", "netns", "pids", namespace.split()[0]], check=True, capture_output=True,
-                                  text=True).stdout.split()
+        sleeping = pids_in(namespace)
         process.send_signal(number)
         assert process.wait(60) == status
-    assert sleeping and not any(Path("/proc", pid, "exe").exists() for pid in sleeping)
-    assert not namespaces_of(process.pid) and not list(empty.iterdir())
+        assert sleeping and not any(Path("/proc", str(pid), "exe").exists() for pid in sleeping)
+        assert not Path("/run/netns", namespace).exists() and not list(empty.iterdir())
+    finally:
+        process.kill()
+        process.wait()
+        if Path("/run/netns", namespace).exists():
+            clear(namespace)

@@ -7,7 +7,7 @@
     session     one control connection: dialling, HELLO, framing, role; handlers: what each message does
     statistics  multipart requests and the replies to them
     pipeline    what one packet goes through: tables, action set, groups, ports
-    tables      flow tables; groups: group table; ports: ports and their counters
+    tables      flow tables; groups: group table; meters: meter table; ports: ports and their counters
     decode      actions, instructions and buckets, checked as Open vSwitch 3.1 checks them
     oxm         match fields on the wire; frames: Ethernet frames as match fields; edits: changes to a frame
     wire        small builders of OpenFlow messages

@@ -27,6 +27,7 @@ ONF_BAD_SET_MASK, ONF_DUP_INST = 4250, 2600
 PORT_MAX, PORT_IN_PORT, PORT_TABLE, PORT_NORMAL = 0xffffff00, 0xfffffff8, 0xfffffff9, 0xfffffffa
 PORT_FLOOD, PORT_ALL, PORT_CONTROLLER, PORT_LOCAL, PORT_ANY = 0xfffffffb, 0xfffffffc, 0xfffffffd, 0xfffffffe, 0xffffffff
 GROUP_MAX, GROUP_ALL, GROUP_ANY = 0xffffff00, 0xfffffffc, 0xffffffff
+LAST_METER = 0xffff0000
 
 
 class Instructions(NamedTuple):
@@ -43,6 +44,7 @@ class Instructions(NamedTuple):
     """Ports in output actions, for the out_port filter."""
     groups: frozenset[int] = frozenset()
     """Groups in group actions, for the out_group filter and for deletion with the group."""
+    meter: int | None = None
 
 
 def bad_action(code: int) -> OFError:
@@ -207,7 +209,11 @@ def parse_instructions(data: bytes, offset: int) -> Instructions:
     write: tuple[Action, ...] | None = None
     metadata: tuple[int, int] | None = None
     goto: int | None = None
+    meter: int | None = None
     raw: list[bytes] = []
+    if 6 in found:
+        meter = int.from_bytes(data[found[6][0] + 4:found[6][1]], "big")
+        raw.append(b"\x00\x06\x00\x08" + meter.to_bytes(4, "big"))
     if 4 in found:
         start, end = found[4]
         apply, body = parse_actions(data, start + 8, end)
@@ -229,12 +235,12 @@ def parse_instructions(data: bytes, offset: int) -> Instructions:
     if 1 in found:
         goto = data[found[1][0] + 4]
         raw.append(b"\x00\x01\x00\x08" + bytes((goto, 0, 0, 0)))
-    if 6 in found:
+    if meter is not None and not 0 < meter <= LAST_METER:
         raise OFError(12, 2)
     everything = apply + (write or ())
     ports = frozenset(action[1] for action in everything if action[0] == OUTPUT)
     groups = frozenset(action[1] for action in everything if action[0] == GROUP)
-    return Instructions(apply, 5 in found, write, metadata, goto, b"".join(raw), ports, groups)
+    return Instructions(apply, 5 in found, write, metadata, goto, b"".join(raw), ports, groups, meter)
 
 
 def check_instructions(instructions: Instructions, context: oxm.Context, table_id: int) -> None:

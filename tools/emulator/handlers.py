@@ -11,9 +11,11 @@ from tools.emulator import decode, oxm, statistics, wire
 from tools.emulator.decode import GROUP_ANY, PORT_ANY, PORT_CONTROLLER, PORT_LOCAL, PORT_MAX
 from tools.emulator.frames import Packet
 from tools.emulator.groups import DELETE as GROUP_DELETE_COMMAND
+from tools.emulator.meters import INVALID as INVALID_METER
+from tools.emulator.meters import METER_MOD_FAILED
 from tools.emulator.oxm import OFError
 from tools.emulator.ports import CONFIGURABLE
-from tools.emulator.tables import FLOW_MOD_FAILED, GROUP_DELETE, Entry, Filter
+from tools.emulator.tables import FLOW_MOD_FAILED, GROUP_DELETE, METER_DELETE, Entry, Filter
 
 if TYPE_CHECKING:
     from tools.emulator.session import Session
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT = range(5)
 BAD_TABLE_ID, BAD_COMMAND, BAD_FLAGS = 2, 6, 7
 ROLE_EQUAL, ROLE_MASTER, ROLE_SLAVE = 1, 2, 3
-ROLE_FAILED, PORT_MOD_FAILED, METER_MOD_FAILED, QUEUE_OP_FAILED, TABLE_MOD_FAILED = 11, 7, 12, 9, 8
+ROLE_FAILED, PORT_MOD_FAILED, QUEUE_OP_FAILED, TABLE_MOD_FAILED = 11, 7, 9, 8
 HIDDEN_TABLE = 254
 TABLE_MOD_EPERM = 2
 KEPT_FLAGS = 0x1f
@@ -133,6 +135,13 @@ def need_groups(switch: Switch, groups: frozenset[int]) -> None:
         raise decode.bad_action(decode.BAD_OUT_GROUP)
 
 
+def need_named(switch: Switch, instructions: decode.Instructions) -> None:
+    """Refuse instructions that name a meter or a group that is not there."""
+    if instructions.meter is not None and instructions.meter not in switch.meters.meters:
+        raise OFError(METER_MOD_FAILED, INVALID_METER)
+    need_groups(switch, instructions.groups)
+
+
 def meets_hidden(wanted: Filter) -> bool:
     """Whether a request that met no entry met one of Open vSwitch's own, in the hidden table and with cookie 0."""
     filtered = wanted.out_port != PORT_ANY or wanted.out_group != GROUP_ANY or wanted.cookie & wanted.cookie_mask
@@ -168,7 +177,7 @@ def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
         raise bad_request(wire.BRC_BUFFER_UNKNOWN)
     tables = switch.tables
     if command == ADD:
-        need_groups(switch, instructions.groups)
+        need_named(switch, instructions)
         tables.add(Entry(table_id, priority, match, oxm.encode_match(match), instructions, tables.clock(),
                          cookie=cookie, idle=idle, hard=hard, flags=flags & KEPT_FLAGS))
         switch.rearm()
@@ -182,7 +191,7 @@ def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
     if command in (DELETE, DELETE_STRICT):
         tables.delete(entries)
     elif entries:
-        need_groups(switch, instructions.groups)
+        need_named(switch, instructions)
         tables.modify(entries, instructions, flags)
 
 
@@ -241,9 +250,8 @@ def table_mod(switch: Switch, session: Session, message: bytes) -> None:
 
 
 def meter_mod(switch: Switch, session: Session, message: bytes) -> None:
-    """There are no meters: none can be added, and there is none to change."""
-    command = int.from_bytes(message[8:10], "big")
-    raise OFError(METER_MOD_FAILED, {0: 7, 1: 3, 2: 3}.get(command, 5))
+    for gone in switch.meters.modify(message):
+        switch.tables.delete(switch.tables.using_meter(gone), METER_DELETE)
 
 
 def queue_config(switch: Switch, session: Session, message: bytes) -> None:

@@ -14,6 +14,7 @@ from tools.emulator.decode import (
     PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL, SET_QUEUE, Action)
 from tools.emulator.frames import Packet
 from tools.emulator.groups import ALL, FAST_FAILOVER, INDIRECT, Group, GroupTable
+from tools.emulator.meters import MeterTable
 from tools.emulator.ports import NO_FWD, Port
 from tools.emulator.tables import Entry, FlowTables
 
@@ -64,9 +65,10 @@ def in_order(actions: tuple[Action, ...]) -> tuple[Action, ...]:
 class Pipeline:
     """The packet path of one switch."""
 
-    def __init__(self, tables: FlowTables, groups: GroupTable, ports: dict[int, Port]) -> None:
+    def __init__(self, tables: FlowTables, groups: GroupTable, meters: MeterTable, ports: dict[int, Port]) -> None:
         self.tables = tables
         self.groups = groups
+        self.meters = meters
         self.ports = ports
         self.learnt: dict[tuple[int, int], int] = {}
         """(VLAN, address) to port, for NORMAL."""
@@ -145,6 +147,9 @@ class Walk:
             if first is None:
                 first = (table_id, entry)
             doing = entry.instructions
+            if doing.meter is not None and not self.pipe.meters.passes(doing.meter, packet):
+                self.action_set = ()
+                break
             if doing.apply and not self.execute(doing.apply, packet):
                 break
             if doing.clear:

@@ -20,10 +20,9 @@ TABLES = 254
 FILTER = Struct("!B3xII4xQQ")
 LENGTHS = {DESC: 0, TABLE: 0, PORT: 8, QUEUE: 8, GROUP: 8, GROUP_DESC: 0, GROUP_FEATURES: 0, METER: 8,
            METER_CONFIG: 8, METER_FEATURES: 0, PORT_DESC: 0}
-NO_METERS = bytes(16)
 ACTIONS = (0, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25)
 ACTION_BITS = sum(1 << kind for kind in ACTIONS)
-INSTRUCTIONS = (1, 2, 3, 4, 5)
+INSTRUCTIONS = (1, 2, 3, 4, 5, 6)
 
 
 def fixed(text: str, size: int) -> bytes:
@@ -113,12 +112,18 @@ def group_features(switch: Switch, body: bytes) -> list[bytes]:
             + 4 * ACTION_BITS.to_bytes(4, "big")]
 
 
-def no_meters(switch: Switch, body: bytes) -> list[bytes]:
-    return []
+def meter(switch: Switch, body: bytes) -> list[bytes]:
+    now = switch.tables.clock()
+    return [item.statistics(len(switch.tables.using_meter(item.meter_id)), now)
+            for item in switch.meters.find(int.from_bytes(body[0:4], "big"))]
+
+
+def meter_config(switch: Switch, body: bytes) -> list[bytes]:
+    return [item.describe() for item in switch.meters.find(int.from_bytes(body[0:4], "big"))]
 
 
 def meter_features(switch: Switch, body: bytes) -> list[bytes]:
-    return [NO_METERS]
+    return [switch.meters.features()]
 
 
 def prop(kind: int, body: bytes) -> bytes:
@@ -165,7 +170,7 @@ def table_features(switch: Switch, body: bytes) -> list[bytes]:
 
 ANSWERS: dict[int, Callable[[Switch, bytes], list[bytes]]] = {
     DESC: desc, FLOW: flow, AGGREGATE: aggregate, TABLE: table, PORT: port, QUEUE: queue, GROUP: group,
-    GROUP_DESC: group_desc, GROUP_FEATURES: group_features, METER: no_meters, METER_CONFIG: no_meters,
+    GROUP_DESC: group_desc, GROUP_FEATURES: group_features, METER: meter, METER_CONFIG: meter_config,
     METER_FEATURES: meter_features, TABLE_FEATURES: table_features, PORT_DESC: port_desc,
 }
 

@@ -1,4 +1,4 @@
-"""One emulated switch: ports, tables, groups, pipeline and the sessions with its controllers, held together."""
+"""One emulated switch: ports, tables, groups, meters, pipeline and the sessions with its controllers, held together."""
 from __future__ import annotations
 
 import asyncio
@@ -9,10 +9,11 @@ from collections.abc import Callable
 from tools.emulator import wire
 from tools.emulator.decode import PORT_LOCAL, Instructions
 from tools.emulator.groups import GroupTable
+from tools.emulator.meters import MOST_METERS, MeterTable
 from tools.emulator.pipeline import PacketIn, Pipeline
 from tools.emulator.ports import PORT_DOWN, Port
 from tools.emulator.session import Link, Session
-from tools.emulator.tables import SEND_FLOW_REM, Entry, FlowTables
+from tools.emulator.tables import DELETE, METER_DELETE, SEND_FLOW_REM, Entry, FlowTables
 
 PORT_ADD, PORT_DELETE, PORT_MODIFY = 0, 1, 2
 
@@ -29,7 +30,8 @@ def parse_address(address: str) -> tuple[str, str, int]:
 class Switch:
     """An OpenFlow 1.3 switch; needs a running asyncio loop."""
 
-    def __init__(self, dpid: int, name: str | None = None, table_limit: int | None = None) -> None:
+    def __init__(self, dpid: int, name: str | None = None, table_limit: int | None = None, meters: int = MOST_METERS,
+                 remarks: bool = False) -> None:
         self.dpid = dpid
         self.name = name or f"s{dpid:x}"
         self.table_limit = table_limit
@@ -42,7 +44,8 @@ class Switch:
         """Instructions on the wire to their decoded form."""
         self.tables = FlowTables(time.monotonic, self._removed, table_limit)
         self.groups = GroupTable(time.monotonic, self._port_alive)
-        self.pipeline = Pipeline(self.tables, self.groups, self.ports)
+        self.meters = MeterTable(time.monotonic, meters, remarks)
+        self.pipeline = Pipeline(self.tables, self.groups, self.meters, self.ports)
         self.reconfigured: Callable[[Switch, Port], None] | None = None
         """Called when a controller has changed a port's configuration."""
         self._timer: asyncio.TimerHandle | None = None
@@ -114,9 +117,10 @@ class Switch:
                 link.drop()
 
     def reboot(self) -> None:
-        """Lose tables, groups, counters and connections."""
+        """Lose tables, groups, meters, counters and connections."""
         self.tables.clear()
         self.groups.groups.clear()
+        self.meters.meters.clear()
         self.pipeline.learnt.clear()
         self.generation = None
         for port in self.ports.values():
@@ -164,8 +168,8 @@ class Switch:
             return
         age = max(0.0, self.tables.clock() - entry.created)
         body = wire.FLOW_REMOVED_BODY.pack(
-            entry.cookie, entry.priority, reason, entry.table_id, int(age), int(age % 1 * 1e9), entry.idle, entry.hard,
-            entry.packets, entry.bytes) + entry.match_raw
+            entry.cookie, entry.priority, DELETE if reason == METER_DELETE else reason, entry.table_id, int(age),
+            int(age % 1 * 1e9), entry.idle, entry.hard, entry.packets, entry.bytes) + entry.match_raw
         for session in self.sessions:
             session.tell(wire.FLOW_REMOVED, reason, lambda xid: wire.message(wire.FLOW_REMOVED, xid, body))
 
