@@ -41,7 +41,6 @@ LOGICAL: tuple[Deviation, ...] = (
 EMULATED: tuple[Deviation, ...] = ()
 """The emulated switch has no excuse; it is compared with the bridge."""
 NOT_ALIKE: dict[str, str] = {
-    "no meters": r"instruction: meter",
     "outputs NORMAL and LOCAL": r".*: output normal",
     "output TABLE outside a packet-out": r"(action|write|bucket): output table",
     "output to port 0": r".*: (write )?output 0",
