@@ -11,7 +11,7 @@ from ryu.ofproto import ofproto_v1_3_parser as parser
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from hvproxy.hypervisor import intent
-from hvproxy.hypervisor.commands import Close, Send
+from hvproxy.hypervisor.commands import Close, GoOn, Send
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from hvproxy.model.layout import GroupKind
@@ -376,6 +376,8 @@ class World:
             self.commands.append(command)
             if isinstance(command, Send) and command.conn in self.ends:
                 self.ends[command.conn].received(command.data)
+            elif isinstance(command, GoOn):
+                self.to_core(command.conn, b"")
             elif isinstance(command, Close) and command.conn in self.ends:
                 end = self.ends[command.conn]
                 if isinstance(end, Controller):

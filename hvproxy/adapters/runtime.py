@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from hvproxy.adapters.turns import Turns
 from hvproxy.hypervisor.commands import (
-    Close, Dial, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
+    Close, Dial, GoOn, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
 )
 from hvproxy.hypervisor.hypervisor import Hypervisor
 
@@ -131,6 +131,9 @@ class Runtime:
             case Resume(conn):
                 if conn in self._connections:
                     self._connections[conn].resume("core")
+            case GoOn(conn):
+                if conn in self._connections:
+                    self._turns.more(conn, self._connections[conn].owner)
             case Dial(key, address):
                 sockets.dial(key, address)
             case StopDialing(key):
@@ -184,7 +187,7 @@ class Connection(TwistedProtocol):
         """`owner`: the logical switch whose controller the peer is, None for a switch."""
         self._runtime = runtime
         self.direction = direction
-        self._owner = owner
+        self.owner = owner
         self._made = made
         self._conn = 0
         self._pauses: set[str] = set()
@@ -212,7 +215,7 @@ class Connection(TwistedProtocol):
         self._runtime.flush()
 
     def dataReceived(self, data: bytes) -> None:
-        self._runtime.received(self._conn, self._owner, data)
+        self._runtime.received(self._conn, self.owner, data)
 
     def connectionLost(self, reason: object = None) -> None:
         self._let_go_on()

@@ -53,11 +53,12 @@ class Waiting:
     account: Account
     is_controller: bool
     data: bytearray = field(default_factory=bytearray)
+    """Empty when there is something else to do for it."""
 
 
 class Turns:
     """`work(conn, data)` is called for all that `arrived`, in the order of each connection; `hold` and `release` stop
-    and resume the reading of a connection."""
+    and resume the reading of a connection, and may be called more than once."""
 
     def __init__(self, clock: IReactorTime, work: Callable[[int, bytes], None], hold: Callable[[int], None],
                  release: Callable[[int], None]) -> None:
@@ -87,11 +88,14 @@ class Turns:
         account = self._account(conn, owner)
         crowded = self._crowded(owner, now)
         if crowded and (len(data) > PIECE or account.rests_until > now):
-            self._waiting[conn] = Waiting(account, owner is not None, bytearray(data))
-            self._hold(conn)
-            self._go_on_in(0)
+            self._wait(conn, owner, data)
         else:
             self._do(conn, account, data, rests=crowded and owner is not None)
+
+    def more(self, conn: int, owner: str | None) -> None:
+        """There is more to do for a connection without any bytes: `work` is called when its turn comes."""
+        if conn not in self._waiting:
+            self._wait(conn, owner, b"")
 
     def gone(self, conn: int) -> None:
         """The connection is closed: what waits of it is nobody's."""
@@ -120,6 +124,11 @@ class Turns:
             return self._switches.setdefault(conn, Account())
         return self._controllers.setdefault(owner, Account())
 
+    def _wait(self, conn: int, owner: str | None, data: bytes) -> None:
+        self._waiting[conn] = Waiting(self._account(conn, owner), owner is not None, bytearray(data))
+        self._hold(conn)
+        self._go_on_in(0)
+
     def _do(self, conn: int, account: Account, data: bytes, *, rests: bool) -> None:
         start = self._clock.seconds()
         try:
@@ -145,7 +154,7 @@ class Turns:
             try:
                 self._do(conn, waiting.account, piece, rests=waiting.is_controller)
             finally:
-                if not waiting.data:
+                if conn not in self._waiting:
                     self._release(conn)
                 self._plan(now)
         else:

@@ -40,6 +40,13 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class GoOn:
+    """Call the core with no bytes of this connection when it is its turn again: it has more to do for it."""
+
+    conn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Say something to the operator."""
 
@@ -82,7 +89,7 @@ class StopListening:
     key: str
 
 
-Command: TypeAlias = Send | Close | Pause | Resume | Log | Dial | StopDialing | Listen | StopListening
+Command: TypeAlias = Send | Close | Pause | Resume | GoOn | Log | Dial | StopDialing | Listen | StopListening
 
 
 class Outbox(list[Command]):
@@ -101,6 +108,9 @@ class Outbox(list[Command]):
 
     def resume(self, conn: int) -> None:
         self.append(Resume(conn))
+
+    def go_on(self, conn: int) -> None:
+        self.append(GoOn(conn))
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.append(Log(level, event, fields))

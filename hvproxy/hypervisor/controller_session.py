@@ -4,11 +4,12 @@ What follows a barrier waits until the barrier is answered, so that it cannot ov
 before (trap 2); echoes are answered all the same (trap 44). Knows nothing of tables or switches.
 
 A controller that does not take its answers gets no more of them: its requests wait, then it is not read any more.
+Long answers and what has waited are worked off in portions, between which others have their turns (trap 41).
 """
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 
 from hvproxy.errors import Refused
@@ -28,6 +29,8 @@ HELD_BYTES_LEAST = 1 << 17
 UNSENT_MOST = 1 << 20
 """So many bytes of answers at once, and what else it has asked waits until it takes them: a request of a few bytes may
 have an answer of megabytes (trap 41)."""
+PORTION = 4096
+"""So many bytes of what has waited are worked off at a time, or one message."""
 DEFAULT_MASKS = AsyncConfig(0, packet_in=(0x3, 0), port_status=(0x7, 0x7), flow_removed=(0xf, 0))
 """Open vSwitch's: packets but those with an invalid TTL, ports to slaves too (OF 1.3.5 section 6.3.5)."""
 BARRIER_DEADLINE = 30.0
@@ -66,6 +69,12 @@ class ControllerSession:
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._barrier: tuple[bytes, float] | None = None
+        self._questions = 0
+        """Requests that are not answered yet, or not to the end."""
+        self._answers: deque[Iterator[bytes]] = deque()
+        self._once_answered: list[Callable[[float], None]] = []
+        self._goes_on = False
+        """It has been asked for, and does not have to be again."""
         self._paused = False
         self._unsent = 0
         """Bytes sent since the connection was last known to take all of them."""
@@ -114,10 +123,11 @@ class ControllerSession:
             self._out.close(self.conn, self.channel.closed)
 
     def receive(self, data: bytes, now: float, take: Callable[[bytes, float], None]) -> None:
-        """Bytes from the controller; every message whose turn it is goes to `take`."""
+        """Bytes from the controller, or none (commands.GoOn); every message whose turn it is goes to `take`."""
+        self._goes_on = False
         if not self.congested:
             self._unsent = 0
-            self._go_on(now, take)
+        self._go_on(now, take)
         for message in self.channel.each(data, now):
             if self.channel.send:
                 self.flush()  # errors and echoes in the order of what they answer
@@ -148,23 +158,68 @@ class ControllerSession:
         self._unsent = 0
         self._go_on(now, take)
 
-    @property
-    def may_go_on(self) -> bool:
-        """It has requests that waited for nothing but that their predecessors' answers were handed over."""
-        return bool(self._held) and self._barrier is None and not self.congested
+    def question(self) -> None:
+        """A request has come that `answer` will answer, perhaps after others have been asked."""
+        self._questions += 1
+
+    def unquestioned(self) -> None:
+        """The request was refused instead."""
+        self._questions -= 1
+
+    def answer(self, messages: Iterator[bytes]) -> None:
+        """Answer a `question`; the messages are made as the controller takes them."""
+        self._answers.append(messages)
+        self._say()
+        self._plan()
+
+    def once_answered(self, done: Callable[[float], None], now: float) -> None:
+        """Call `done` when every question is answered to the end: a barrier must not overtake an answer."""
+        if self._questions:
+            self._once_answered.append(done)
+        else:
+            done(now)
 
     @property
     def _waits(self) -> bool:
-        return self._barrier is not None or self._unsent > UNSENT_MOST
+        return self._barrier is not None or self._unsent > UNSENT_MOST or bool(self._answers)
 
     def _go_on(self, now: float, take: Callable[[bytes, float], None]) -> None:
-        while self._held and not self._waits:
+        self._say()
+        if not self._questions:
+            waiting, self._once_answered = self._once_answered, []
+            for done in waiting:
+                done(now)
+        portion = PORTION
+        while self._held and not self._waits and portion > 0:
             message = self._held.popleft()
             self._held_bytes -= len(message)
+            portion -= len(message)
             take(message, now)
         if self._paused and len(self._held) < HELD_LEAST and self._held_bytes < HELD_BYTES_LEAST:
             self._paused = False
             self._out.resume(self.conn)
+        self._plan()
+
+    def _say(self) -> None:
+        """One message of the answers that are due, the whole of the last ones where they are short."""
+        portion = PORTION
+        while self._answers and portion > 0 and self._unsent <= UNSENT_MOST:
+            message = next(self._answers[0], None)
+            if message is None:
+                self._answers.popleft()
+                self._questions -= 1
+            else:
+                portion -= len(message)
+                self.send(message)
+
+    def _plan(self) -> None:
+        """Ask to be called again if there is something to do that waits for nothing but its turn."""
+        full = self.congested and self._unsent > UNSENT_MOST
+        if not self._goes_on and not full and (
+                self._answers or self._held and self._barrier is None
+                or self._once_answered and not self._questions):
+            self._goes_on = True
+            self._out.go_on(self.conn)
 
     @property
     def overdue(self) -> bytes | None:

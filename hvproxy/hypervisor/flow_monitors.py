@@ -88,9 +88,8 @@ class FlowMonitors:
                     monitor.table_id == ALL_TABLES or monitor.table_id < tables.n_tables):
                 for entry in tables.select(monitor.table_id, monitor.match, out_port=monitor.out_port):
                     found[entry] = found.get(entry, 0) | monitor.flags
-        for reply in flow_monitor.replies(request.xid, [
-                _update(entry, Event.ADDED, flags).encode() for entry, flags in found.items()]):
-            session.send(reply)
+        session.answer(flow_monitor.replies(request.xid, [
+            _update(entry, Event.ADDED, flags).encode() for entry, flags in found.items()]))
 
     def cancel(self, session: ControllerSession, monitor_id: int) -> None:
         """End a monitor. Raises Refused where there is none."""

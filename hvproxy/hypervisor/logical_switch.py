@@ -236,6 +236,9 @@ class LogicalSwitch(CompiledSwitch):
         answered = False
 
         def confirmed(at: float) -> None:
+            session.once_answered(reply, at)
+
+        def reply(at: float) -> None:
             nonlocal answered
             if self.sessions.get(session.conn) is not session or answered or (
                     blocked and session.overdue is not message):
@@ -298,7 +301,7 @@ class LogicalSwitch(CompiledSwitch):
         expiry = None if self._asking_idle else self.tables.next_expiry()
         times = [self.farewells.deadline, inf if expiry is None else expiry]
         for session in self.sessions.values():
-            times += (-inf if session.may_go_on else session.channel.deadline, session.barrier_deadline)
+            times += (session.channel.deadline, session.barrier_deadline)
         return min(times)
 
     def tick(self, now: float) -> None:
@@ -306,8 +309,6 @@ class LogicalSwitch(CompiledSwitch):
         for session in list(self.sessions.values()):
             session.channel.tick(now)
             session.flush()
-            if session.may_go_on:
-                self.relieved(session, now)
             if now >= session.barrier_deadline:
                 overdue = session.overdue
                 assert overdue is not None

@@ -4,7 +4,7 @@ Whatever is not offered gets the exact OpenFlow error: no request stays without 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
@@ -63,7 +63,12 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
             raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, "multipart kind not offered")
         if request.more:
             raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, "requests in parts are not offered")
-        reply(ls, session, request, now)
+        session.question()
+        try:
+            reply(ls, session, request, now)
+        except Refused:
+            session.unquestioned()
+            raise
     elif kind in (of13.OFPT_ERROR, of13.OFPT_ECHO_REPLY):
         ls.down.log("info", "controller reported an error", logical_switch=ls.spec.name, peer=session.peer)
     else:
@@ -93,9 +98,9 @@ def _queues(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
     _send(session, request, [])
 
 
-def _send(session: ControllerSession, request: Multipart, records: list[bytes]) -> None:
-    for reply in multipart_replies(request.xid, request.kind, records):
-        session.send(reply)
+def _send(session: ControllerSession, request: Multipart, records: Iterable[bytes]) -> None:
+    """Answer a request; of many records, each is taken when its message is made."""
+    session.answer(multipart_replies(request.xid, request.kind, records))
 
 
 def _desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
@@ -124,10 +129,11 @@ def _selected(ls: LogicalSwitch, request: Multipart) -> list[Entry]:
 def _flows(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     entries = _selected(ls, request)
 
-    def counted(at: float) -> None:
-        _send(session, request, [flow_record(e, ls.counters.total(e.number), at).encode() for e in entries])
+    def answered(at: float) -> None:
+        counted = [(entry, ls.counters.total(entry.number)) for entry in entries]
+        _send(session, request, (flow_record(entry, count, at).encode() for entry, count in counted))
 
-    _with_counters(ls, entries, counted, now)
+    _with_counters(ls, entries, answered, now)
 
 
 def _aggregate(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

@@ -4,7 +4,7 @@ Requests, updates and what stops them, as bytes; lengths were proven by `guard_e
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
@@ -101,7 +101,7 @@ def abbreviated(xid: int) -> bytes:
     return _ABBREVIATED.pack(_ABBREVIATED.size, Event.ABBREVIATED, xid)
 
 
-def replies(xid: int, updates: Iterable[bytes]) -> list[bytes]:
+def replies(xid: int, updates: Iterable[bytes]) -> Iterator[bytes]:
     """Updates as messages: the answer to a request, or of xid 0 when something has changed."""
     return multipart_replies(xid, Kind.EXPERIMENTER, updates, _PREFIX)
 

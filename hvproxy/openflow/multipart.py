@@ -6,7 +6,7 @@ Knows nothing of who asks or of what is counted.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from struct import Struct
@@ -91,29 +91,29 @@ def multipart_request(xid: int, kind: int, body: bytes = b"", flags: int = 0) ->
     return _MULTIPART.pack(OFP_VERSION, _REQUEST, _MULTIPART.size + len(body), xid, kind, flags) + body
 
 
-def multipart_replies(xid: int, kind: int, records: Iterable[bytes], prefix: bytes = b"") -> list[bytes]:
+def multipart_replies(xid: int, kind: int, records: Iterable[bytes], prefix: bytes = b"") -> Iterator[bytes]:
     """The reply as the fewest messages that hold whole records, each behind `prefix`, all but the last marked MORE.
 
-    No record makes one empty reply: a request is always answered (OF 1.3.5 section 7.3.5).
+    They are made as they are taken. No record makes one empty reply: a request is always answered (OF 1.3.5 section
+    7.3.5).
     """
     room = _ROOM - len(prefix)
-    bodies: list[list[bytes]] = [[prefix]]
+    parts = [prefix]
     size = 0
     for record in records:
         if len(record) > room:
             raise ValueError(f"a record of {len(record)} bytes fits no message")
+        if size + len(record) > room:
+            yield _reply(xid, kind, _MORE, parts)
+            parts, size = [prefix], 0
+        parts.append(record)
         size += len(record)
-        if size > room:
-            bodies.append([prefix])
-            size = len(record)
-        bodies[-1].append(record)
-    last = len(bodies) - 1
-    replies = []
-    for index, parts in enumerate(bodies):
-        body = b"".join(parts)
-        flags = _MORE if index < last else 0
-        replies.append(_MULTIPART.pack(OFP_VERSION, _REPLY, _MULTIPART.size + len(body), xid, kind, flags) + body)
-    return replies
+    yield _reply(xid, kind, 0, parts)
+
+
+def _reply(xid: int, kind: int, flags: int, parts: list[bytes]) -> bytes:
+    body = b"".join(parts)
+    return _MULTIPART.pack(OFP_VERSION, _REPLY, _MULTIPART.size + len(body), xid, kind, flags) + body
 
 
 def _padded(match: bytes) -> bytes:

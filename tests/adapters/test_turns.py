@@ -22,14 +22,13 @@ class Office:
         self.done: list[tuple[int, bytes]] = []
         self.held: set[int] = set()
         self.ever_held: set[int] = set()
-        self.turns = Turns(self.clock, self.work, self.hold, self.held.remove)
+        self.turns = Turns(self.clock, self.work, self.hold, self.held.discard)
 
     def work(self, conn: int, data: bytes) -> None:
         self.done.append((conn, data))
         self.clock.rightNow += self.cost.get(conn, CHEAP)
 
     def hold(self, conn: int) -> None:
-        assert conn not in self.held
         self.held.add(conn)
         self.ever_held.add(conn)
 
@@ -172,7 +171,7 @@ def test_a_fault_in_the_work_stops_nobody_elses(office: Office) -> None:
         if conn == RED:
             raise ValueError(data)
         office.work(conn, data)
-    turns = Turns(office.clock, fails, office.hold, office.held.remove)
+    turns = Turns(office.clock, fails, office.hold, office.held.discard)
     turns.arrived(BLUE, "blue", b"b")
     turns.arrived(RED, "red", bytes(PIECE * 2))
     turns.arrived(BLUE, "blue", bytes(PIECE * 2))
@@ -182,6 +181,32 @@ def test_a_fault_in_the_work_stops_nobody_elses(office: Office) -> None:
         except ValueError:
             continue
     assert len(office.of(BLUE)) == 1 + PIECE * 2 and not office.held
+
+
+def test_more_to_do_without_bytes_has_its_turn_too(office: Office) -> None:
+    office.turns.more(RED, "red")
+    office.turns.more(RED, "red")
+    assert office.done == [] and office.held == {RED}
+    office.arrive(BLUE, b"b")
+    office.quiet()
+    assert office.done == [(BLUE, b"b"), (RED, b"")] and not office.held
+
+
+def test_who_asks_for_more_while_it_works_is_not_read_until_it_asks_no_more(office: Office) -> None:
+    left = 3
+
+    def work(conn: int, data: bytes) -> None:
+        nonlocal left
+        office.work(conn, data)
+        left -= 1
+        if left:
+            turns.more(conn, "red")
+            assert conn in office.held
+    turns = Turns(office.clock, work, office.hold, office.held.discard)
+    turns.arrived(RED, "red", b"long")
+    assert office.held == {RED}
+    office.quiet()
+    assert office.done == [(RED, b"long"), (RED, b""), (RED, b"")] and not office.held
 
 
 def test_when_stopped_nothing_more_is_done(office: Office) -> None:

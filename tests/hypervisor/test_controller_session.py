@@ -1,14 +1,15 @@
 import pytest
 
-from hvproxy.hypervisor.commands import Pause, Resume
+from hvproxy.hypervisor.commands import GoOn, Pause, Resume
 from hvproxy.hypervisor.controller_session import (
-    BARRIER_DEADLINE, HELD_BYTES_MOST, HELD_LEAST, HELD_MOST, UNSENT_MOST,
+    BARRIER_DEADLINE, HELD_BYTES_MOST, HELD_LEAST, HELD_MOST, PORTION, UNSENT_MOST,
 )
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
 from tests.harness import Controller, World
-from tests.hypervisor.worlds import a_world, flow_mod
+from tests.hypervisor.worlds import a_world, add, flow_mod
 
 CONTEXT = ContextLayout().context(1, 1)
 DESC_REPLY = 16 + 1056
@@ -201,11 +202,72 @@ def test_what_waited_for_answers_to_be_handed_over_goes_on_though_nobody_says_th
     world = a_world()
     controller = Controller(world, "red")
     many = 3 * UNSENT_MOST // DESC_REPLY
-    controller.send(build.desc_request(1) * many)
+    world.hv.received(controller.conn, build.desc_request(1) * many, world.now)
+    world.deliver()
+    assert UNSENT_MOST < len(controller.messages) * DESC_REPLY < 1.5 * UNSENT_MOST
     world.run()
-    assert len(controller.messages) < many / 2
-    world.pass_time(1)
     assert len(controller.messages) == many
+
+
+def test_what_waited_is_worked_off_in_portions() -> None:
+    world, controller = blocked()
+    request = build.get_config_request(1)
+    controller.send(request * HELD_MOST)
+    world.run()
+    (barrier,) = world.switches[2].held
+    world.hv.received(world.switches[2].conn, barrier, world.now)
+    portions = []
+    while any(isinstance(command, GoOn) for command in world.hv.out):
+        before = len(controller.messages)
+        world.deliver()
+        portions.append(len(controller.messages) - before)
+        world.queue.clear()  # the call it has asked for comes now, from here
+        world.hv.received(controller.conn, b"", world.now)
+    assert portions and max(portions) <= 1 + -(-PORTION // len(request))
+    controller.take("BARRIER_REPLY", *["GET_CONFIG_REPLY"] * HELD_MOST)
+
+
+def test_a_long_answer_is_made_message_by_message_and_what_follows_it_waits() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    add(controller, *(flow_mod(priority=number, apply=actions.output(2)) for number in range(1, 2001)))
+    controller.send(multipart_request(3, Kind.FLOW, FlowStatsRequest().encode()))
+    while not controller.messages:  # the switches are asked, and answer one by one
+        world.deliver()
+        world.hv.received(*world.queue.pop(0), world.now)
+        world.deliver()
+    assert len(controller.messages) == 1
+    controller.send(build.get_config_request(4))
+    kinds = [message[1] for message in taken(controller)]
+    assert kinds == [of13.OFPT_MULTIPART_REPLY] * 3 + [of13.OFPT_GET_CONFIG_REPLY]
+
+
+def taken(controller: Controller) -> list[bytes]:
+    """What has come, unread."""
+    controller.world.run()
+    messages, controller.messages = controller.messages, []
+    return messages
+
+
+def test_a_barrier_does_not_overtake_an_answer() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    add(controller, flow_mod(apply=actions.output(2)))
+    world.switches[2].silent = True
+    controller.send(multipart_request(3, Kind.FLOW, FlowStatsRequest().encode()) + build.barrier_request(4)
+                    + build.get_config_request(5))
+    assert controller.take() == []
+    world.switches[2].answer()
+    assert [m.xid for m in controller.take("MULTIPART_REPLY", "BARRIER_REPLY", "GET_CONFIG_REPLY")] == [3, 4, 5]
+
+
+def test_a_refused_question_holds_up_no_barrier() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(multipart_request(3, 77, b"") + build.barrier_request(4)
+                    + multipart_request(5, Kind.FLOW, FlowStatsRequest(table_id=254).encode())
+                    + build.barrier_request(6))
+    assert [m.xid for m in controller.take("ERROR", "BARRIER_REPLY", "ERROR", "BARRIER_REPLY")] == [3, 4, 5, 6]
 
 
 def test_packets_sent_while_a_barrier_waited_do_not_hold_up_what_waits_behind_it() -> None:

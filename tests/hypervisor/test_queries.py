@@ -409,8 +409,8 @@ def test_what_was_counted_before_a_modification_does_not_count_for_it() -> None:
     switch.group_counts = {number: (10, 100) for number in switch.groups}
     switch.silent = True
     controller.send(multipart_request(5, Kind.GROUP, encode_id_request(9)))
+    controller.send(build.group_mod(1, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 9, make))
     world.run()
-    add(controller, build.group_mod(1, of13.OFPGC_MODIFY, of13.OFPGT_ALL, 9, make))
     switch.silent = False
     asked, switch.unanswered = switch.unanswered, []
     for message in asked:

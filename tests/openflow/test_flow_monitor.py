@@ -26,7 +26,7 @@ def test_an_update() -> None:
 
 
 def test_replies_carry_the_experimenter_in_every_part() -> None:
-    assert flow_monitor.replies(9, []) == [bytes.fromhex("04130018" "00000009" "ffff0000" "00000000") + PREFIX]
+    assert list(flow_monitor.replies(9, [])) == [bytes.fromhex("04130018" "00000009" "ffff0000" "00000000") + PREFIX]
     first, second = flow_monitor.replies(0, [bytes(40_000)] * 2)
     assert first[10:12] == b"\0\1" and second[10:12] == b"\0\0"
     assert first[16:24] == second[16:24] == PREFIX
