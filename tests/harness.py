@@ -66,6 +66,8 @@ class EndSwitch:
         self.port_counts: dict[int, dict[str, int]] = {}
         """Fields of PortStats by port."""
         self.packet_outs: list[bytes] = []
+        self.hardware = "Open vSwitch"
+        """What it says it is, and by that which extensions it has."""
         self.silent = False
         """It does not answer requests for statistics, but keeps them."""
         self.unanswered: list[bytes] = []
@@ -226,7 +228,7 @@ class EndSwitch:
         if request.kind == Kind.PORT_DESC:
             records = [port.encode() for port in self.ports.values()]
         elif request.kind == Kind.DESC:
-            records = [Desc("emulated", "switch", "1", "none", "end").encode()]
+            records = [Desc("emulated", self.hardware, "1", "none", "end").encode()]
         elif request.kind == Kind.PORT_STATS:
             number = decode_id_request(request.body)
             records = [PortStats(number, **self.port_counts.get(number, {})).encode()] if number in self.ports else []

@@ -13,7 +13,7 @@ from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower
 from hvproxy.model.layout import GROUP_FLAG, SHARED_FLAG, Table, cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.view import Lport
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.memo import LONGEST
@@ -44,6 +44,10 @@ def rules_for(entry: EntryLike, edge: Edge) -> tuple[Rule, ...]:
 
     Their matches are disjoint, so the entry's counters are the sum of theirs.
     """
+    if entry.table_id < 0 and edge.plain:
+        return ()  # nothing leads to the hidden tables there
+    if entry.match.never:
+        return ()
     layout, ls_id = edge.layout, edge.logical_switch.ls_id
     value, mask = layout.context(ls_id), layout.logical_switch_mask
     if entry.match.metadata is not None:
@@ -86,7 +90,8 @@ def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, in
 
 def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tuple[int, int, bytes], ...]:
     """`_action_set_cases` as wire bytes, remembered: tenants' entries differ in their matches, not in what they do."""
-    key = (entry.instructions, entry.table_id == 0, ingress, _named_in_set(entry))
+    table = entry.table_id if edge.logical_switch.resubmits else entry.table_id == 0
+    key = (entry.instructions, table, ingress, _named_in_set(entry))
     known = edge.remembered.get(key)
     if known is None:
         known = tuple((value, mask, build(lowered))
@@ -110,7 +115,8 @@ def _decrements(data: bytes) -> bool:
 
     An action set does so before it sets fields, hence the name of such an entry is set at once, and not in the set.
     """
-    return any(kind in (of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL) for kind, _ in actions.walk(data))
+    return any(kind in (of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL)
+               or kind == of13.OFPAT_EXPERIMENTER and nicira.decrements(action) for kind, action in actions.walk(data))
 
 
 def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> list[tuple[int, int, Instructions]]:
@@ -121,7 +127,8 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     tenant = entry.instructions
     writes_group = bool(actions.groups(tenant.write))
     metadata = tenant.metadata
-    if tenant.goto is not None and (writes_group or tenant.clear):
+    resubmits = edge.logical_switch.resubmits  # then the set may be written to in any table, and before any
+    if (tenant.goto is not None or resubmits) and (writes_group or tenant.clear):
         value, mask = metadata or (0, 0)
         metadata = (value | GROUP_FLAG if writes_group else value, mask | GROUP_FLAG)
     number = _named_in_set(entry)
@@ -130,14 +137,16 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,
-        apply=(name if _decrements(tenant.write) else b"") + lower(tenant.apply, edge, ingress, in_set=False),
+        apply=(name if _decrements(tenant.write) else b"") + lower(tenant.apply, edge, ingress, in_set=False,
+                                                                   table=entry.table_id),
         write=name + lower(tenant.write, edge, ingress, in_set=True),
         clear=tenant.clear,
         meter=meter,
     )
-    if entry.table_id == 0 or writes_group or tenant.clear or not actions.outputs(tenant.write):
+    if entry.table_id == 0 and not resubmits or writes_group or tenant.clear or not actions.outputs(tenant.write):
         return [(0, 0, lowered)]
-    without_output = actions.rewrite(actions.without_queues(tenant.write), lambda port, max_len: b"", actions.group)
+    without_output = lower(actions.rewrite(tenant.write, lambda port, max_len: b"", actions.group), edge, ingress,
+                           in_set=True)
     held = Instructions(
         goto=lowered.goto, metadata=metadata, apply=lowered.apply, write=without_output, clear=False,
         meter=meter,

@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from struct import Struct
+from typing import Final
 
-from hvproxy.model.layout import ContextLayout, GroupKind
+from hvproxy.model.layout import ContextLayout, GroupKind, Table
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow.memo import remembered
+
+_ACTION: Final = Struct("!HHI")
+_METADATA: Final = 0x80000408
+_TENANT_BITS: Final = 32
+"""Of the metadata: the lowest."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +99,14 @@ class Edge:
         return self.group_id(GroupKind.TENANT, group.indexes[0 if ingress is None else ingress.index])
 
 
-def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool) -> bytes:
+def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool, table: int = 0) -> bytes:
     """The action list `data` as this edge executes it for packets of `ingress` (None: any lport not shared).
 
     Queues are the operator's: SET_QUEUE is taken from tenants and reaches no switch.
 
     In an action set (`in_set`: write-actions and buckets) every output becomes a group, for there the last one
     written must win, and a group beats an output (OF 1.3.5 section 5.10); an output beside a tenant's group goes.
+    `table` is the tenant's table in which it stands.
     """
     grouped = in_set and bool(actions.groups(data))
 
@@ -111,7 +120,20 @@ def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool) -> by
             return actions.group(edge.group_id(GroupKind.NOWHERE))
         return actions.group(edge.tenant_group_id(named, ingress))
 
-    return actions.rewrite(actions.without_queues(data), output, group)
+    return actions.rewrite(data, output, group, lambda action: lower_other(action, table))
+
+
+@remembered(1 << 12)
+def lower_other(action: bytes, table: int) -> bytes:
+    """An action that is neither an output nor a group, as it is executed in a tenant's table."""
+    kind, _, header = _ACTION.unpack_from(action)
+    if kind == of13.OFPAT_EXPERIMENTER:
+        return nicira.lowered(action, Table.LOGICAL, Table.LOGICAL + table)
+    if kind == of13.OFPAT_SET_QUEUE:
+        return b""  # there are no queues, and below they would be the operator's
+    if kind == of13.OFPAT_SET_FIELD and header == _METADATA:
+        return nicira.load(0, _TENANT_BITS, _METADATA, int.from_bytes(action[12:16], "big"))
+    return action
 
 
 def _output(port: int, edge: Edge, ingress: Lport | None, in_set: bool) -> bytes:
@@ -123,7 +145,10 @@ def _output(port: int, edge: Edge, ingress: Lport | None, in_set: bool) -> bytes
         if ingress is not None:
             return actions.group(edge.group_id(GroupKind.HAIRPIN, ingress.index))
         return actions.group(edge.group_id(GroupKind.HAIRPIN)) if in_set else actions.output(of13.OFPP_IN_PORT)
-    if port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
+    if port == of13.OFPP_NORMAL and not edge.plain:
+        return actions.group(edge.group_id(GroupKind.NORMAL))
+    if port in (of13.OFPP_FLOOD, of13.OFPP_ALL, of13.OFPP_NORMAL):
+        # Without the tables for it NORMAL is the switch that has learnt nothing.
         if ingress is not None:
             return actions.group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index))
         return actions.group(edge.group_id(GroupKind.FLOOD))

@@ -103,6 +103,8 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
     content.add_group(_indirect(edge.group_id(GroupKind.CONTROLLER),
                                 actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)))
     content.add_group(_indirect(edge.group_id(GroupKind.HAIRPIN), actions.output(of13.OFPP_IN_PORT)))
+    if not edge.plain:
+        content.add_group(_indirect(edge.group_id(GroupKind.NORMAL), actions.resubmit(Table.LEARN)))
     for lport in lports:
         content.add_group(_lport_group(lport, edge, transport))
     for lport in edge.shared:

@@ -12,10 +12,12 @@ from hvproxy.compiler.buckets import alive_group, tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.meters import meter_on
+from hvproxy.compiler.normal import HiddenEntry
 from hvproxy.hypervisor.counters import Counters, TableCounters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_table import LogicalTables
+from hvproxy.hypervisor.mac_table import MacTable
 from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.hypervisor.tenant_meters import TenantMeters
@@ -36,8 +38,12 @@ class CompiledSwitch:
         self.tables = LogicalTables(spec.tables, MOST_ENTRIES)
         self.groups = TenantGroups(layout.last_lport)
         self.meters = TenantMeters()
+        self.hosts = MacTable()
+        """What output to NORMAL knows."""
         self.counters = Counters()
         self.table_counters = TableCounters(spec.tables)
+        self.resubmits = False
+        """Some action of the tenant's has looked up a table on its way."""
         self.ports: dict[int, LogicalPort] = {}
         self.port_at: dict[int, LogicalPort] = {}
         """The same by index in the metadata. Changed by add_port and remove_port only."""
@@ -50,6 +56,8 @@ class CompiledSwitch:
         self.destinations: Mapping[Dpid, int] = {}
         """What names the edges it is on in uplink groups."""
         self._last_index = 0
+        self._hidden_gone: list[HiddenEntry] = []
+        """Hidden entries of ports that are no more, which the next recompilation takes off the datapaths."""
         self._group_contents: dict[int, dict[Dpid, Content]] = {}
         self._alive_contents: dict[int, dict[Dpid, Content]] = {}
         """The groups that tell whether a port is alive, by its number."""
@@ -72,6 +80,7 @@ class CompiledSwitch:
         port = self.ports.pop(number, None)
         if port is not None:
             del self.port_at[port.index]
+            self._hidden_gone += self.hosts.port_gone(number)
             self.table_counters.port_gone(self.counters.total(PLACE | port.index)[0])
             self.counters.forget(PLACE | port.index)
         return port
@@ -106,11 +115,17 @@ class CompiledSwitch:
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
                                 receives=not config & of13.OFPPC_NO_RECV))
         plain = self.plain & {lport.vif.dpid for lport in lports if lport.vif is not None}
-        return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations)
+        return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
+                                 self.resubmits)
 
     @property
     def _live(self) -> frozenset[int]:
         return frozenset(port.index for port in self.ports.values() if port.up)
+
+    @property
+    def extended(self) -> bool:
+        """No switch it is on is known to lack Open vSwitch's extensions."""
+        return not self._view.plain
 
     def look_again(self) -> bool:
         """Take the view anew after ports or bindings have changed; whether the compilation may differ."""
@@ -129,9 +144,11 @@ class CompiledSwitch:
 
     def recompile_all(self) -> dict[Dpid, Change]:
         """After the view has changed: what carries out all meters, groups and entries on the edges as they are now."""
+        gone, self._hidden_gone = self._hidden_gone, []
         return joined(self.meter_changes(list(self.meters.meters)),
                       self.alive_changes({*self._alive_contents, *self.groups.watched}),
-                      self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries()))
+                      self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries()),
+                      self.hidden_changes(self.hosts.entries(), gone))
 
     def see_liveness(self) -> dict[Dpid, Change]:
         """Take anew which ports are up; what makes the datapaths hold that. No entry depends on it."""
@@ -146,15 +163,19 @@ class CompiledSwitch:
                     if group.watches_both and not group.watched_ports.isdisjoint(numbers)]
         return joined(self.alive_changes(numbers), self.group_changes(watching))
 
-    def recompile(self, entries: Iterable[Entry]) -> dict[Dpid, Change]:
-        """What makes the datapaths carry out these entries as they and the view are now."""
-        parts: dict[Dpid, list[Change]] = {}
-        for entry in entries:
-            for dpid, change in self.compiled(entry, present=True).items():
-                parts.setdefault(dpid, []).append(change)
-        return {dpid: merged(changes) for dpid, changes in parts.items()}
+    def hidden_changes(self, put: Iterable[HiddenEntry], gone: Iterable[HiddenEntry]) -> dict[Dpid, Change]:
+        """What makes the datapaths carry out some hidden entries, and others no more."""
+        parts = []
+        for entry in gone:
+            self.counters.forget(entry.number)
+            parts.append(self.compiled(entry, present=False))
+        return joined(*parts, self.recompile(put))
 
-    def compiled(self, entry: Entry, *, present: bool) -> dict[Dpid, Change]:
+    def recompile(self, entries: Iterable[Entry | HiddenEntry]) -> dict[Dpid, Change]:
+        """What makes the datapaths carry out these entries as they and the view are now."""
+        return joined(*(self.compiled(entry, present=True) for entry in entries))
+
+    def compiled(self, entry: Entry | HiddenEntry, *, present: bool) -> dict[Dpid, Change]:
         concerned: Iterable[Dpid] = self._concerned(entry) if present else ()
         rules = {}
         if present:
@@ -170,7 +191,7 @@ class CompiledSwitch:
         entry.rules = rules
         return changes
 
-    def _concerned(self, entry: Entry) -> Iterable[Dpid]:
+    def _concerned(self, entry: Entry | HiddenEntry) -> Iterable[Dpid]:
         in_port = entry.match.in_port
         if in_port is None or in_port == of13.OFPP_CONTROLLER:
             return self._edges

@@ -84,6 +84,8 @@ class Entry:
             if data:
                 self.output_ports |= frozenset(actions.outputs(data))
                 self.groups |= frozenset(actions.groups(data))
+                if actions.controller_ids(data):
+                    self.output_ports |= {of13.OFPP_CONTROLLER}
 
     @property
     def is_table_miss(self) -> bool:

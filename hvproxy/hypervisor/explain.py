@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.layout import PLACE, GroupKind, RuleKind, Table, read_cookie
+from hvproxy.model.layout import HIDDEN, PLACE, GroupKind, RuleKind, Table, read_cookie
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
@@ -69,6 +69,8 @@ class Explanations:
         ls = self._hv.by_id.get(ls_id)
         if ls is None:
             return Why("belonged to a logical switch that is deleted")
+        if number & HIDDEN == HIDDEN:
+            return Why(self._switching(rule, ls), ls.spec.name)
         if number & PLACE:
             return Why(self._placing(rule, ls, number & ~PLACE), ls.spec.name)
         entry = ls.tables.by_number(number)
@@ -118,6 +120,19 @@ class Explanations:
             return f"floods label {_label(match)} to the ports of {ls.spec.name} here"
         return f"delivers label {_label(match)} to {self._lport(ls.ls_id, index)}"
 
+    def _switching(self, rule: Rule, ls: LogicalSwitch) -> str:
+        match = Match.from_tlvs(rule.match)
+        source, destination = match.get(of13.OFPXMT_OFB_ETH_SRC), match.get(of13.OFPXMT_OFB_ETH_DST)
+        if source is not None and source[1] is None:
+            return f"knows where the host {_mac(source[0])} of {ls.spec.name} is"
+        if destination is not None:
+            verb = "drops frames" if not rule.instructions else "switches frames"
+            return f"{verb} of {ls.spec.name} for {_mac(destination[0])}"
+        if rule.table == Table.SWITCH:
+            return f"floods frames of {ls.spec.name} for hosts that are not known"
+        return (f"finds hosts of {ls.spec.name} that are not known yet" if decode(rule.instructions).apply
+                else f"passes frames of {ls.spec.name} whose source is no host's")
+
     def _label_means(self, label: int) -> tuple[str, str | None]:
         key = self._labels.get(label)
         if key is None:
@@ -160,6 +175,7 @@ class Explanations:
             return (f"sends to {lport} on the port of arrival" if index
                     else f"sends frames of {name} back where they came from")
         return {
+            GroupKind.NORMAL: f"switches frames of {name} as a learning switch does",
             GroupKind.NOWHERE: f"stands for outputs to ports that {name} does not have",
             GroupKind.CONTROLLER: f"sends to the controllers of {name}",
             GroupKind.LPORT: f"sends to {lport}",
@@ -177,6 +193,10 @@ class Explanations:
 
     def _lport(self, ls_id: int, index: int) -> str:
         return self._lports.get((ls_id, index), "a port that is deleted")
+
+
+def _mac(address: int) -> str:
+    return address.to_bytes(6, "big").hex(":")
 
 
 def _label(match: Match) -> int:

@@ -23,7 +23,7 @@ from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.switches import NamedLink, Switches
 from hvproxy.hypervisor.tenant_meters import OFFERED
-from hvproxy.model.layout import ContextLayout, RuleKind, Table, cookie, read_cookie
+from hvproxy.model.layout import HIDDEN, ContextLayout, RuleKind, Table, cookie, read_cookie
 from hvproxy.model.rules import Change, Item, Rule
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
@@ -199,6 +199,11 @@ class Hypervisor(Gather):
                 self.switches.discovered(dp, arrived, now)
             return
         ls = self.by_id.get(self.settings.layout.read(arrived.metadata)[0])
+        owner = read_cookie(arrived.cookie)
+        if ls is not None and owner is not None and owner[1] & HIDDEN == HIDDEN:
+            if owner[0] == ls.ls_id:
+                ls.heard(arrived, owner[1], now)
+            return
         found = False if ls is None else packets.attribute(ls, arrived)
         if isinstance(found, packets.Attribution):
             if len(self._attributions) >= ATTRIBUTIONS:

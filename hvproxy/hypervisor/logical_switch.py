@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from hvproxy.compiler.lowering import TenantGroup
+from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import packets, port_config, port_counters, queries, session_settings
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
@@ -23,19 +24,22 @@ from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import PLACE, ContextLayout
+from hvproxy.model.layout import HIDDEN, PLACE, ContextLayout
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
-from hvproxy.openflow import build
+from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.experimenters import kind_of
-from hvproxy.openflow.groups import GroupMod
-from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of
+from hvproxy.openflow.groups import GroupMod, walk_buckets
+from hvproxy.openflow.messages import PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of
 from hvproxy.openflow.meters import MeterMod, decode_meter_mod
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
                          of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
 """What a slave may not send (OF 1.3.5 section 6.3.4)."""
+_TAGGED_HEADER = 16
+"""Bytes of a frame up to and with a VLAN tag."""
+_VID = 0xFFF
 
 
 @dataclass(eq=False, slots=True)
@@ -97,7 +101,8 @@ class LogicalSwitch(CompiledSwitch):
         self.groups.remove(list(self.groups.groups))
         groups = self.group_changes(list(self._group_contents))
         alive = self.alive_changes(list(self._alive_contents))
-        return joined(entries, groups, alive, self.meter_changes(list(self._meter_contents)))
+        meters = self.meter_changes(list(self._meter_contents))
+        return joined(entries, groups, alive, meters, self.hidden_changes((), self.hosts.emptied()))
 
     # Controllers
 
@@ -126,7 +131,10 @@ class LogicalSwitch(CompiledSwitch):
 
     def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_flow_mod(message)
-        edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters)
+        edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended)
+        for edit in edits:
+            self.prepare(edit.entry.instructions.apply, now)
+            self.prepare(edit.entry.instructions.write, now)
         self._carry_out(Origin(self, session, message, edits), now)
 
     def _carry_out(self, origin: Origin, now: float) -> None:
@@ -159,7 +167,9 @@ class LogicalSwitch(CompiledSwitch):
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
         shared = [lport.index for lport in self._view.lports if lport.shared]
-        before, deleted = self.groups.apply(mod, shared, now, selects=self.offers_select)
+        before, deleted = self.groups.apply(mod, shared, now, selects=self.offers_select, extended=self.extended)
+        for each in walk_buckets(mod.buckets):
+            self.prepare(each.actions, now)
         origin = Origin(self, session, message, group=(mod, before))
         if deleted:
             self.delete_groups(deleted, now, origin)
@@ -274,6 +284,27 @@ class LogicalSwitch(CompiledSwitch):
         self.sessions.pop(session.conn, None)
         self.monitors.closed(session)
 
+    # Switching as NORMAL does
+
+    def prepare(self, data: bytes, now: float) -> None:
+        """Have the datapaths ready for a list of actions that is about to be there."""
+        if of13.OFPP_NORMAL in actions.outputs(data) and not self.hosts.in_use:
+            self._send(self.hidden_changes(self.hosts.begin(), ()), now, None)
+        if not self.resubmits and actions.resubmits(data):
+            self.resubmits = True
+            if self.look_again():
+                self._send(self.recompile_all(), now, None)
+
+    def heard(self, arrived: PacketIn, number: int, now: float) -> None:
+        """A datapath has switched a frame of a source it does not know."""
+        port = self.port_at.get(self.layout.read(arrived.metadata)[1])
+        if port is None or len(arrived.data) < _TAGGED_HEADER:
+            return
+        address = int.from_bytes(arrived.data[6:12], "big")
+        vlan = int.from_bytes(arrived.data[14:16], "big") & _VID if number == TAGGED_SOURCE else 0
+        put, gone = self.hosts.heard(port.number, address, vlan, now)
+        self._send(self.hidden_changes(put, gone), now, None)
+
     # Counters, packets and ports
 
     def rule_removed(self, dpid: Dpid, number: int, count: Count, now: float) -> None:
@@ -334,17 +365,27 @@ class LogicalSwitch(CompiledSwitch):
             self.down.change(self.edited(edits, now), now)
 
     def poll_idle(self, now: float) -> None:
-        """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4)."""
+        """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4). Now and
+        then the same for the hosts that NORMAL knows."""
+        if now >= self.hosts.next_look:
+            self.hosts.next_look = inf
+            self.read_counters(self._hosts_looked, now)
+            return
         idle = list(self.tables.idle_entries())
         if idle:
             self.read_counters(lambda at: None, now, {dpid for entry in idle for dpid in entry.rules})
+
+    def _hosts_looked(self, now: float) -> None:
+        self._send(self.hidden_changes((), self.hosts.looked(now)), now, None)
 
     def read_counters(self, done: Callable[[float], None], now: float, dpids: Iterable[Dpid] | None = None) -> None:
         """Bring every entry's counters up to date, then call `done`."""
         def counted(reports: Mapping[Dpid, Mapping[int, Count]], at: float) -> None:
             for dpid, counts in reports.items():
                 for number in self.counters.reported(dpid, counts):
-                    if number < PLACE:
+                    if number & HIDDEN == HIDDEN:
+                        self.hosts.alive(number, at)
+                    elif number < PLACE:
                         entry = self.tables.by_number(number)
                         if entry is not None:
                             entry.used = at

@@ -90,16 +90,23 @@ class LogicalTables:
     # Changing
 
     def flow_mod(
-        self, mod: FlowMod, now: float, groups: Container[int] = (), meters: Container[int] = (),
+        self, mod: FlowMod, now: float, groups: Container[int] = (), meters: Container[int] = (), *,
+        extended: bool = True,
     ) -> list[Edit]:
         """Carries out a tenant's flow-mod, or raises Refused and changes nothing.
 
-        `groups` and `meters` are the tenant's: no others may be named.
+        `groups` and `meters` are the tenant's: no others may be named. `extended`: the switches have Open vSwitch's
+        extensions.
         A reset of counters gives the entry a new number (Edit.reset_number). The switches then hold a rule with another
         cookie; since an identical ADD keeps a switch's counts, the old rule must go first or the new one carry
         OFPFF_RESET_COUNTS.
         """
         request = read(mod, self.n_tables)
+        if not extended:
+            if request.match.extended:
+                raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_FIELD, "the switches do not know the field")
+            actions.refuse_extensions(request.instructions.apply)
+            actions.refuse_extensions(request.instructions.write)
         if mod.command == ADD:
             return [self._add(request, now, groups, meters)]
         if request.deletes:

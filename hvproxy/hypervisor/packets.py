@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hvproxy.compiler.lowering import Edge, lower
+from hvproxy.compiler.lowering import Edge, lower, lower_other
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Entry
@@ -93,8 +93,11 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
     if index and port is None:
         return False
     in_port = of13.OFPP_CONTROLLER if port is None else port.number
-    reason, cookie, table_id = arrived.reason, NO_COOKIE, 0
+    reason, cookie, table_id, controller_id = arrived.reason, NO_COOKIE, 0, 0
     if entry is not None:
+        if reason != of13.OFPR_INVALID_TTL and not from_set:
+            # There is one at most beside outputs to the controller, whose id is 0.
+            controller_id = next(iter(actions.controller_ids(entry.instructions.apply)), 0)
         cookie, table_id = entry.cookie, entry.table_id
         if (entry.is_table_miss and reason == of13.OFPR_ACTION and not from_set
                 and not arrived.metadata & PACKET_OUT_FLAG
@@ -102,7 +105,8 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
             # Its rule matches the context, so the datapath calls it an action; what a group sends is one.
             reason = of13.OFPR_NO_MATCH
     return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
-                       ls.groups.revision, PacketInParts(reason, table_id, cookie, in_port, tenant_metadata))
+                       ls.groups.revision, PacketInParts(reason, table_id, cookie, in_port, tenant_metadata),
+                       controller_id)
 
 
 def _writer(arrived: PacketIn) -> int:
@@ -121,6 +125,8 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     if out.in_port not in FROM_A_PACKET_OUT and (out.in_port == 0 or out.in_port >= LAST_PORT):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no such in_port")
     actions.check(out.actions, match=None, packet_out=True)
+    if not ls.extended:
+        actions.refuse_extensions(out.actions)
     for group_id in actions.groups(out.actions):
         if group_id not in ls.groups.groups:
             raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP, "no such group")
@@ -141,6 +147,8 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
         physical, ingress = vif.port_no, lport if lport.shared else None
     context = ls.layout.context(ls.ls_id, 0 if lport is None else lport.index)
     context |= PACKET_OUT_FLAG | (SHARED_FLAG if ingress else 0)
+    ls.prepare(out.actions, now)
+    edge = ls.edges[edge.dpid]
     lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
     lowered += _lowered(out.actions, edge, lport, ingress, at_home)
     ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
@@ -169,7 +177,7 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
             # The switch does not know the ingress port: what it would suppress or send back is spelled out.
             if port == lport.number or port == of13.OFPP_IN_PORT:
                 return b"" if port == lport.number else lower(actions.output(lport.number), edge, None, in_set=False)
-            if port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
+            if port in (of13.OFPP_FLOOD, of13.OFPP_ALL, of13.OFPP_NORMAL):
                 others = (other for other in edge.logical_switch.lports if other is not lport)
                 return b"".join(lower(actions.output(other.number), edge, None, in_set=False) for other in others)
         return lower(actions.output(port, max_len), edge, ingress, in_set=False)
@@ -177,4 +185,4 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
     def group(group_id: int) -> bytes:
         return lower(actions.group(group_id), edge, ingress, in_set=False)
 
-    return actions.rewrite(actions.without_queues(data), output, group)
+    return actions.rewrite(data, output, group, lambda action: lower_other(action, 0))

@@ -5,8 +5,11 @@ functions, and none of the bookkeeping that decides what has to be computed agai
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 from hvproxy.compiler.buckets import alive_group, tenant_groups
-from hvproxy.compiler.entries import rules_for
+from hvproxy.compiler.entries import EntryLike, rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.meters import meter_on
 from hvproxy.compiler.pipeline import base, placement
@@ -41,7 +44,8 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             content = Content()
             for meter in ls.meters.meters.values():
                 content.add_meter(meter_on(meter, dpid, _entered(ls, meter.meter_id)))
-            for entry in ls.tables.entries():
+            entries: Iterable[EntryLike] = chain(ls.tables.entries(), ls.hosts.entries())
+            for entry in entries:
                 for rule in rules_for(entry, edge):
                     content.add_rule(rule)
             for group in ls.groups.groups.values():

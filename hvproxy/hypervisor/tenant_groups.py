@@ -15,6 +15,7 @@ from typing import Final
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.counters import Counters
+from hvproxy.openflow import actions
 from hvproxy.openflow.action_checks import check_each
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, walk_buckets
@@ -54,14 +55,14 @@ class TenantGroups:
         self._next = 1
 
     def apply(
-        self, mod: GroupMod, shared: Iterable[int], now: float, *, selects: bool = True,
+        self, mod: GroupMod, shared: Iterable[int], now: float, *, selects: bool = True, extended: bool = True,
     ) -> tuple[TenantGroup | None, list[int]]:
         """Carry out a group-mod; (what was there under that id before, ids that were deleted).
 
-        `shared` are the indexes of the shared lports; `selects`: SELECT groups are offered. Raises Refused with
-        nothing changed.
+        `shared` are the indexes of the shared lports; `selects`: SELECT groups are offered; `extended`: the switches
+        have Open vSwitch's extensions. Raises Refused with nothing changed.
         """
-        _check(mod, selects)
+        _check(mod, selects, extended)
         before = self.groups.get(mod.group_id)
         if mod.command == _DELETE:
             if mod.group_id == of13.OFPG_ALL:
@@ -165,11 +166,15 @@ class TenantGroups:
         return place
 
 
-def _check(mod: GroupMod, selects: bool) -> None:
+def _check(mod: GroupMod, selects: bool, extended: bool) -> None:
     """Raises Refused for what is wrong whatever groups there are; in the order of Open vSwitch 3.1."""
     buckets = walk_buckets(mod.buckets)
     for each in buckets:
         check_each(each.actions)  # a group that they name may be any
+        if not extended:
+            actions.refuse_extensions(each.actions)
+        if actions.resubmits_here(each.actions):
+            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_ARGUMENT, "a bucket stands in no table")
         if _FIRST_BAD_PORT <= each.watch_port <= _LAST_BAD_PORT:
             raise refuse(of13.OFPGMFC_BAD_WATCH, "no such port")
     if mod.command == _DELETE and buckets:

@@ -37,6 +37,8 @@ TENANT_MASK = 0xFFFFFFFF
 PLACE = 1 << 31
 """Set in the cookie's number for the rules that place a logical switch: PLACE | lport index, 0 for its floods.
 Entries are numbered below it."""
+HIDDEN = PLACE | 1 << 30
+"""Set in the cookie's number for the rules of the hidden tables, which belong to no entry and place nothing."""
 
 
 LAST_METER = 1 << 18
@@ -50,6 +52,8 @@ class Table(IntEnum):
     CLASSIFY = 0
     LABEL = 1
     TRANSIT = 2
+    LEARN = 3
+    SWITCH = 4
     LOGICAL = 10
 
 
@@ -78,7 +82,8 @@ class GroupKind(IntEnum):
     FLOOD_ARRIVED = 8
     FLOOD_FROM = 9
     ALIVE = 10
-    TENANT = 11
+    NORMAL = 11
+    TENANT = 12
 
 
 @dataclass(frozen=True, slots=True)

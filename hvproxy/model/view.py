@@ -69,6 +69,8 @@ class LogicalSwitchView:
     """The indexes of the lports that are up as their tenant is told."""
     destinations: Mapping[Dpid, int] = field(default_factory=dict, hash=False)
     """Its edges -> the destination index of each (Transport.destinations)."""
+    resubmits: bool = False
+    """Its entries may look up tables in any order, not only from lower to higher."""
 
     @property
     def shape(self) -> LogicalSwitchView:

@@ -5,9 +5,10 @@ that the match and the actions before them promise (`check_order`). Some misfits
 when nothing else is wrong and not within an action set, hence its second result. `check_groups` comes last. `check`
 does all of it for one list.
 
-Refused although Open vSwitch takes them: outputs to port 0, LOCAL and NORMAL, to TABLE outside a packet-out
-(BAD_OUT_PORT); experimenter actions (BAD_EXPERIMENTER); the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE).
-Refused with another code: set-field of in_port, metadata, tunnel_id and of what is no basic field (BAD_SET_TYPE).
+Refused although Open vSwitch takes them: outputs to port 0 and LOCAL, to TABLE outside a packet-out (BAD_OUT_PORT);
+the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE); some of its own (see nicira).
+Refused with another code: set-field of in_port, tunnels and of whole VLAN tags (BAD_SET_TYPE).
+`refuse_extensions` refuses what needs switches with Open vSwitch's extensions.
 
 Lengths were proven by `guard`. Must not know which ports, groups and queues exist.
 """
@@ -17,11 +18,14 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
+from hvproxy.openflow import nicira
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_aliases import ALIASES, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT, Headers,
+    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT,
+    Field, Headers,
 )
 
 _ACTION: Final = Struct("!HHI").unpack_from
@@ -36,11 +40,14 @@ _KNOWN: Final = frozenset((
 _FIRST_BAD_PORT: Final = 0xff00
 _FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
 """Open vSwitch numbers ports in 16 bits: nothing can be sent to what lies between."""
-_NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY, of13.OFPP_NORMAL, of13.OFPP_LOCAL))
-_NO_SET_FIELD: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_TUNNEL_ID))
+_NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY, of13.OFPP_LOCAL))
+_NO_SET_FIELD: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_TUNNEL_ID))
+_METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
+_TENANT_METADATA: Final = 0xffffffff
 _VLAN_VID: Final[int] = of13.OFPXMT_OFB_VLAN_VID
 _BAD_SET_MASK: Final = 4250
 """The ONF's error for a masked set-field (OF extension 425): OpenFlow 1.3 has none."""
+_EXTENDED: Final = frozenset(field.number for field in EXTENSIONS)
 _MAX_TAGS: Final = 2
 """Open vSwitch keeps track of this many VLAN tags."""
 
@@ -62,13 +69,17 @@ def inconsistent(why: str = "an action that the match does not allow") -> NoRetu
 
 
 @remembered(1 << 13)
-def check_each(data: bytes, packet_out: bool = False) -> None:
-    """Raises Refused for the first action that is wrong in itself."""
-    at = 0
+def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> None:
+    """Raises Refused for the first action that is wrong in itself, or (`in_set`) may not be written."""
+    at = others = 0
+    conjunction = False
+    controllers: set[int | None] = set()
     while at < len(data):
         kind, length, argument = _ACTION(data, at)
         if kind == _OUTPUT:
             _check_output(argument, packet_out)
+            if argument == of13.OFPP_CONTROLLER:
+                controllers.add(0)
         elif kind == _SET_FIELD:
             _check_set_field(data[at + 4:at + length], argument)
         elif kind == of13.OFPAT_PUSH_VLAN:
@@ -78,10 +89,22 @@ def check_each(data: bytes, packet_out: bool = False) -> None:
             if argument >> 16 not in MPLS_ETH_TYPES:
                 _refuse(of13.OFPBAC_BAD_ARGUMENT, "push_mpls of another ethertype than MPLS's")
         elif kind == of13.OFPAT_EXPERIMENTER:
-            _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
+            nicira.check(data[at:at + length], in_set=in_set)
+            controllers.add(nicira.controller_id(data[at:at + length]))
+            if nicira.is_conjunction(data[at:at + length]):
+                conjunction = True
+            elif not nicira.is_note(data[at:at + length]):
+                others += 1
+            at += length
+            continue
         elif kind not in _KNOWN:
             _refuse(of13.OFPBAC_BAD_TYPE, f"action type {kind}")
+        others += 1
         at += length
+    if len(controllers - {None}) > 1:
+        _refuse(of13.OFPBAC_BAD_ARGUMENT, "a list that sends to controllers of several ids")
+    if conjunction and others:
+        nicira.bad_conjunction()
 
 
 @remembered(1 << 13)
@@ -91,8 +114,10 @@ def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
     misfit = False
     while at < len(data):
         kind, length, argument = _ACTION(data, at)
-        if kind == _SET_FIELD:
-            field = HEADERS_EXACT[argument]
+        if kind == of13.OFPAT_EXPERIMENTER:
+            misfit |= nicira.check_order(data[at:at + length], headers)
+        elif kind == _SET_FIELD and argument not in WIDE_REGISTERS:
+            field = _settable(argument)
             if not field.allows(headers) or field.number == _VLAN_VID and not headers.vlans:
                 inconsistent(f"set-field of {field.name} where the packet may not have it")
         elif kind == of13.OFPAT_PUSH_VLAN:
@@ -126,6 +151,21 @@ def check_groups(data: bytes) -> None:
         at += length
 
 
+@remembered(1 << 13)
+def refuse_extensions(data: bytes) -> None:
+    """Raises Refused for what only switches with Open vSwitch's extensions carry out."""
+    at = 0
+    while at < len(data):
+        kind, length, argument = _ACTION(data, at)
+        if kind == _OUTPUT and argument == of13.OFPP_NORMAL:
+            _refuse(of13.OFPBAC_BAD_OUT_PORT, "NORMAL is not offered over these switches")
+        if kind == _SET_FIELD and (argument in WIDE_REGISTERS or _settable(argument).number in (_METADATA, *_EXTENDED)):
+            _refuse(of13.OFPBAC_BAD_SET_TYPE, "the switches cannot set the field")
+        if kind == of13.OFPAT_EXPERIMENTER:
+            _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "the switches do not know the action")
+        at += length
+
+
 def _refuse(code: int, why: str) -> NoReturn:
     raise Refused(of13.OFPET_BAD_ACTION, code, why)
 
@@ -140,15 +180,31 @@ def _check_output(port: int, packet_out: bool) -> None:
 def _check_set_field(tlv: bytes, header: int) -> None:
     """`tlv` is the field with the padding behind it."""
     field = HEADERS_EXACT.get(header)
+    if field is None and header in ALIASES and BY_NUMBER[ALIASES[header]].size == header & 0xff:
+        field = BY_NUMBER[ALIASES[header]]
+    if header in WIDE_REGISTERS:
+        if any(tlv[4 + (header & 0xff):]):
+            _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
+        return
     if field is None:
         _refuse_set_field(tlv, header)
     value = int.from_bytes(tlv[4:4 + field.size], "big")
     if any(tlv[4 + field.size:]):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
-    if field.number in _NO_SET_FIELD:
+    if field.number in _NO_SET_FIELD or field.zero:
         _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
+    if field.number == _METADATA:
+        if value > _TENANT_METADATA:
+            _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "metadata outside the low 32 bits")
+        return
     if not field.writable or not field.holds(value) or field.number == _VLAN_VID and not value & VLAN_PRESENT:
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{field.name} cannot be set to {value:#x}")
+
+
+def _settable(header: int) -> Field:
+    """The field that a set-field which was accepted names."""
+    field = HEADERS_EXACT.get(header)
+    return BY_NUMBER[ALIASES[header]] if field is None else field
 
 
 def _refuse_set_field(tlv: bytes, header: int) -> NoReturn:

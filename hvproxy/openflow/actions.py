@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Final
 
-from hvproxy.openflow.action_checks import check
+from hvproxy.openflow.action_checks import check, refuse_extensions
+from hvproxy.openflow import nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.nicira import resubmit
 from hvproxy.openflow.oxm import tlv
-from hvproxy.openflow.oxm_fields import VLAN_PRESENT
+from hvproxy.openflow.oxm_aliases import ALIASES
+from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 
 __all__ = [
-    "canonical", "canonical_buckets", "check", "group", "groups", "output", "outputs", "pop_vlan", "push_vlan",
-    "rewrite", "set_field", "set_vlan_vid", "walk", "without_queues",
+    "canonical", "canonical_buckets", "check", "controller_ids", "group", "groups", "output", "outputs",
+    "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field",
+    "set_vlan_vid", "walk",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -57,26 +61,42 @@ def groups(data: bytes) -> tuple[int, ...]:
     return tuple(number for is_output, number, _, _ in _pieces(data)[1] if not is_output)
 
 
-def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[int], bytes]) -> bytes:
-    """Replace each output by output(port, max_len) and each group by group(id), and copy everything else."""
+def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[int], bytes],
+            other: Callable[[bytes], bytes] | None = None) -> bytes:
+    """Replace each output by output(port, max_len) and each group by group(id), and copy everything else.
+
+    With `other` the actions in between are each replaced by other(action).
+    """
     tail, places = _pieces(data)
     parts = []
     for is_output, number, max_len, before in places:
-        parts.append(before)
+        parts.append(before if other is None else _each(before, other))
         parts.append(output(number, max_len) if is_output else group(number))
-    parts.append(tail)
+    parts.append(tail if other is None else _each(tail, other))
     return b"".join(parts)
 
 
 @remembered(1 << 13)
-def without_queues(data: bytes) -> bytes:
-    """The list without what chooses a queue."""
-    return b"".join(action for kind, action in walk(data) if kind != of13.OFPAT_SET_QUEUE)
+def resubmits(data: bytes) -> bool:
+    """Whether a list looks up other tables on its way."""
+    return any(kind == of13.OFPAT_EXPERIMENTER and nicira.resubmits(action) for kind, action in walk(data))
+
+
+def resubmits_here(data: bytes) -> bool:
+    """Whether a list looks up the table it stands in once more."""
+    return any(kind == of13.OFPAT_EXPERIMENTER and nicira.names_no_table(action) for kind, action in walk(data))
+
+
+@remembered(1 << 13)
+def controller_ids(data: bytes) -> frozenset[int]:
+    """The ids of the controllers that actions of Open vSwitch's own send to."""
+    found = {nicira.controller_id(action) for kind, action in walk(data) if kind == of13.OFPAT_EXPERIMENTER}
+    return frozenset(number for number in found if number is not None)
 
 
 @remembered(1 << 13)
 def canonical(data: bytes) -> bytes:
-    """The one form of a list of actions; experimenter actions stay as they are."""
+    """The one form of a list of actions, which is Open vSwitch's; others' actions stay as they are."""
     return b"".join(_canonical_action(kind, action) for kind, action in walk(data))
 
 
@@ -144,7 +164,9 @@ def _canonical_action(kind: int, action: bytes) -> bytes:
     if kind == of13.OFPAT_OUTPUT:
         return output(*_OUTPUT.unpack(action)[2:])
     if kind == of13.OFPAT_SET_FIELD:
-        return set_field(action[4:8 + action[7]])
+        return set_field(_usual(action[4:8 + action[7]]))
+    if kind == of13.OFPAT_EXPERIMENTER:
+        return nicira.canonical(action)
     if kind in _WITH_ETH_TYPE:
         return _ETH_TYPE.pack(*_ETH_TYPE.unpack(action))
     if kind in _WITH_TTL:
@@ -152,3 +174,15 @@ def _canonical_action(kind: int, action: bytes) -> bytes:
     if kind in _WITHOUT_ARGUMENT:
         return _PLAIN.pack(*_PLAIN.unpack(action))
     return action
+
+
+def _usual(tlv: bytes) -> bytes:
+    """The TLV of a set-field with the header that Open vSwitch tells it with."""
+    number = ALIASES.get(int.from_bytes(tlv[:4], "big"))
+    if number is None or BY_NUMBER[number].size != tlv[3]:
+        return tlv
+    return BY_NUMBER[number].header.to_bytes(4, "big") + tlv[4:]
+
+
+def _each(data: bytes, other: Callable[[bytes], bytes]) -> bytes:
+    return b"".join(other(action) for _, action in walk(data)) if data else data

@@ -145,7 +145,7 @@ def _parse(data: bytes) -> Instructions:
         at += length
     for kind in (of13.OFPIT_APPLY_ACTIONS, of13.OFPIT_WRITE_ACTIONS):
         if kind in found:
-            check_each(found[kind][_ACTIONS.size:])
+            check_each(found[kind][_ACTIONS.size:], in_set=kind == of13.OFPIT_WRITE_ACTIONS)
     if of13.OFPIT_WRITE_METADATA in found:
         mask = _METADATA.unpack(found[of13.OFPIT_WRITE_METADATA])[3]
         if mask & ~_TENANT_METADATA:

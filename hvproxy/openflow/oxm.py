@@ -5,7 +5,8 @@ are its identity, and as value and mask in one fixed layout of all fields, where
 expressions. What a switch reports in flow statistics becomes the same bytes by `Match.from_tlvs`.
 
 Error codes are Open vSwitch's, except on purpose:
-- tunnel_id, the fields OpenFlow 1.5 added, NXM and experimenter fields: BAD_FIELD (as in_phy_port is there too);
+- fields of tunnels' options, of the original direction of tracked connections, of NSH and of the action set:
+  BAD_FIELD (as in_phy_port is there too);
 - metadata outside the low 32 bits: BAD_MASK, as a tenant's table features promise. A match of all 64 bits whose upper
   bits are 0 is taken as one of the low 32 and told as it came: the others are 0 to a tenant, and most controllers
   match metadata so;
@@ -24,7 +25,10 @@ from typing import ClassVar, Final, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
-from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_EXACT, HEADERS_MASKED, VLAN_PRESENT, Field, Headers
+from hvproxy.openflow.oxm_aliases import Part, read, telling
+from hvproxy.openflow.oxm_fields import (
+    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, PACKET_TYPE, VLAN_PRESENT, ZEROS, Field, Headers,
+)
 
 _MATCH_HEADER: Final = Struct("!HH")
 _TENANT_METADATA: Final = 0xffffffff
@@ -35,14 +39,13 @@ _IP_PROTO: Final = BY_NUMBER[of13.OFPXMT_OFB_IP_PROTO]
 _VLAN_VID: Final = BY_NUMBER[of13.OFPXMT_OFB_VLAN_VID]
 _ICMPV6_TYPE: Final = BY_NUMBER[of13.OFPXMT_OFB_ICMPV6_TYPE]
 _ICMPV6_CODE: Final = BY_NUMBER[of13.OFPXMT_OFB_ICMPV6_CODE]
-_TUNNEL_ID: Final = BY_NUMBER[of13.OFPXMT_OFB_TUNNEL_ID]
-_TENANT_EXACT: Final = {header: field for header, field in HEADERS_EXACT.items() if field is not _TUNNEL_ID}
-_TENANT_MASKED: Final = {header: field for header, field in HEADERS_MASKED.items() if field is not _TUNNEL_ID}
+_PACKET_TYPE: Final = BY_NUMBER[PACKET_TYPE]
 _ICMPV6: Final = 58
 _ND_FIELDS: Final = sum(BY_NUMBER[number].full << BY_NUMBER[number].shift for number in (31, 32, 33))
-_UNKNOWN: Final = 0x100
+_UNKNOWN: Final = 0x1000
 """Sorts TLVs of fields we do not know behind those we do."""
 _NOTHING: Final[Mapping[int, bytes]] = {}
+_EXTENDED: Final = 1 << min(field.shift for field in EXTENSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Match:
     tlvs: bytes = dataclass_field(compare=False, repr=False)
     """The same as it is told: metadata matched as a whole stays so."""
     body: bytes = dataclass_field(compare=False, repr=False)
-    """The TLVs without in_port and metadata."""
+    """The TLVs without in_port, metadata and the fields that are 0 in every packet."""
     value: int = dataclass_field(compare=False, repr=False)
     """The values of all fields in the fixed layout."""
     mask: int = dataclass_field(compare=False, repr=False)
@@ -82,6 +85,16 @@ class Match:
         """(value, mask) of the metadata, or None where it is not matched."""
         mask = self.mask >> _METADATA.shift & _METADATA.full
         return (self.value >> _METADATA.shift & _METADATA.full, mask) if mask else None
+
+    @property
+    def never(self) -> bool:
+        """It asks for what no packet of a logical switch has, such as a tunnel."""
+        return bool(self.value & ZEROS)
+
+    @property
+    def extended(self) -> bool:
+        """It looks at fields that only switches with Open vSwitch's extensions have."""
+        return self.mask & ~ZEROS >= _EXTENDED
 
     @property
     def headers(self) -> Headers:
@@ -145,8 +158,12 @@ def _assemble(parts: list[tuple[int, bytes]], value: int, mask: int, told: Mappi
     for number, part in parts[:2]:
         if number <= _METADATA.number:
             start += len(part)
+    body = tlvs[start:]
+    if mask & ZEROS:
+        body = b"".join([part for number, part in parts if number > _METADATA.number
+                         and (number == _UNKNOWN or not BY_NUMBER[number].zero)])
     as_told = b"".join([told.get(number, part) for number, part in parts]) if told else tlvs
-    return Match(tlvs, as_told, tlvs[start:], value, mask)
+    return Match(tlvs, as_told, body, value, mask)
 
 
 def _refuse(code: int, why: str) -> NoReturn:
@@ -170,53 +187,54 @@ def _parse(data: bytes) -> Match:
     at = 4
     values = masks = 0
     parts: list[tuple[int, bytes]] = []
-    told: Mapping[int, bytes] = _NOTHING
+    told: dict[int, bytes] = {}
     while at < end:
         header = int.from_bytes(data[at:at + 4], "big")
-        field = _TENANT_EXACT.get(header)
-        if field is not None:
-            after = at + 4 + field.size
-            value = int.from_bytes(data[at + 4:after], "big")
-            mask = field.full
-            part = data[at:after]
+        exact = HEADERS_EXACT.get(header)
+        if exact is not None:
+            after = at + 4 + exact.size
+            found = [Part(exact, int.from_bytes(data[at + 4:after], "big"), exact.full)]
         else:
-            field, value, mask = _masked_field(data, at, header)
-            after = at + 4 + 2 * field.size
-            part = _masked_tlv(field, value, mask)
-        if not field.holds(value):
-            _refuse(of13.OFPBMC_BAD_VALUE, f"{field.name} cannot be {value:#x}")
-        if field.conditional and not field.allows(_headers(values)):
-            _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} without its prerequisites")
-        if masks >> field.shift & field.full:
-            _refuse(of13.OFPBMC_DUP_FIELD, f"{field.name} twice")
-        if field is _METADATA:
-            if mask == field.full:
-                told = {field.number: part}
-            mask = _tenant_mask(value, mask)
-            part = _masked_tlv(field, value, mask)
-        elif field is _ICMPV6_CODE and value and masks & _ND_FIELDS:
-            _refuse(of13.OFPBMC_BAD_PREREQ, "neighbour discovery fields with another icmpv6_code than 0")
-        if mask:
-            parts.append((field.number, part))
-            values |= value << field.shift
-            masks |= mask << field.shift
+            found, after = _other_field(data, at, header)
+        for field, value, mask in found:
+            if not field.holds(value):
+                _refuse(of13.OFPBMC_BAD_VALUE, f"{field.name} cannot be {value:#x}")
+            if field.conditional and not field.allows(_headers(values)):
+                _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} without its prerequisites")
+            if masks >> field.shift & field.full:
+                _refuse(of13.OFPBMC_DUP_FIELD, f"{field.name} twice")
+            if field is _PACKET_TYPE and not value:
+                mask = 0  # an Ethernet frame, as every other
+            elif field is _METADATA:
+                if mask == field.full:
+                    told[field.number] = _masked_tlv(field, value, mask)
+                mask = _tenant_mask(value, mask)
+            elif field is _ICMPV6_CODE and value and masks & _ND_FIELDS:
+                _refuse(of13.OFPBMC_BAD_PREREQ, "neighbour discovery fields with another icmpv6_code than 0")
+            if mask:
+                parts.append((field.number, data[at:after] if field is exact and mask == field.full
+                              else _masked_tlv(field, value, mask)))
+                values |= value << field.shift
+                masks |= mask << field.shift
+                if field.number >= NX and (form := telling(field, value, mask)) is not None:
+                    told[field.number] = form
         at = after
     return _assemble(parts, values, masks, told)
 
 
-def _masked_field(data: bytes, at: int, header: int) -> tuple[Field, int, int]:
-    """A TLV with a mask; one of no field we know is refused. Faults are found in Open vSwitch's order."""
+def _other_field(data: bytes, at: int, header: int) -> tuple[list[Part], int]:
+    """(what a TLV with a mask, or in another form, says; where it ends). Faults are found in Open vSwitch's order."""
     width = (header & 0xff) >> 1 if header & 0x100 else 0
     value = int.from_bytes(data[at + 4:at + 4 + width], "big")
     mask = int.from_bytes(data[at + 4 + width:at + 4 + 2 * width], "big")
     if value & ~mask and header >> 16 != of13.OFPXMC_EXPERIMENTER:
         _refuse(of13.OFPBMC_BAD_WILDCARDS, "value bits outside the mask")
-    field = _TENANT_MASKED.get(header)
+    field = HEADERS_MASKED.get(header)
     if field is None:
-        _refuse(of13.OFPBMC_BAD_FIELD, f"unknown match field {header:#010x}")
+        return read(data, at)
     if not field.maskable and mask and mask != (1 << 8 * field.size) - 1:
         _refuse(of13.OFPBMC_BAD_MASK, f"{field.name} cannot be masked")
-    return field, value, mask & field.full
+    return [Part(field, value, mask & field.full)], at + 4 + 2 * field.size
 
 
 def _tenant_mask(value: int, mask: int) -> int:
@@ -232,6 +250,7 @@ def _tenant_mask(value: int, mask: int) -> int:
 def _from_tlvs(tlvs: bytes) -> Match:
     at = values = masks = 0
     parts: list[tuple[int, bytes]] = []
+    told: dict[int, bytes] = {}
     while at < len(tlvs):
         header = int.from_bytes(tlvs[at:at + 4], "big")
         payload = at + 4
@@ -239,17 +258,28 @@ def _from_tlvs(tlvs: bytes) -> Match:
         exact, masked = HEADERS_EXACT.get(header), HEADERS_MASKED.get(header)
         field = exact or masked
         if field is None:
-            parts.append((_UNKNOWN, tlvs[at:end]))
+            found = _known_otherwise(tlvs[at:end])
+            if not found:
+                parts.append((_UNKNOWN, tlvs[at:end]))
         else:
-            value = int.from_bytes(tlvs[payload:payload + field.size], "big")
             mask = int.from_bytes(tlvs[payload + field.size:end], "big") & field.full if masked else field.full
-            value &= mask
+            found = [Part(field, int.from_bytes(tlvs[payload:payload + field.size], "big") & mask, mask)]
+        for field, value, mask in found:
             if mask:
                 parts.append((field.number, _masked_tlv(field, value, mask)))
                 values |= value << field.shift
                 masks |= mask << field.shift
+                if field.number >= NX and (form := telling(field, value, mask)) is not None:
+                    told[field.number] = form
         at = end
-    return _assemble(parts, values, masks)
+    return _assemble(parts, values, masks, told)
+
+
+def _known_otherwise(tlv: bytes) -> list[Part]:
+    try:
+        return read(tlv, 0)[0]
+    except Refused:
+        return []
 
 
 Match.EMPTY = Match(b"", b"", b"", 0, 0)

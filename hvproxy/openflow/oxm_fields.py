@@ -1,8 +1,9 @@
-"""The match fields of OpenFlow 1.3 that hvproxy knows, as data: widths, prerequisites, which can be masked or set.
+"""The match fields that hvproxy knows, as data: widths, prerequisites, which can be masked or set.
 
-The table is OF 1.3.5 section 7.2.3.7 (table 12) as Open vSwitch 3.1 carries it out: no in_phy_port, PBB or IPv6
-extension header. `Headers` is what a match, or the actions before some action, tell about a packet's headers: all that
-prerequisites ask for. Must not know the form of a match or of an action.
+`FIELDS` are those of OF 1.3.5 section 7.2.3.7 (table 12) as Open vSwitch 3.1 carries it out: no in_phy_port, PBB or
+IPv6 extension header. `EXTENSIONS` are fields of its own that it takes over OpenFlow 1.3 too. `Headers` is what a
+match, or the actions before some action, tell about a packet's headers: all that prerequisites ask for. Must not know
+the form of a match or of an action.
 """
 from __future__ import annotations
 
@@ -18,6 +19,13 @@ VLAN_ETH_TYPES: Final = frozenset((0x8100, 0x88a8))
 VLAN_PRESENT: Final[int] = of13.OFPVID_PRESENT
 
 _BASIC: Final[int] = of13.OFPXMC_OPENFLOW_BASIC
+_NXM_NX: Final = 1
+NX: Final = 0x100
+"""Added to the number of a field of Open vSwitch's class NXM_NX, so that numbers stay unique and sort behind."""
+TCP_FLAGS: Final = NX + 34
+TUN_FLAGS: Final = NX + 104
+CT_STATE: Final = NX + 105
+PACKET_TYPE: Final = 44
 _IPV4: Final = frozenset((ETH_TYPE_IPV4,))
 _IPV6: Final = frozenset((ETH_TYPE_IPV6,))
 IP_ETH_TYPES: Final = _IPV4 | _IPV6
@@ -41,7 +49,7 @@ class Headers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the class OFPXMC_OPENFLOW_BASIC."""
+    """One field, of the class OFPXMC_OPENFLOW_BASIC or (numbers from NX on) of Open vSwitch's."""
 
     number: int
     name: str
@@ -58,10 +66,14 @@ class Field:
     ip_proto: int = 0
     icmp_types: frozenset[int] = frozenset()
     vlan: bool = False
+    zero: bool = False
+    """A packet that came in at a port of a bridge without tunnels and connection tracking has 0 there, always."""
 
     @property
     def header(self) -> int:
         """The OXM header of the field without a mask."""
+        if self.number >= NX:
+            return _NXM_NX << 16 | self.number - NX << 9 | self.size
         return _BASIC << 16 | self.number << 9 | self.size
 
     @property
@@ -85,16 +97,16 @@ class Field:
         return not value & ~self.full
 
 
-def _fields() -> tuple[Field, ...]:
+def _fields() -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     fields: list[Field] = []
     shift = 0
 
     def add(number: int, name: str, bits: int, size: int = 0, *, maskable: bool = False, writable: bool = True,
             eth_types: frozenset[int] = frozenset(), ip_proto: int = 0,
-            icmp_types: frozenset[int] = frozenset(), vlan: bool = False) -> None:
+            icmp_types: frozenset[int] = frozenset(), vlan: bool = False, zero: bool = False) -> None:
         nonlocal shift
         fields.append(Field(number, name, size or (bits + 7) // 8, (1 << bits) - 1, shift, maskable, writable,
-                            eth_types, ip_proto, icmp_types, vlan))
+                            eth_types, ip_proto, icmp_types, vlan, zero))
         shift += bits
 
     add(0, "in_port", 32, writable=False)
@@ -130,17 +142,44 @@ def _fields() -> tuple[Field, ...]:
     add(34, "mpls_label", 20, 4, eth_types=MPLS_ETH_TYPES)
     add(35, "mpls_tc", 3, eth_types=MPLS_ETH_TYPES)
     add(36, "mpls_bos", 1, writable=False, eth_types=MPLS_ETH_TYPES)
-    add(38, "tunnel_id", 64, maskable=True, writable=False)
-    return tuple(fields)
+    add(38, "tunnel_id", 64, maskable=True, writable=False, zero=True)
+    standard = tuple(fields)
+    fields.clear()
+    add(PACKET_TYPE, "packet_type", 32, writable=False, zero=True)
+    for register in range(16):
+        add(NX + register, f"reg{register}", 32, maskable=True)
+    add(NX + 26, "nw_frag", 2, maskable=True, writable=False, eth_types=IP_ETH_TYPES)
+    add(NX + 29, "nw_ttl", 8, eth_types=IP_ETH_TYPES)
+    add(NX + 30, "mpls_ttl", 8, eth_types=MPLS_ETH_TYPES)
+    add(NX + 31, "tun_src", 32, maskable=True, writable=False, zero=True)
+    add(NX + 32, "tun_dst", 32, maskable=True, writable=False, zero=True)
+    add(NX + 33, "pkt_mark", 32, maskable=True, writable=False, zero=True)
+    add(TCP_FLAGS, "tcp_flags", 12, maskable=True, writable=False, eth_types=IP_ETH_TYPES, ip_proto=6)
+    add(NX + 37, "conj_id", 32, writable=False)
+    add(NX + 38, "tun_gbp_id", 16, maskable=True, writable=False, zero=True)
+    add(NX + 39, "tun_gbp_flags", 8, maskable=True, writable=False, zero=True)
+    add(TUN_FLAGS, "tun_flags", 1, 2, maskable=True, writable=False, zero=True)
+    add(CT_STATE, "ct_state", 8, 4, maskable=True, writable=False, zero=True)
+    add(NX + 106, "ct_zone", 16, writable=False, zero=True)
+    add(NX + 107, "ct_mark", 32, maskable=True, writable=False, zero=True)
+    add(NX + 108, "ct_label", 128, maskable=True, writable=False, zero=True)
+    add(NX + 109, "tun_ipv6_src", 128, maskable=True, writable=False, zero=True)
+    add(NX + 110, "tun_ipv6_dst", 128, maskable=True, writable=False, zero=True)
+    return standard, tuple(fields)
 
 
-FIELDS: Final = _fields()
+FIELDS, EXTENSIONS = _fields()
 """Every field, by ascending number."""
 
-BY_NUMBER: Final[dict[int, Field]] = {field.number: field for field in FIELDS}
+BY_NUMBER: Final[dict[int, Field]] = {field.number: field for field in (*FIELDS, *EXTENSIONS)}
 
-HEADERS_EXACT: Final[dict[int, Field]] = {field.header: field for field in FIELDS}
+REGISTERS: Final = tuple(BY_NUMBER[NX + register] for register in range(16))
+
+ZEROS: Final = sum(field.full << field.shift for field in BY_NUMBER.values() if field.zero)
+"""The bits of the layout that are 0 in every packet."""
+
+HEADERS_EXACT: Final[dict[int, Field]] = {field.header: field for field in BY_NUMBER.values()}
 """By the OXM header without a mask."""
 
-HEADERS_MASKED: Final[dict[int, Field]] = {field.header + field.size | 0x100: field for field in FIELDS}
+HEADERS_MASKED: Final[dict[int, Field]] = {field.header + field.size | 0x100: field for field in BY_NUMBER.values()}
 """By the OXM header with a mask, which doubles the length (OF 1.3.5 section 7.2.3.2)."""

@@ -11,10 +11,12 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.errors import Refused
+from hvproxy.openflow import nicira
 from hvproxy.openflow.actions import walk
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import decode
+from hvproxy.openflow.oxm_aliases import read
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT, HEADERS_MASKED, VLAN_PRESENT, Field
 
 _PORT_NAMES: Final[dict[int, str]] = {
@@ -42,11 +44,23 @@ _SET_NAMES: Final[dict[str, str]] = {
 """In a set-field Open vSwitch has other names."""
 _DECIMAL: Final = frozenset((
     "vlan_pcp", "ip_dscp", "ip_ecn", "ip_proto", "icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code", "arp_op",
-    "mpls_label", "mpls_tc", "mpls_bos", "tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst",
+    "mpls_label", "mpls_tc", "mpls_bos", "tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst", "nw_ttl",
+    "mpls_ttl", "conj_id", "tun_gbp_id", "ct_zone",
 ))
 _ETHERNET: Final = frozenset(("eth_dst", "eth_src", "arp_sha", "arp_tha", "ipv6_nd_sll", "ipv6_nd_tll"))
-_IPV4: Final = frozenset(("ipv4_src", "ipv4_dst", "arp_spa", "arp_tpa"))
-_IPV6: Final = frozenset(("ipv6_src", "ipv6_dst", "ipv6_nd_target"))
+_IPV4: Final = frozenset(("ipv4_src", "ipv4_dst", "arp_spa", "arp_tpa", "tun_src", "tun_dst"))
+_IPV6: Final = frozenset(("ipv6_src", "ipv6_dst", "ipv6_nd_target", "tun_ipv6_src", "tun_ipv6_dst"))
+_FLAGS: Final[dict[str, tuple[str, ...]]] = {
+    "tcp_flags": ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]"),
+    "ct_state": ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"),
+    "tun_flags": ("oam",),
+}
+"""The names of the bits, from the lowest up."""
+_ALWAYS_MASKED: Final = frozenset(("ct_state", "tun_flags"))
+_FRAGMENTS: Final[dict[tuple[int, int], str]] = {
+    (0, 3): "no", (1, 3): "first", (3, 3): "later", (0, 1): "no", (1, 1): "yes", (0, 2): "not_later", (2, 2): "later",
+}
+"""(value, mask) of nw_frag."""
 _LARGE: Final = 0x10000
 """From here on group ids are hexadecimal: nobody counts that far, so the digits mean something."""
 
@@ -124,7 +138,7 @@ def bucket_texts(data: bytes) -> list[str]:
 def _fields(tlvs: bytes) -> Iterator[str]:
     at = 0
     while at < len(tlvs):
-        header = int.from_bytes(tlvs[at:at + 4], "big")
+        start, header = at, int.from_bytes(tlvs[at:at + 4], "big")
         payload, at = tlvs[at + 4:at + 4 + (header & 0xff)], at + 4 + (header & 0xff)
         exact, masked = HEADERS_EXACT.get(header), HEADERS_MASKED.get(header)
         if exact is not None:
@@ -133,7 +147,13 @@ def _fields(tlvs: bytes) -> Iterator[str]:
             value, mask = payload[:masked.size], payload[masked.size:]
             yield _field(masked, int.from_bytes(value, "big"), int.from_bytes(mask, "big"))
         else:
-            yield f"unknown({header:#010x}:{payload.hex()})"
+            try:
+                parts, _ = read(tlvs, start)
+            except Refused:
+                yield f"unknown({header:#010x}:{payload.hex()})"
+                continue
+            for known, number, bits in parts:
+                yield _field(known, number, None if bits == known.full else bits)
 
 
 def _field(field: Field, value: int, mask: int | None) -> str:
@@ -143,6 +163,12 @@ def _field(field: Field, value: int, mask: int | None) -> str:
             return f"dl_vlan={value & ~VLAN_PRESENT}"
         name = "vlan_tci"  # which can say "no tag" and "any tag" (OF 1.3.5 section 7.2.3.7, table 13)
         return f"{name}={value:#06x}/{field.full if mask is None else mask:#06x}"
+    if name in _FLAGS:
+        return f"{name}={_flags(name, value, field.full if mask is None and name in _ALWAYS_MASKED else mask)}"
+    if name == "nw_frag":
+        return f"{name}={_FRAGMENTS.get((value, field.full if mask is None else mask), value)}"
+    if name == "packet_type":
+        return f"{name}=({value >> 16},{value & 0xffff:#x})"
     if mask is None:
         return f"{name}={_value(field, value)}"
     if field.name in _IPV4 | _IPV6:
@@ -153,6 +179,14 @@ def _field(field: Field, value: int, mask: int | None) -> str:
     if field.name in _IPV4 | _IPV6 | _ETHERNET:
         return f"{name}={_value(field, value)}/{_value(field, mask)}"
     return f"{name}={value:#x}/{mask:#x}"
+
+
+def _flags(name: str, value: int, mask: int | None) -> str:
+    """Flags by name: syn|ack, or with a mask +syn-ack."""
+    named = list(enumerate(_FLAGS[name]))
+    if mask is None:
+        return "|".join(flag for bit, flag in named if value >> bit & 1) or "0"
+    return "".join(("+" if value >> bit & 1 else "-") + flag for bit, flag in named if mask >> bit & 1)
 
 
 def _value(field: Field, value: int) -> str:
@@ -198,6 +232,10 @@ def _unknown(action: bytes) -> str:
     return f"unknown({action.hex()})"
 
 
+def _experimenter(action: bytes) -> str:
+    return nicira.text(action) or _unknown(action)
+
+
 def _plain(text: str) -> Callable[[bytes], str]:
     return lambda action: text
 
@@ -219,4 +257,5 @@ _ACTIONS: Final[dict[int, Callable[[bytes], str]]] = {
     of13.OFPAT_DEC_MPLS_TTL: _plain("dec_mpls_ttl"),
     of13.OFPAT_SET_NW_TTL: _with_number(_U8, "mod_nw_ttl:{}"),
     of13.OFPAT_DEC_NW_TTL: _plain("dec_ttl"),
+    of13.OFPAT_EXPERIMENTER: _experimenter,
 }

@@ -1,18 +1,20 @@
 """A tenant's entry, compiled for the edges and met by frames."""
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
 from hvproxy.compiler.entries import REMEMBERED, rules_for
+from hvproxy.compiler.lowering import Edge
 from hvproxy.model.layout import GROUP_FLAG, SHARED_FLAG, Table, cookie
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, decode
 from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
-from tests.compiler.placed import FRAME, LAYOUT, LS_ID, VIFS, AnEntry, a_group, edge, plane, sent, told
+from tests.compiler.placed import FRAME, LAYOUT, LS_ID, VIEW, VIFS, AnEntry, a_group, edge, plane, sent, told
 
 CONTROLLER, FLOOD, IN_PORT = of13.OFPP_CONTROLLER, of13.OFPP_FLOOD, of13.OFPP_IN_PORT
 TO_DST = tlv(of13.OFPXMT_OFB_ETH_DST, 0x020000000002)
@@ -170,3 +172,33 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(1, REMEMBERED + 100):
         rules_for(entry(match=in_port(1), apply=actions.set_field(tlv(of13.OFPXMT_OFB_ETH_DST, number))), here)
     assert 0 < len(here.remembered) <= REMEMBERED
+
+
+def test_a_resubmit_leads_to_the_tenants_table_wherever_it_stands() -> None:
+    resubmits = Edge(LAYOUT, replace(VIEW, resubmits=True), 1, {})
+    here, other = actions.resubmit(255), actions.resubmit(7)
+    for each in (entry(table=3, apply=here + other), entry(table=3, apply=here, write=other + out(2), goto=5)):
+        for rule in rules_for(each, resubmits):
+            found = decode(rule.instructions)
+            tables = {action[12] for data in (found.apply, found.write) for kind, action in actions.walk(data)
+                      if kind == of13.OFPAT_EXPERIMENTER}
+            assert tables <= {Table.LOGICAL + 3, Table.LOGICAL + 7} and Table.LOGICAL + 3 in tables
+
+
+def test_metadata_is_set_in_the_tenants_bits_only_and_queues_are_left_out() -> None:
+    queue = bytes((0, of13.OFPAT_SET_QUEUE, 0, 8, 0, 0, 0, 1))
+    written = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, 0x12345678)) + queue + out(2)
+    for each in (entry(table=1, apply=written), entry(table=1, write=written)):
+        for rule in rules_for(each, edge()):
+            found = decode(rule.instructions)
+            done = found.apply + found.write
+            kinds = [kind for kind, _ in actions.walk(done)]
+            assert of13.OFPAT_SET_QUEUE not in kinds
+            (load,) = [action for kind, action in actions.walk(done) if kind == of13.OFPAT_EXPERIMENTER]
+            assert load[10:] == bytes.fromhex("001f80000408") + (0x12345678).to_bytes(8, "big")
+
+
+def test_an_entry_that_no_packet_can_meet_has_no_rules() -> None:
+    assert rules_for(entry(match=Match.from_tlvs(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 5)), apply=out(2)), edge()) == ()
+    with_zero = rules_for(entry(match=Match.from_tlvs(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)), apply=out(2)), edge())
+    assert with_zero == rules_for(entry(apply=out(2)), edge())

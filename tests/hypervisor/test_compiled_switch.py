@@ -51,3 +51,28 @@ def test_indexes_and_ports_agree() -> None:
     removed = ls.remove_port(3)
     assert removed is not None and removed.index not in ls.port_at
     assert ls.remove_port(3) is None
+
+
+def test_the_first_resubmit_makes_entries_ready_for_tables_in_any_order() -> None:
+    world, controller = red()
+    write = flow_mod(priority=6, write=actions.output(2))
+    add(controller, write, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(3))),
+        flow_mod(table=2, write=actions.group(7)))
+    before = {dpid: len(world.switches[dpid].cookies(10)) for dpid in (2, 3)}
+    add(controller, flow_mod(priority=7, apply=actions.resubmit(2)))
+    assert_equal_to_recompute(world)
+    assert world.hv.logical_switches["red"].view.resubmits
+    # Where a set may hold a group by now, the entry that writes an output has two rules; the resubmit has one.
+    assert {dpid: len(world.switches[dpid].cookies(10)) for dpid in (2, 3)} == {
+        dpid: count + 2 for dpid, count in before.items()}
+    add(controller, flow_mod(command=of13.OFPFC_DELETE))
+    assert_equal_to_recompute(world)
+
+
+def test_a_resubmit_in_a_group_counts_too() -> None:
+    world, controller = red()
+    add(controller, build.group_mod(1, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.resubmit(2))))
+    assert world.hv.logical_switches["red"].view.resubmits
+    assert_equal_to_recompute(world)
+    wanted = actions.resubmit(12)
+    assert any(wanted in buckets for _, buckets in world.switches[1].groups.values())

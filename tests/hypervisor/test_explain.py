@@ -94,6 +94,27 @@ def test_groups_say_what_they_reach() -> None:
     }
 
 
+def test_the_hidden_tables_say_what_they_are_for() -> None:
+    world = a_world()
+    normal = actions.output(of13.OFPP_NORMAL)
+    controller = Controller(world, "red")
+    controller.send(build.flow_mod(9, of13.OFPFC_ADD, table_id=0, priority=6, match_tlvs=b"", cookie=1,
+                                   instructions=build_instructions(Instructions(apply=normal))))
+    world.run()
+    ls = world.hv.logical_switches["red"]
+    put, gone = ls.hosts.heard(1, 0x02000000000A, 0, world.now)
+    world.hv.change(ls.hidden_changes(put, gone), world.now)
+    assert rules(world, 1) >= {
+        "finds hosts of red that are not known yet",
+        "floods frames of red for hosts that are not known",
+        "passes frames of red whose source is no host's",
+        "knows where the host 02:00:00:00:00:0a of red is",
+        "switches frames of red for 02:00:00:00:00:0a",
+        "drops frames of red for 01:80:c2:00:00:00",
+    }
+    assert "switches frames of red as a learning switch does" in groups(world, 1)
+
+
 def test_nothing_in_the_fabric_is_unexplained() -> None:
     world = a_world()
     for dpid in world.hv.switches.datapaths:

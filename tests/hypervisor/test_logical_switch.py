@@ -26,10 +26,8 @@ def flows(controller: Controller) -> list[Any]:
 @pytest.mark.parametrize("message, wanted", [
     (flow_mod(table=8), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)),
     (flow_mod(goto=0, table=1), (of13.OFPET_BAD_INSTRUCTION, of13.OFPBIC_BAD_TABLE_ID)),
-    (flow_mod(apply=actions.output(of13.OFPP_NORMAL)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
     (flow_mod(apply=actions.output(of13.OFPP_TABLE)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
     (flow_mod(apply=actions.group(5)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)),
-    (flow_mod(match=tlv(of13.OFPXMT_OFB_TUNNEL_ID, 5)), (of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_FIELD)),
     (flow_mod(match=tlv(of13.OFPXMT_OFB_TCP_DST, 5)), (of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_PREREQ)),
     (flow_mod(buffer_id=5), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN)),
     (flow_mod(command=9), (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_BAD_COMMAND)),

@@ -351,7 +351,7 @@ def test_a_tenants_group_is_its_variant_for_the_ingress_port() -> None:
         assert acts[1:] == group(GroupKind.TENANT, places[index])
 
 
-@pytest.mark.parametrize("port", [of13.OFPP_LOCAL, of13.OFPP_NORMAL, of13.OFPP_ANY, 0, 0xFF00, 0xFFFFFF00])
+@pytest.mark.parametrize("port", [of13.OFPP_LOCAL, of13.OFPP_ANY, 0, 0xFF00, 0xFFFFFF00])
 def test_ports_that_no_logical_switch_has_are_bad(port: int) -> None:
     world, controller = red()
     assert controller.refused(build.packet_out(3, 1, actions.output(port), FRAME)) == (

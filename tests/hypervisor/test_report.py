@@ -38,7 +38,7 @@ def test_datapaths_tell_state_role_and_contents() -> None:
         ("0000000000000001", "ready", "edge", 8), ("0000000000000002", "ready", "edge", 8),
         ("0000000000000003", "absent", "none", 0), ("0000000000000004", "ready", "none", 8),
         ("0000000000000009", "absent", "none", 0)]
-    assert (rows[0]["address"], rows[0]["description"]) == ("tcp:127.0.0.1:1", "emulated switch 1")
+    assert (rows[0]["address"], rows[0]["description"]) == ("tcp:127.0.0.1:1", "emulated Open vSwitch 1")
     assert (rows[2]["address"], rows[2]["description"]) == (None, None)
     assert rows[0]["rules"] == len(world.switches[1].rules) and rows[0]["groups"] == len(world.switches[1].groups)
 

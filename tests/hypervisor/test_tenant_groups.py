@@ -58,7 +58,6 @@ def held(controller: Controller) -> list[int]:
     (mod(2, command=9), (FAILED, of13.OFPGMFC_BAD_COMMAND)),
     (mod(2, TO_2 + TO_2, kind=INDIRECT), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
     (mod(2, b"", kind=INDIRECT), (FAILED, of13.OFPGMFC_INVALID_GROUP)),
-    (mod(2, bucket(actions.output(of13.OFPP_NORMAL))), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
     (mod(2, names(2)), (FAILED, of13.OFPGMFC_LOOP)),
 ])
 def test_a_bad_group_mod_is_refused_and_changes_nothing(message: bytes, wanted: tuple[int, int]) -> None:

@@ -34,7 +34,6 @@ def test_without_a_match_only_the_actions_themselves_are_judged() -> None:
 def test_the_pipeline_is_an_output_of_packet_outs_only() -> None:
     assert refusal(out(0xfffffff9), packet_out=True) is None
     assert refusal(out(0xfffffff9)) == (ACTION, 4)
-    assert refusal(out(0xfffffffa), packet_out=True) == (ACTION, 4)
 
 
 def test_order_tells_what_is_known_behind_the_actions() -> None:

@@ -4,6 +4,7 @@ from struct import pack
 
 import pytest
 
+from hvproxy.errors import Refused
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm import tlv
@@ -63,6 +64,14 @@ def test_builders() -> None:
     assert actions.set_field(tlv(3, 5)) == sf(t(3, 5))
     assert actions.set_field(tlv(27, 5)) == sf(t(27, 5))
     assert actions.set_vlan_vid(103) == sf(t(6, 0x1067))
+    assert actions.resubmit(3) == action(0xffff, pack("!IHHB3x", 0x2320, 14, 0xfff8, 3))
+
+
+def test_outputs_to_normal_are_refused_where_switches_lack_the_extensions() -> None:
+    actions.refuse_extensions(out(1) + PUSH_VLAN)
+    with pytest.raises(Refused) as refused:
+        actions.refuse_extensions(out(1) + out(0xfffffffa))
+    assert (refused.value.error_type, refused.value.code) == (2, 4)
 
 
 @pytest.mark.parametrize(("sloppy", "wanted"), [
@@ -107,10 +116,3 @@ def test_canonical_buckets() -> None:
 
 def test_max_len_of_the_controller_is_whole_packets_unless_said() -> None:
     assert actions.output(of13.OFPP_CONTROLLER) == actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)
-
-
-def test_what_chooses_a_queue_is_taken_out_and_nothing_else() -> None:
-    queue = bytes((0, of13.OFPAT_SET_QUEUE, 0, 8, 0, 0, 0, 1))
-    rest = actions.output(3) + actions.push_vlan() + actions.group(9)
-    assert actions.without_queues(queue + rest[:16] + queue + rest[16:] + queue) == rest
-    assert actions.without_queues(rest) == rest

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.oxm_fields import BY_NUMBER, FIELDS, HEADERS_EXACT, HEADERS_MASKED, Field, Headers
+from hvproxy.openflow.oxm_fields import BY_NUMBER, EXTENSIONS, FIELDS, HEADERS_EXACT, HEADERS_MASKED, Field, Headers
 from tests.openflow.error_cases import SIZES
 
 
 def test_fields_do_not_share_bits_of_the_layout() -> None:
     used = 0
-    for field in FIELDS:
+    for field in (*FIELDS, *EXTENSIONS):
         assert not used & field.full << field.shift
         used |= field.full << field.shift
     assert used == (1 << used.bit_length()) - 1
@@ -18,7 +18,7 @@ def test_fields_do_not_share_bits_of_the_layout() -> None:
 def test_fields_have_the_numbers_and_sizes_of_the_specification() -> None:
     assert {field.number: field.size for field in FIELDS} == {
         number: size for number, size in enumerate(SIZES) if number not in (1, 37, 39)}
-    assert [field.number for field in FIELDS] == sorted(BY_NUMBER)
+    assert [field.number for field in (*FIELDS, *EXTENSIONS)] == sorted(BY_NUMBER)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

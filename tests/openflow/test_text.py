@@ -39,7 +39,7 @@ IPV4, IPV6, ARP = tlv(5, 0x0800), tlv(5, 0x86DD), tlv(5, 0x0806)
     (IPV6 + tlv(26, 1 << 125, 7 << 125), "eth_type=0x86dd,ipv6_src=2000::/3"),
     (IPV6 + tlv(10, 58) + tlv(29, 135) + tlv(31, 1), "eth_type=0x86dd,nw_proto=58,icmpv6_type=135,nd_target=::1"),
     (tlv(5, 0x8847) + tlv(34, 100) + tlv(36, 1), "eth_type=0x8847,mpls_label=100,mpls_bos=1"),
-    (bytes.fromhex("0001020400000007"), "unknown(0x00010204:00000007)"),
+    (bytes.fromhex("0003020400000007"), "unknown(0x00030204:00000007)"),
 ])
 def test_a_match_is_written_as_ovs_ofctl_writes_it(tlvs: bytes, text: str) -> None:
     assert match_text(tlvs) == text
@@ -64,7 +64,7 @@ def test_a_match_is_written_as_ovs_ofctl_writes_it(tlvs: bytes, text: str) -> No
     (pack("!HHB3x", of13.OFPAT_SET_NW_TTL, 8, 9), "mod_nw_ttl:9"),
     (pack("!HH4x", of13.OFPAT_DEC_NW_TTL, 8), "dec_ttl"),
     (pack("!HHI", of13.OFPAT_EXPERIMENTER, 8, 0x2320), "unknown(ffff000800002320)"),
-    (actions.set_field(bytes.fromhex("0001020400000007")), "unknown(001900100001020400000007" + "00" * 4 + ")"),
+    (actions.set_field(bytes.fromhex("0003020400000007")), "unknown(001900100003020400000007" + "00" * 4 + ")"),
 ])
 def test_actions_are_written_as_ovs_ofctl_writes_them(data: bytes, text: str) -> None:
     assert actions_text(data) == text

@@ -33,18 +33,17 @@ def but_local(item: Item) -> Item | None:
 
 
 LOGICAL: tuple[Deviation, ...] = (
-    Deviation("outputs NORMAL and LOCAL", "port description", but_local),
-    Deviation("outputs NORMAL and LOCAL", "port", but_local),
+    Deviation("output LOCAL", "port description", but_local),
+    Deviation("output LOCAL", "port", but_local),
     Deviation("lookups counted by TABLE statistics", "table", no("looked up")),
 )
 """Between a logical switch and the bridge."""
 EMULATED: tuple[Deviation, ...] = ()
 """The emulated switch has no excuse; it is compared with the bridge."""
 NOT_ALIKE: dict[str, str] = {
-    "outputs NORMAL and LOCAL": r".*: output normal",
     "output TABLE outside a packet-out": r"(action|write|bucket): output table",
     "output to port 0": r".*: (write )?output 0",
-    "match and set-field of tunnel_id": r".*: set tunnel",
+    "set-field, load, move, push and pop of in_port": r".*: set tunnel",
     "set-field of in_port or of an unknown field": r".*: set (in_port|unknown)",
     "groups that name or watch themselves": r"group: own group|bucket: missing group",
     "tables 0 to": r"flow-mod: .*table 254|instruction: goto 25[45]",

@@ -15,6 +15,10 @@ Action = tuple[Any, ...]
 OUTPUT, SET_MPLS_TTL, DEC_MPLS_TTL, PUSH_VLAN, POP_VLAN, PUSH_MPLS, POP_MPLS = 0, 15, 16, 17, 18, 19, 20
 SET_QUEUE, GROUP, SET_NW_TTL, DEC_NW_TTL, SET_FIELD = 21, 22, 23, 24, 25
 EXPERIMENTER = 0xffff
+RESUBMIT = 0x1000e
+"""Open vSwitch's action 14, NXAST_RESUBMIT_TABLE; beyond all numbers of the standard."""
+NICIRA = 0x2320
+NX_IN_PORT = 0xfff8
 SIZES = {OUTPUT: 16, SET_MPLS_TTL: 8, DEC_MPLS_TTL: 8, PUSH_VLAN: 8, POP_VLAN: 8, PUSH_MPLS: 8, POP_MPLS: 8,
          SET_QUEUE: 8, GROUP: 8, SET_NW_TTL: 8, DEC_NW_TTL: 8}
 
@@ -100,6 +104,17 @@ def _action(kind: int, data: bytes, start: int, end: int) -> Action:
     return (kind,)
 
 
+def _nicira(data: bytes, start: int, length: int) -> Action:
+    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port."""
+    if int.from_bytes(data[start + 4:start + 8], "big") != NICIRA or length < 16:
+        raise bad_action(BAD_EXPERIMENTER)
+    kind = int.from_bytes(data[start + 8:start + 10], "big")
+    in_port = int.from_bytes(data[start + 10:start + 12], "big")
+    if kind != RESUBMIT & 0xffff or in_port != NX_IN_PORT:
+        raise bad_action(BAD_EXPERIMENTER)
+    return (RESUBMIT, data[start + 12])
+
+
 def parse_actions(data: bytes, start: int, end: int) -> tuple[tuple[Action, ...], bytes]:
     """The actions in data[start:end], and the bytes that report them."""
     if (end - start) % 8 or end > len(data):
@@ -109,14 +124,14 @@ def parse_actions(data: bytes, start: int, end: int) -> tuple[tuple[Action, ...]
     while start < end:
         kind = int.from_bytes(data[start:start + 2], "big")
         length = int.from_bytes(data[start + 2:start + 4], "big")
-        if kind == EXPERIMENTER:
-            raise bad_action(BAD_EXPERIMENTER)
-        if kind not in SIZES and kind != SET_FIELD:
+        if kind not in SIZES and kind not in (SET_FIELD, EXPERIMENTER):
             raise bad_action(BAD_TYPE)
-        if length > end - start or length % 8 or length < 8 or (kind != SET_FIELD and length != SIZES[kind]):
-            raise bad_action(BAD_LEN)
+        if length > end - start or length % 8 or length < 8 or length != SIZES.get(kind, length):
+            raise bad_action(BAD_EXPERIMENTER if kind == EXPERIMENTER else BAD_LEN)
         if kind == SET_FIELD:
             action = _set_field(data, start + 4, start + length)
+        elif kind == EXPERIMENTER:
+            action = _nicira(data, start, length)
         else:
             action = _action(kind, data, start, start + length)
         actions.append(action)
@@ -133,6 +148,9 @@ def _encode(action: Action) -> bytes:
         body = oxm.tlv(argument, action[2])
         length = (4 + len(body) + 7) // 8 * 8
         return b"\x00\x19" + length.to_bytes(2, "big") + body + bytes(length - 4 - len(body))
+    if kind == RESUBMIT:
+        return (b"\xff\xff\x00\x10" + NICIRA.to_bytes(4, "big") + b"\x00\x0e" + NX_IN_PORT.to_bytes(2, "big")
+                + bytes((argument, 0, 0, 0)))
     head = kind.to_bytes(2, "big") + SIZES[kind].to_bytes(2, "big")
     if kind == OUTPUT:
         max_len: int = action[2]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tools.emulator import edits, oxm
 from tools.emulator.decode import (
     DEC_MPLS_TTL, DEC_NW_TTL, GROUP, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER, PORT_FLOOD, PORT_IN_PORT,
-    PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL, SET_QUEUE, Action)
+    PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL, SET_QUEUE, Action)
 from tools.emulator.frames import Packet
 from tools.emulator.groups import ALL, FAST_FAILOVER, INDIRECT, Group, GroupTable
 from tools.emulator.meters import MeterTable
@@ -23,9 +23,18 @@ MAX_DEPTH = 64
 NO_COOKIE = 0xffffffffffffffff
 NO_BUFFER_LENGTH = 0xffff
 SET_ORDER = (POP_VLAN, POP_MPLS, PUSH_MPLS, PUSH_VLAN, DEC_NW_TTL, DEC_MPLS_TTL)
+FINAL = (RESUBMIT, OUTPUT, GROUP)
+"""What an action set ends with: only the last one of the last kind counts."""
 SETTERS = (SET_FIELD, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
 HASHED = (oxm.ETH_SRC, oxm.ETH_DST, oxm.ETH_TYPE, oxm.VLAN_VID, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC, oxm.IPV6_DST,
           oxm.IP_PROTO, oxm.TCP_SRC, oxm.TCP_DST, oxm.UDP_SRC, oxm.UDP_DST)
+
+
+RESERVED = (
+    (0x0180c2000000, 0xfffffffffff0), (0x01000cccccc0, 0xfffffffffff8), (0x01000ccccccc, 0xfffffffffffe),
+    *((address, 0xffffffffffff)
+      for address in (0x01000c000000, 0x01000ccdcdcd, 0x00e02b000000, 0x00e02b000004, 0x00e02b000006)))
+"""(address, mask) of destinations that NORMAL drops, as Open vSwitch does."""
 
 
 class PacketIn(NamedTuple):
@@ -53,9 +62,10 @@ def in_order(actions: tuple[Action, ...]) -> tuple[Action, ...]:
         kind = action[0]
         if kind in SETTERS:
             setters.append(action)
-        elif kind == GROUP or (kind == OUTPUT and (final is None or final[0] == OUTPUT)):
-            final = action
-        elif kind != OUTPUT:
+        elif kind in FINAL:
+            if final is None or FINAL.index(kind) >= FINAL.index(final[0]):
+                final = action
+        else:
             slots[kind] = action
     if final is None:
         return ()
@@ -76,7 +86,7 @@ class Pipeline:
     def receive(self, data: bytes, in_port: int) -> list[PacketIn]:
         """A frame from a port: sends what comes of it and returns what the controllers get."""
         walk = Walk(self, Packet(data, in_port), in_port)
-        return walk.finish(lambda: walk.table(0)) or []
+        return walk.finish(lambda: walk.table(0, walk.packet)) or []
 
     def packet_out(self, packet: Packet, in_port: int, actions: tuple[Action, ...]) -> list[PacketIn] | None:
         """A controller's packet: carries out its actions and returns what the controllers get; None if it fails."""
@@ -121,12 +131,12 @@ class Walk:
                 ports[item[0]].transmit(item[1])
         return told
 
-    def table(self, table_id: int) -> None:
+    def table(self, table_id: int, packet: Packet) -> None:
         """Match in this table and the ones it leads to.
 
         A packet-in from the action set names the first entry, since Open vSwitch carries the set out last of all.
         """
-        packet, tables = self.packet, self.pipe.tables
+        tables = self.pipe.tables
         before = (self.table_id, self.entry)
         first: tuple[int, Entry] | None = None
         self.depth += 1
@@ -176,6 +186,8 @@ class Walk:
                 self.output(action[1], packet)
             elif kind == GROUP:
                 self.group(action[1], packet)
+            elif kind == RESUBMIT:
+                self.table(action[1], packet)
             elif kind == SET_FIELD:
                 edits.set_field(packet, action[1], action[2])
             elif kind == PUSH_VLAN:
@@ -220,7 +232,7 @@ class Walk:
         elif port_no in (PORT_FLOOD, PORT_ALL):
             self.flood(packet)
         elif port_no == PORT_TABLE:
-            self.table(0)
+            self.table(0, packet)
         elif port_no == PORT_NORMAL:
             self.normal(packet)
 
@@ -239,7 +251,9 @@ class Walk:
     def normal(self, packet: Packet) -> None:
         """A learning switch's decision."""
         fields, learnt = packet.fields, self.pipe.learnt
-        vlan = fields[oxm.VLAN_VID]
+        vlan = fields[oxm.VLAN_VID] & 0xfff
+        if any(fields[oxm.ETH_DST] & mask == address for address, mask in RESERVED):
+            return
         if not fields[oxm.ETH_SRC] >> 40 & 1 and self.in_port in self.pipe.ports:
             learnt[vlan, fields[oxm.ETH_SRC]] = self.in_port
         target = learnt.get((vlan, fields[oxm.ETH_DST]))

@@ -51,7 +51,8 @@ def flow_record(entry: Entry, now: float) -> bytes:
 
 
 def desc(switch: Switch, body: bytes) -> list[bytes]:
-    return [fixed("hvproxy tools", 256) + fixed("Emulated switch", 256) + fixed("1", 256) + fixed(switch.name, 32)
+    hardware = "Emulated switch with resubmits of Open vSwitch"
+    return [fixed("hvproxy tools", 256) + fixed(hardware, 256) + fixed("1", 256) + fixed(switch.name, 32)
             + fixed(switch.name, 256)]
 
 

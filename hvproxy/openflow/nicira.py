@@ -1,0 +1,349 @@
+"""Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
+
+What the actions refer to is a part of a field, by an NXM or OXM header. Fields that say where a packet came from below
+(in_port, tunnels) are refused, and so is the metadata beyond the tenant's bits: they hold what is hvproxy's. Refused
+although Open vSwitch takes them, with the error of one that does not know them: learn, ct, bundle, fin_timeout, sample,
+clone, output to a register, resubmit with another port, and whatever else is not in `_KNOWN`.
+
+Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final, NoReturn
+
+from hvproxy.errors import Refused
+from hvproxy.openflow.constants import NICIRA_ID, of13
+from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, WIDE_REGISTERS
+from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_MASKED, IP_ETH_TYPES, Field, Headers
+
+RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
+CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CT_CLEAR = 20, 21, 27, 28, 34, 43
+SAME_PORT: Final = 0xfff8
+"""Instead of a port: the one the packet came in at."""
+SAME_TABLE: Final = 255
+
+_HEAD: Final = Struct("!HHIH")
+_LOAD: Final = Struct("!10xHIQ")
+_MOVE: Final = Struct("!10xHHHII")
+_RESUBMIT: Final = Struct("!HHIHHB3x")
+_MULTIPATH: Final = Struct("!10xHH2xHHI2xHI")
+_STACK: Final = Struct("!10xHIH6x")
+_CONTROLLER: Final = Struct("!HHIHHHBx")
+_CONJUNCTION: Final = Struct("!10xBBI")
+_IDS: Final = Struct("!10xH4x")
+_FIXED_SIZES: Final = {
+    RESUBMIT: 16, POP_QUEUE: 16, MOVE: 24, LOAD: 24, MULTIPATH: 32, RESUBMIT_TABLE: 16, EXIT: 16, CONTROLLER: 16,
+    PUSH: 24, POP: 24, CONJUNCTION: 16, CT_CLEAR: 16,
+}
+_KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS))
+_IN_SET: Final = frozenset((LOAD, MOVE, RESUBMIT, RESUBMIT_TABLE, DEC_TTL_IDS, CT_CLEAR))
+"""What an action set may hold."""
+_TENANT_BITS: Final = 32
+"""Of the metadata."""
+_METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
+_NO_REFERENCE: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_TUNNEL_ID))
+_HASH_FIELDS, _ALGORITHMS = 6, 4
+"""How many ways of hashing and of choosing a link a multipath knows."""
+_UNKNOWN_FIELD, _BAD_CONJUNCTION, _NOT_ZERO = 37, 15, 4
+"""Errors of Open vSwitch's own (type OFPET_EXPERIMENTER, experimenter Nicira)."""
+_NEW_REGISTERS: Final = {header: len(registers) * 32 for header, registers in WIDE_REGISTERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The field that a header names."""
+
+    field: Field | None
+    """None of a wide register and of a whole VLAN tag."""
+    bits: int
+    header: int
+    """As Open vSwitch tells it: the older one where there are two."""
+
+
+def check(action: bytes, *, in_set: bool = False) -> None:
+    """Raises Refused for an action that is wrong in itself."""
+    if int.from_bytes(action[4:8], "big") != NICIRA_ID:  # which may be shorter than ours
+        _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
+    _, length, _, kind = _HEAD.unpack_from(action)
+    if kind not in _KNOWN:
+        _refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
+    if length != _FIXED_SIZES.get(kind, length):
+        _refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
+    one = _CHECKS.get(kind)
+    if one is not None:
+        one(action)
+    if in_set and kind not in _IN_SET:
+        _refuse(of13.OFPBAC_BAD_TYPE, f"action {kind} of Open vSwitch in an action set")
+    if in_set and names_no_table(action):
+        _refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit to the current table, where there is none")
+
+
+def check_order(action: bytes, headers: Headers) -> bool:
+    """Whether the action does not fit what is known of the packet, softly; raises Refused for a hard misfit."""
+    kind = _HEAD.unpack_from(action)[3]
+    if kind == DEC_TTL_IDS:
+        return headers.eth_type not in IP_ETH_TYPES
+    for header in _headers(kind, action):
+        field = target(header).field
+        if field is not None and not field.allows(headers):
+            _refuse(of13.OFPBAC_MATCH_INCONSISTENT, f"{field.name} where the packet may not have it")
+    return False
+
+
+@remembered(1 << 12)
+def canonical(action: bytes) -> bytes:
+    """The action as Open vSwitch tells it; one that is not known stays as it is."""
+    if len(action) < _HEAD.size or _HEAD.unpack_from(action)[2] != NICIRA_ID:
+        return action
+    kind = _HEAD.unpack_from(action)[3]
+    if len(action) != _FIXED_SIZES.get(kind, len(action)) or any(
+            header not in _TARGETS for header in _headers(kind, action)):
+        return action
+    if kind == MOVE:
+        return action[:16] + b"".join(
+            _TARGETS[header].header.to_bytes(4, "big") for header in _headers(kind, action))
+    places = {LOAD: 12, PUSH: 12, POP: 12, MULTIPATH: 28}
+    if kind in places:
+        at = places[kind]
+        header = _TARGETS[_headers(kind, action)[0]].header.to_bytes(4, "big")
+        tail = action[at + 4:] if kind == LOAD else action[at + 4:at + 6] + bytes(max(0, len(action) - at - 6))
+        return action[:at] + header + (tail if kind != MULTIPATH else b"")
+    if kind in (POP_QUEUE, EXIT, CT_CLEAR):
+        return action[:10] + bytes(6)
+    if kind == RESUBMIT:
+        return action[:12] + bytes(4)
+    if kind == CONTROLLER:
+        return action[:15] + bytes(1)
+    return action
+
+
+@remembered(1 << 12)
+def lowered(action: bytes, first_table: int, same_table: int) -> bytes:
+    """What carries out a tenant's action, given what his table 0 is below, and the table that is his current one."""
+    kind = _HEAD.unpack_from(action)[3]
+    if kind in (NOTE, POP_QUEUE, CT_CLEAR):
+        return b""  # they do nothing: there are no queues, and no connection is tracked
+    if kind in (RESUBMIT, RESUBMIT_TABLE):
+        table = SAME_TABLE if kind == RESUBMIT else _RESUBMIT.unpack(action)[5]
+        if table == SAME_TABLE:
+            return resubmit(same_table)
+        # Beyond the last table a look-up finds nothing, and the list goes on.
+        return resubmit(first_table + table) if first_table + table < SAME_TABLE - 1 else b""
+    if kind == LOAD:
+        place, header, value = _LOAD.unpack(action)
+        if target(header).field is _METADATA:
+            return load(place >> 6, min(_TENANT_BITS - (place >> 6), (place & 0x3f) + 1), header, value)
+    if kind == CONTROLLER:
+        # The whole packet is asked for; below, hvproxy is the one controller, and has the id 0.
+        return _CONTROLLER.pack(of13.OFPAT_EXPERIMENTER, _CONTROLLER.size, NICIRA_ID, kind, 0xffff, 0, action[14])
+    if kind == DEC_TTL_IDS:
+        return Struct("!HH4x").pack(of13.OFPAT_DEC_NW_TTL, 8)
+    return action
+
+
+def resubmit(table_id: int) -> bytes:
+    """A look-up in another table, after which the list goes on."""
+    return _RESUBMIT.pack(of13.OFPAT_EXPERIMENTER, _RESUBMIT.size, NICIRA_ID, RESUBMIT_TABLE, SAME_PORT, table_id)
+
+
+def load(first: int, bits: int, header: int, value: int) -> bytes:
+    """Write a value into some bits of a field."""
+    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, 24, NICIRA_ID, LOAD) + (first << 6 | bits - 1).to_bytes(2, "big")
+            + header.to_bytes(4, "big") + value.to_bytes(8, "big"))
+
+
+def is_conjunction(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER is a part of a conjunctive match."""
+    return _HEAD.unpack_from(action)[2:] == (NICIRA_ID, CONJUNCTION)
+
+
+def is_note(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER only says something."""
+    return _HEAD.unpack_from(action)[2:] == (NICIRA_ID, NOTE)
+
+
+def decrements(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER lowers a TTL, which may be used up."""
+    return _HEAD.unpack_from(action)[2:] == (NICIRA_ID, DEC_TTL_IDS)
+
+
+def resubmits(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER looks up another table."""
+    return _HEAD.unpack_from(action)[2:] in ((NICIRA_ID, RESUBMIT), (NICIRA_ID, RESUBMIT_TABLE))
+
+
+def names_no_table(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER looks up the table that is the current one."""
+    _, _, experimenter, kind = _HEAD.unpack_from(action)
+    return experimenter == NICIRA_ID and (
+        kind == RESUBMIT or kind == RESUBMIT_TABLE and action[12] == SAME_TABLE)
+
+
+def controller_id(action: bytes) -> int | None:
+    """The id of the controllers to which an action of OFPAT_EXPERIMENTER sends, None if it does not."""
+    if _HEAD.unpack_from(action)[2:] != (NICIRA_ID, CONTROLLER):
+        return None
+    return int(_CONTROLLER.unpack(action)[5])
+
+
+def target(header: int) -> Target:
+    """What a header in an action names. Raises Refused for what is not known or not the tenant's."""
+    found = _TARGETS.get(header)
+    if found is None:
+        _error(_UNKNOWN_FIELD, f"unknown field {header:#010x}")
+    if found.field is not None and (found.field.zero or found.field.number in _NO_REFERENCE):
+        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{found.field.name} says where a packet came from")
+    return found
+
+
+def text(action: bytes) -> str | None:
+    """The action in words that ovs-ofctl takes; None of one that is not known."""
+    if len(action) < 16 or _HEAD.unpack_from(action)[2] != NICIRA_ID:
+        return None
+    kind = _HEAD.unpack_from(action)[3]
+    if len(action) != _FIXED_SIZES.get(kind, len(action)) or any(
+            header not in _TARGETS for header in _headers(kind, action)):
+        return None
+    if kind in (RESUBMIT, RESUBMIT_TABLE):
+        port, table = _RESUBMIT.unpack(action)[4:]
+        return f"resubmit({'' if port == SAME_PORT else port},{SAME_TABLE if kind == RESUBMIT else table})"
+    if kind == LOAD:
+        place, header, value = _LOAD.unpack(action)
+        return f"load:{value:#x}->{_part(header, place >> 6, (place & 0x3f) + 1)}"
+    if kind == MOVE:
+        bits, from_first, to_first, source, destination = _MOVE.unpack(action)
+        return f"move:{_part(source, from_first, bits)}->{_part(destination, to_first, bits)}"
+    if kind in (PUSH, POP):
+        first, header, bits = _STACK.unpack(action)
+        return f"{'push' if kind == PUSH else 'pop'}:{_part(header, first, bits)}"
+    if kind == NOTE:
+        return f"note:{action[10:].hex('.')}"
+    return {POP_QUEUE: "pop_queue", EXIT: "exit", CT_CLEAR: "ct_clear"}.get(kind)
+
+
+def _part(header: int, first: int, bits: int) -> str:
+    """A part of a field: NXM_NX_REG0[4..7]."""
+    what = _TARGETS[header]
+    name = _WIDE_NAMES[header] if what.field is None else what.field.name
+    if (first, bits) == (0, what.bits):
+        return f"{name}[]"
+    return f"{name}[{first}]" if bits == 1 else f"{name}[{first}..{first + bits - 1}]"
+
+
+def _targets() -> dict[int, Target]:
+    """By every header that Open vSwitch takes in an action; one with a mask is as good as the other in a load."""
+    found = {field.header: Target(field, field.full.bit_length(), OLD_HEADERS.get(field.number, field.header))
+             for field in BY_NUMBER.values()}
+    for header, number in ALIASES.items():
+        field = BY_NUMBER[number]
+        found[header] = Target(field, field.full.bit_length(), OLD_HEADERS.get(number, field.header))
+    found.update((header, Target(None, bits, header)) for header, bits in _NEW_REGISTERS.items())
+    found[_VLAN_TCI] = Target(None, 16, _VLAN_TCI)
+    return found
+
+
+_VLAN_TCI: Final = 0x00000802
+_TARGETS: Final = _targets()
+_WIDE_NAMES: Final = {_VLAN_TCI: "vlan_tci", **{
+    header: f"xreg{index}" if len(registers) == 2 else f"xxreg{index - 8}"
+    for index, (header, registers) in enumerate(WIDE_REGISTERS.items())}}
+
+
+def _headers(kind: int, action: bytes) -> tuple[int, ...]:
+    if kind == MOVE:
+        return _MOVE.unpack(action)[3:]
+    if kind == LOAD:
+        return (_LOAD.unpack(action)[1],)
+    if kind in (PUSH, POP):
+        return (_STACK.unpack(action)[1],)
+    if kind == MULTIPATH:
+        return (_MULTIPATH.unpack(action)[6],)
+    return ()
+
+
+def _check_part(header: int, first: int, bits: int, *, written: bool) -> None:
+    """`bits` bits from `first` on can be read, or written."""
+    what = target(header)
+    if not bits or first + bits > what.bits:
+        _refuse(of13.OFPBAC_BAD_SET_LEN, "bits that the field does not have")
+    if what.field is _METADATA and first + bits > _TENANT_BITS:
+        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "metadata outside the low 32 bits")
+    if written and what.field is not None and not what.field.writable and what.field is not _METADATA:
+        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{what.field.name} cannot be written")
+
+
+def _check_load(action: bytes) -> None:
+    place, header, value = _LOAD.unpack(action)
+    first, bits = place >> 6, (place & 0x3f) + 1
+    if target(header).field is _METADATA and first < _TENANT_BITS and first + bits <= 64 and not (
+            value >> _TENANT_BITS - first):
+        bits = min(bits, _TENANT_BITS - first)  # the upper bits are 0 to the tenant, and stay so
+    _check_part(header, first, bits, written=True)
+    if value >> bits:
+        _refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
+
+
+def _check_move(action: bytes) -> None:
+    bits, from_first, to_first, source, destination = _MOVE.unpack(action)
+    for header in (source, destination):
+        if header in HEADERS_MASKED:
+            raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_MASK, "a move of a field with a mask")
+    _check_part(source, from_first, bits, written=False)
+    _check_part(destination, to_first, bits, written=True)
+
+
+def _check_resubmit(action: bytes) -> None:
+    if _RESUBMIT.unpack(action)[4] != SAME_PORT:
+        _refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit with another port is not offered")
+    if _HEAD.unpack_from(action)[3] == RESUBMIT_TABLE and any(action[13:]):
+        _refuse(of13.OFPBAC_BAD_ARGUMENT, "padding of a resubmit is not zero")
+
+
+def _check_multipath(action: bytes) -> None:
+    fields, _, algorithm, most, _, place, header = _MULTIPATH.unpack(action)
+    first, bits = place >> 6, (place & 0x3f) + 1
+    _check_part(header, first, bits, written=True)
+    if fields >= _HASH_FIELDS or algorithm >= _ALGORITHMS or most >> bits:
+        _refuse(of13.OFPBAC_BAD_ARGUMENT, "multipath")
+
+
+def _check_stack(action: bytes) -> None:
+    first, header, bits = _STACK.unpack(action)
+    if any(action[18:]):
+        _error(_NOT_ZERO, "padding of a stack action is not zero")
+    _check_part(header, first, bits, written=_HEAD.unpack_from(action)[3] == POP)
+
+
+def _check_conjunction(action: bytes) -> None:
+    clause, clauses, _ = _CONJUNCTION.unpack(action)
+    if not 2 <= clauses <= 64 or clause >= clauses:
+        bad_conjunction()
+
+
+def _check_ids(action: bytes) -> None:
+    if 16 + 2 * _IDS.unpack_from(action)[0] > len(action):
+        _refuse(of13.OFPBAC_BAD_LEN, "controller ids cut short")
+
+
+def bad_conjunction() -> NoReturn:
+    """A conjunction that is none, or beside other actions."""
+    _error(_BAD_CONJUNCTION, "conjunction")
+
+
+_CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
+    LOAD: _check_load, MOVE: _check_move, RESUBMIT: _check_resubmit, RESUBMIT_TABLE: _check_resubmit,
+    MULTIPATH: _check_multipath, PUSH: _check_stack, POP: _check_stack, CONJUNCTION: _check_conjunction,
+    DEC_TTL_IDS: _check_ids,
+}
+
+
+def _refuse(code: int, why: str) -> NoReturn:
+    raise Refused(of13.OFPET_BAD_ACTION, code, why)
+
+
+def _error(code: int, why: str) -> NoReturn:
+    raise Refused(of13.OFPET_EXPERIMENTER, code, why, NICIRA_ID)
