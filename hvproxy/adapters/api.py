@@ -22,7 +22,7 @@ from hvproxy.hypervisor import intent, replacing, report, rule_report, tenants, 
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.address import Address
-from hvproxy.model.intent import LAST_LPORT, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, parse
+from hvproxy.model.intent import LAST_LPORT, LOCAL, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, parse
 from hvproxy.model.schema import parse_dpid
 
 _LARGEST_KEY_FILE = 1024 * 1024
@@ -195,14 +195,15 @@ class Api:
     async def put_port(self, body: object, name: str, number: str) -> Answer:
         """Create a port, or bind or rename it."""
         intent.logical_switch(self._hv, name)
-        spec = parse(PortSpec, _named(_without(body, report.STATE_OF_PORT), "number", _number(number)))
+        named = number if _number(number) == LOCAL else _number(number)
+        spec = parse(PortSpec, _named(_without(body, report.STATE_OF_PORT), "number", named))
         _agree("number", spec.number, _number(number))
         return self._put_port(name, spec)
 
     def _put_port(self, name: str, spec: PortSpec) -> Answer:
         created = self._carry_out(lambda now: intent.put_port(self._hv, name, spec, now))
         body = report.port(self._hv, name, spec.number)
-        return self._made(f"/v1/logical-switches/{name}/ports/{spec.number}", body) if created else Answer(body=body)
+        return self._made(f"/v1/logical-switches/{name}/ports/{body['number']}", body) if created else Answer(body=body)
 
     async def delete_port(self, body: object, name: str, number: str) -> Answer:
         """Delete a port; answered when no physical switch holds anything of it."""
@@ -302,8 +303,10 @@ def _dpid(text: str) -> int:
 
 
 def _number(text: str) -> int:
+    if text == "LOCAL":
+        return LOCAL
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= LAST_LPORT):
-        raise NotFound("", f"{text!r} is not a port number from 1 to {LAST_LPORT}")
+        raise NotFound("", f"{text!r} is not a port number from 1 to {LAST_LPORT}, nor LOCAL")
     return int(text)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from hvproxy.hypervisor.port_counters import Tally
-from hvproxy.model.intent import PortSpec
+from hvproxy.model.intent import LOCAL, PortSpec
 from hvproxy.model.view import Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.ports import PortDesc
@@ -38,12 +38,13 @@ class LogicalPort:
         return self.spec.number
 
     def desc(self) -> PortDesc:
-        """The port as PORT_DESC and PORT_STATUS tell it (OF 1.3.5 section 7.2.1)."""
+        """The port as PORT_DESC and PORT_STATUS tell it (OF 1.3.5 section 7.2.1). A local port that is attached to
+        nothing is what Open vSwitch's is before anybody sets its interface up."""
         desc = PortDesc(
             number=self.number,
             hw_addr=self.hw_addr,
             name=self.spec.name,
-            config=self.config,
+            config=self.config | (of13.OFPPC_PORT_DOWN if self.spec.attach is None and self.number == LOCAL else 0),
             state=of13.OFPPS_LIVE if self.up else of13.OFPPS_LINK_DOWN,
         )
         if self.carrier is None:

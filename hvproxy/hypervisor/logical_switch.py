@@ -27,7 +27,7 @@ from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import HIDDEN, PLACE, ContextLayout
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
-from hvproxy.openflow import actions, build
+from hvproxy.openflow import actions, build, instructions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.experimenters import kind_of
 from hvproxy.openflow.groups import GroupMod, walk_buckets
@@ -40,6 +40,8 @@ FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT
 _TAGGED_HEADER = 16
 """Bytes of a frame up to and with a VLAN tag."""
 _VID = 0xFFF
+
+LOCAL_BYTES = of13.OFPP_LOCAL.to_bytes(4, "big")
 
 
 @dataclass(eq=False, slots=True)
@@ -131,6 +133,8 @@ class LogicalSwitch(CompiledSwitch):
 
     def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_flow_mod(message)
+        if not self.has_local and LOCAL_BYTES in mod.instructions:
+            self.need_local(_actions_in(mod.instructions))
         edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended)
         for edit in edits:
             self.prepare(edit.entry.instructions.apply, now)
@@ -166,6 +170,8 @@ class LogicalSwitch(CompiledSwitch):
 
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
+        if not self.has_local and LOCAL_BYTES in mod.buckets:
+            self.need_local(b"".join(each.actions for each in walk_buckets(mod.buckets)))
         shared = [lport.index for lport in self._view.lports if lport.shared]
         before, deleted = self.groups.apply(mod, shared, now, selects=self.offers_select, extended=self.extended)
         for each in walk_buckets(mod.buckets):
@@ -223,6 +229,16 @@ class LogicalSwitch(CompiledSwitch):
         if origin is not None:
             origin.session.touched.update(changes)
         self.down.change(changes, now, origin)
+
+    @property
+    def has_local(self) -> bool:
+        """Whether the operator has given it a local port."""
+        return of13.OFPP_LOCAL in self.ports
+
+    def need_local(self, data: bytes) -> None:
+        """Raises Refused when actions send to a local port that there is none."""
+        if not self.has_local and of13.OFPP_LOCAL in actions.outputs(data):
+            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, "the logical switch has no local port")
 
     def _port_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_port_mod(message)
@@ -392,3 +408,12 @@ class LogicalSwitch(CompiledSwitch):
             done(at)
 
         self.down.entry_counts(self.ls_id, self._edges if dpids is None else dpids, counted, now)
+
+
+def _actions_in(data: bytes) -> bytes:
+    """All actions of instructions; none of what no entry could have, which is refused for that."""
+    try:
+        read = instructions.decode(data)
+    except Refused:
+        return b""
+    return read.apply + read.write

@@ -11,6 +11,7 @@ from hvproxy.compiler.lowering import Edge, lower, lower_other
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Entry
+from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
-FIRST_RESERVED_PORT = 0xFFFFFF00
-LAST_PORT = 0xFF00
-"""Open vSwitch's OFPP_MAX: port numbers are below, reserved ones have their own numbers."""
+FIRST_RESERVED = 0xFFFFFF00
+"""Open vSwitch numbers ports in 16 bits; from here on are the numbers that stand for something else."""
 
 
 @dataclass(slots=True)
@@ -118,13 +118,13 @@ def _writer(arrived: PacketIn) -> int:
 def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:
     """Carry out a PACKET_OUT on the edge of its in_port, else on any; the datapath it went to."""
     out = decode_packet_out(message)
+    check_out_port(out.in_port)
+    actions.check(out.actions, match=None, packet_out=True)
+    ls.need_local(out.actions)
+    if out.in_port >= FIRST_RESERVED and out.in_port not in (of13.OFPP_LOCAL, *FROM_A_PACKET_OUT):
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no packet comes from there")
     if out.buffer_id != NO_BUFFER:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
-    if LAST_PORT <= out.in_port < FIRST_RESERVED_PORT:
-        raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, "no port has such a number")
-    if out.in_port not in FROM_A_PACKET_OUT and (out.in_port == 0 or out.in_port >= LAST_PORT):
-        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no such in_port")
-    actions.check(out.actions, match=None, packet_out=True)
     if not ls.extended:
         actions.refuse_extensions(out.actions)
     for group_id in actions.groups(out.actions):

@@ -52,7 +52,7 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
         session.send(build.features_reply(xid, ls.spec.datapath_id, 0, ls.spec.tables, 0, CAPABILITIES))
     elif kind == of13.OFPT_QUEUE_GET_CONFIG_REQUEST:
         number = decode_queue_get_config_request(message)
-        _need_queues_port(ls, number)
+        _need_queues_port(ls, of13.OFPP_MAX if number == of13.OFPP_LOCAL else number)  # Open vSwitch: ports by number
         session.send(build.queue_get_config_reply(xid, number))
     elif kind == of13.OFPT_TABLE_MOD:
         _table_mod(ls, message)

@@ -14,10 +14,12 @@ import msgspec
 from hvproxy.errors import ConfigError
 from hvproxy.model.address import ACTIVE, FORMS, PASSIVE, Address
 from hvproxy.model.layout import Table
-from hvproxy.model.schema import NOT_YET, DpidKey, Path, Reading, format_dpid, format_path, read
+from hvproxy.model.schema import NOT_YET, NUMBER_OR_NAME, DpidKey, Path, Reading, format_dpid, format_path, read
 
 LAST_LPORT: Final = 0xFEFF
 """OpenFlow 1.0 numbers ports up to 0xff00 - 1, and a logical switch may have tenants of either version."""
+LOCAL: Final = 0xFFFFFFFE
+"""OFPP_LOCAL: a logical switch's own port, as Open vSwitch's internal one."""
 LAST_PORT: Final = 0xFFFFFF00
 """OFPP_MAX of OF 1.3.5 section 7.2.1."""
 MAX_TABLES: Final = 254 - Table.LOGICAL
@@ -52,6 +54,11 @@ PortRef: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LAST_PORT)] | PortName
 Vid: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=4094)]
 
 
+LportNumber: TypeAlias = Annotated[
+    int, msgspec.Meta(ge=1, le=LAST_LPORT, description=NUMBER_OR_NAME, extra={"named": {"LOCAL": LOCAL}})]
+"""A logical port's number, or LOCAL."""
+
+
 class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The PEM files of one side of TLS connections."""
 
@@ -75,7 +82,7 @@ class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A logical port."""
 
-    number: Annotated[int, msgspec.Meta(ge=1, le=LAST_LPORT)]
+    number: LportNumber
     name: PortName
     attach: AttachSpec | None = None
     """None: unbound; the tenant sees the port down."""
@@ -168,7 +175,7 @@ def check(reading: Reading[T]) -> None:
             case (*_, "logical_switches", int(), "datapath_id") if isinstance(value, int):
                 once.say(path, ("datapath_id",), value, f"datapath id {format_dpid(value)}")
             case (*scope, "ports", int(), ("number" | "name") as key):
-                once.say(path, (*scope, key), value, f"port {key} {value!r}")
+                once.say(path, (*scope, key), value, f"port {key} {'LOCAL' if value == LOCAL else repr(value)}")
             case (*_, "attach") if isinstance(value, AttachSpec):
                 once.say(path, ("attach",), value, f"VIF ({attach_text(value)})")
 

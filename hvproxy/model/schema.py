@@ -25,6 +25,8 @@ NOT_YET = "not supported yet"
 LATER = "LATER"
 """The ClassVar of a Struct with the keys that the contract names and that no code stands behind yet."""
 
+NUMBER_OR_NAME = "A number, or the name of one that has none in this range"
+"""The description of a number of which some outside its range go by a name, in its extra["named"]."""
 _DPID_DESCRIPTION = "A datapath id: 0x and up to 16 hexadecimal digits, exactly 16 of them, or a number"
 DpidKey: TypeAlias = Annotated[
     int,
@@ -167,6 +169,8 @@ def _read_leaf(
             raise ValueError(f"{document!r} is not one of {', '.join(get_args(kind))}")
         if metas.get("dpid") and isinstance(document, str):
             return parse_dpid(document)
+        if isinstance(document, str) and document in metas.get("named", {}):
+            return metas["named"][document]
         value = msgspec.convert(document, annotation)
         if metas.get("dpid") and isinstance(value, int) and value >> 64:
             raise ValueError(f"{value} has more than 64 bits")
@@ -179,6 +183,8 @@ def _read_leaf(
         if "rule" in metas and isinstance(document, str):
             what = metas["rule"]
         what = what[:1].lower() + what[1:].replace("`", "")
+        if "named" in metas and isinstance(document, str):
+            what = f"expected a number or {', '.join(metas['named'])}"
         if what.startswith("expected str, got") and isinstance(document, (bool, int, float)):
             what += "; put it in quotes"
         reading.fault(path, what if ", got" in what else f"{what}, got {_shown(document)}")
@@ -231,6 +237,9 @@ def plain(value: object, annotation: Any = None) -> object:
         return [plain(part, get_args(kind)[0]) for part in value]
     if metas.get("dpid") and isinstance(value, int):
         return format_dpid(value)
+    for name, number in metas.get("named", {}).items():
+        if value == number:
+            return name
     return str(value) if isinstance(value, TextLeaf) else value
 
 
@@ -252,8 +261,12 @@ def _text_leaves(annotation: Any) -> set[type]:
 
 
 def _as_written(schema: Any) -> Any:
-    """A JSON Schema in which a datapath id is what `parse_dpid` reads, and not the int it becomes."""
+    """A JSON Schema in which a datapath id is what `parse_dpid` reads, and not the int it becomes, and a number that
+    may go by a name may."""
     if isinstance(schema, dict):
+        if schema.get("description") == NUMBER_OR_NAME:
+            number = {key: part for key, part in schema.items() if key != "description"}
+            return {"description": NUMBER_OR_NAME, "anyOf": [number, {"type": "string", "pattern": "^[A-Z]+$"}]}
         if schema.get("description") == _DPID_DESCRIPTION:
             text = {"type": "string", "pattern": f"^({_DPID.pattern})$"}
             return {"description": _DPID_DESCRIPTION, "anyOf": [text, {"type": "integer", "minimum": 1}]}

@@ -5,7 +5,7 @@ that the match and the actions before them promise (`check_order`). Some misfits
 when nothing else is wrong and not within an action set, hence its second result. `check_groups` comes last. `check`
 does all of it for one list.
 
-Refused although Open vSwitch takes them: outputs to port 0 and LOCAL, to TABLE outside a packet-out (BAD_OUT_PORT);
+Refused although Open vSwitch takes them: outputs to port 0, to TABLE outside a packet-out (BAD_OUT_PORT);
 the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE); some of its own (see nicira).
 Refused with another code: set-field of in_port, tunnels and of whole VLAN tags (BAD_SET_TYPE).
 `refuse_extensions` refuses what needs switches with Open vSwitch's extensions.
@@ -40,7 +40,7 @@ _KNOWN: Final = frozenset((
 _FIRST_BAD_PORT: Final = 0xff00
 _FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
 """Open vSwitch numbers ports in 16 bits: nothing can be sent to what lies between."""
-_NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY, of13.OFPP_LOCAL))
+_NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY))
 _NO_SET_FIELD: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_TUNNEL_ID))
 _METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
 _TENANT_METADATA: Final = 0xffffffff

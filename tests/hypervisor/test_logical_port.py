@@ -1,7 +1,15 @@
+from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.logical_port import LogicalPort, hardware_address
+from hvproxy.model.intent import LOCAL, PortSpec, parse
+from hvproxy.model.layout import GroupKind
+from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.messages import decode_packet_out
+from hvproxy.openflow.multipart import Kind, encode_id_request, multipart_request
 from hvproxy.openflow.ports import PortDesc
-from tests.hypervisor.worlds import port_spec
+from tests.harness import Controller, World
+from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, port_spec, red
 
 
 def test_addresses_are_local_unicast_and_differ_by_switch_and_number() -> None:
@@ -31,3 +39,70 @@ def test_speed_is_that_of_what_carries_it_and_all_else_its_own() -> None:
     assert (desc.curr, desc.advertised, desc.supported, desc.peer) == (2, 3, 4, 5)
     assert (desc.curr_speed, desc.max_speed) == (6, 7)
     assert (desc.number, desc.hw_addr, desc.name, desc.config) == (4, port.hw_addr, "eth4", 0)
+
+
+BAD_OUT_PORT = (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)
+TO_LOCAL = actions.output(LOCAL)
+
+
+def local(attached: bool) -> tuple[World, Controller]:
+    """red with a local port, at port 2 of switch 3 or at nothing."""
+    world, controller = red()
+    attach = {"attach": {"datapath": 3, "port": 2}} if attached else {}
+    intent.put_port(world.hv, "red", parse(PortSpec, {"number": "LOCAL", "name": "own", **attach}), world.now)
+    world.pass_time(3.0)
+    controller.messages.clear()
+    return world, controller
+
+
+def test_without_a_local_port_nothing_can_be_sent_to_it() -> None:
+    _, controller = red()
+    for message in (flow_mod(apply=TO_LOCAL), flow_mod(write=TO_LOCAL),
+                    build.group_mod(3, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, bucket(TO_LOCAL)),
+                    build.packet_out(3, of13.OFPP_CONTROLLER, TO_LOCAL, b"frame")):
+        assert controller.refused(message) == BAD_OUT_PORT
+    controller.send(flow_mod(match=in_port(LOCAL), apply=actions.output(2)) + build.barrier_request(1))
+    controller.take("BARRIER_REPLY")
+
+
+def test_an_entry_refused_for_another_reason_too_is_refused_for_it() -> None:
+    instruction = (99).to_bytes(2, "big") + b"\0\x08" + LOCAL.to_bytes(4, "big")
+    assert red()[1].refused(build.flow_mod(3, of13.OFPFC_ADD, table_id=0, instructions=instruction)) == (
+        of13.OFPET_BAD_INSTRUCTION, of13.OFPBIC_UNKNOWN_INST)
+
+
+def test_a_local_port_attached_to_nothing_is_there_and_down() -> None:
+    world, controller = local(attached=False)
+    port = {p.port_no: p for p in controller.ask(multipart_request(3, Kind.PORT_DESC)).body}[LOCAL]
+    assert (port.name, port.config, port.state) == (b"own", of13.OFPPC_PORT_DOWN, of13.OFPPS_LINK_DOWN)
+    add(controller, flow_mod(apply=TO_LOCAL), flow_mod(priority=6, match=in_port(LOCAL), apply=actions.output(2)),
+        build.group_mod(3, of13.OFPGC_ADD, of13.OFPGT_ALL, 9, bucket(TO_LOCAL)),
+        build.packet_out(3, of13.OFPP_CONTROLLER, TO_LOCAL, b"frame"),
+        build.packet_out(3, LOCAL, actions.output(2), b"frame"))
+    assert_equal_to_recompute(world)
+    assert controller.refused(build.message(of13.OFPT_QUEUE_GET_CONFIG_REQUEST, 5, LOCAL.to_bytes(4, "big") + bytes(4))
+                              ) == (of13.OFPET_QUEUE_OP_FAILED, of13.OFPQOFC_BAD_PORT)
+    stats = controller.ask(multipart_request(3, Kind.PORT_STATS, encode_id_request(LOCAL))).body
+    assert [(p.port_no, p.tx_packets) for p in stats] == [(LOCAL, 0)]
+
+
+def test_a_local_port_is_a_port_like_any_other_where_it_is_attached() -> None:
+    world, controller = local(attached=True)
+    ls = world.hv.logical_switches["red"]
+    port = {p.port_no: p for p in controller.ask(multipart_request(3, Kind.PORT_DESC)).body}[LOCAL]
+    assert (port.config, port.state) == (0, of13.OFPPS_LIVE)
+    group_id = ls.layout.group_id(GroupKind.LPORT, ls.ls_id, ls.ports[LOCAL].index)
+    assert all(group_id in world.switches[dpid].groups for dpid in (1, 2, 3))
+    add(controller, flow_mod(apply=TO_LOCAL), flow_mod(priority=6, match=in_port(LOCAL), apply=actions.output(2)))
+    assert [len(world.switches[dpid].cookies()) for dpid in (2, 3)] == [1, 2]
+    assert_equal_to_recompute(world)
+    controller.send(build.packet_out(3, LOCAL, actions.output(2), b"frame"))
+    world.run()
+    assert decode_packet_out(world.switches[3].packet_outs[-1]).in_port == 2
+    world.switches[3].packet_in(b"up", metadata=ls.layout.context(ls.ls_id, ls.ports[LOCAL].index),
+                                cookie=world.switches[3].cookies()[0])
+    told, = controller.take("PACKET_IN")
+    assert told.match["in_port"] == LOCAL
+    intent.delete_port(world.hv, "red", LOCAL, lambda at: None, world.now)
+    world.pass_time(3.0)
+    assert_equal_to_recompute(world)

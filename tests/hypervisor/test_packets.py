@@ -361,7 +361,7 @@ def test_ports_that_no_logical_switch_has_are_bad(port: int) -> None:
 
 @pytest.mark.parametrize("ingress, wanted", [
     *((ingress, (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT))
-      for ingress in (0, of13.OFPP_LOCAL, of13.OFPP_ALL, of13.OFPP_TABLE)),
+      for ingress in (of13.OFPP_ALL, of13.OFPP_TABLE, of13.OFPP_IN_PORT, 0xFFFFFF00)),
     *((ingress, (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)) for ingress in (0xFF00, 0xFFFFFEFF)),
 ])
 def test_an_in_port_that_no_packet_has_is_bad(ingress: int, wanted: tuple[int, int]) -> None:

@@ -6,7 +6,7 @@ from msgspec import Struct
 from hvproxy.errors import ConfigError
 from hvproxy.model.address import Address
 from hvproxy.model.intent import (
-    AttachSpec, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, attach_text, parse
+    LOCAL, AttachSpec, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, attach_text, parse
 )
 from hvproxy.model.schema import plain
 
@@ -159,3 +159,19 @@ def test_duplicates_are_found_beside_other_mistakes() -> None:
 def test_a_vif_is_shown_with_its_vlan() -> None:
     assert attach_text(AttachSpec(datapath=0x1F, port="eth1", vlan=7)) == (
         "datapath 000000000000001f, port eth1, vlan 7")
+
+
+def test_a_local_port_is_written_by_its_name() -> None:
+    spec = parse(PortSpec, {"number": "LOCAL", "name": "own", "attach": {"datapath": 1, "port": 1}})
+    assert spec.number == LOCAL == 0xFFFFFFFE
+    assert plain(spec) == {"number": "LOCAL", "name": "own",
+                           "attach": {"datapath": "0000000000000001", "port": 1}}
+    assert parse(PortSpec, plain(spec)) == spec
+    for wrong in (LOCAL, 0xFF00, "local", "1"):
+        (path, _), = mistakes(PortSpec, {"number": wrong, "name": "own"})
+        assert path == "number"
+    assert mistakes(PortSpec, {"number": "FLOOD", "name": "own"}) == [
+        ("number", "expected a number or LOCAL, got 'FLOOD'")]
+    ports = [{"number": "LOCAL", "name": "a"}, {"number": "LOCAL", "name": "b"}]
+    assert mistakes(LogicalSwitchSpec, {**RED, "ports": ports}) == [
+        ("ports[1].number", "port number LOCAL is used already by ports[0].number")]

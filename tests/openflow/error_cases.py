@@ -285,7 +285,7 @@ def _actions() -> list[Case]:
         a("output to FLOOD", b"", out(0xfffffffb), None),
         a("output to ALL", b"", out(0xfffffffc), None),
         a("output to CONTROLLER", b"", out(0xfffffffd, 128), None),
-        a("output to LOCAL", b"", out(0xfffffffe), None, bad_port),
+        a("output to LOCAL", b"", out(0xfffffffe), None),
         a("output to ANY", b"", out(0xffffffff), bad_port),
         a("group above OFPG_MAX", b"", group_action(0xffffff01), bad_group),
         a("group ALL", b"", group_action(0xfffffffc), bad_group),

@@ -26,7 +26,7 @@ BPDU = b"\x01\x80\xc2\0\0\0" + MARK + b"\0\x26\x42\x42\x03" + bytes(35)
 @pytest.fixture(scope="module")
 def both() -> Iterator[SideBySide]:
     ovs.require()
-    with SideBySide() as started:
+    with SideBySide(ports=[{"number": "LOCAL", "name": "plain"}]) as started:
         yield started
 
 
@@ -140,7 +140,7 @@ def test_what_arrives_while_a_port_is_down_goes_nowhere_and_the_other_tenant_hea
     other.close()
 
 
-NUMBERS = (1, 3, 9, 0, 0xFF00, 0xFFFFFF00, IN_PORT, CONTROLLER, 0xFFFFFFFF)
+NUMBERS = (1, 3, LOCAL, 9, 0, 0xFF00, 0xFFFFFF00, IN_PORT, CONTROLLER, 0xFFFFFFFF)
 
 
 def replied(both: SideBySide, kind: int, body: bytes) -> Callable[[str], list[tuple[int, bytes]]]:
@@ -161,6 +161,8 @@ def test_questions_about_queues_are_answered_alike(both: SideBySide) -> None:
 
 
 def test_a_queue_may_be_chosen_and_is_told_back(both: SideBySide) -> None:
+    for side in (PLAIN, LOGICAL):
+        both.sessions[side].request(wire.FLOW_MOD, flow_mod(command=3, table=0xFF))
     for queue in (0, 1, 0xFFFFFFFE, 0xFFFFFFFF):
         chosen = b"\0\x15\0\x08" + queue.to_bytes(4, "big")
         entry = flow_mod(match(), apply(chosen, output(2)), priority=9)
@@ -192,3 +194,24 @@ def test_tables_and_fragments_are_configured_alike(both: SideBySide) -> None:
         both.same(replied(both, wire.SET_CONFIG, flags.to_bytes(2, "big") + b"\0\x4d"))
         both.same(replied(both, wire.GET_CONFIG_REQUEST, b""))
     both.same(lambda side: both.sessions[side].request(wire.FEATURES_REQUEST, b"")[0][24:])
+
+
+def test_a_local_port_attached_to_nothing_is_that_of_a_bridge_nobody_has_set_up(both: SideBySide) -> None:
+    def local(side: str) -> tuple[bytes, int, int]:
+        body = both.sessions[side].multipart(13)
+        records = {body[at:at + 4]: PORT_DESC.unpack_from(body, at) for at in range(0, len(body), PORT_DESC.size)}
+        _, _, name, config, state, *_ = records[LOCAL.to_bytes(4, "big")]
+        return name, config, state
+
+    assert both.same(local) == (b"plain".ljust(16, b"\0"), DOWN, 1)
+    for side in (PLAIN, LOGICAL):
+        both.sessions[side].request(wire.FLOW_MOD, flow_mod(command=3, table=0xFF))
+    both.same(replied(both, wire.FLOW_MOD, flow_mod(match(), apply(output(1), output(LOCAL), output(IN_PORT)))))
+    both.ovs.control("revalidator/purge")
+    for in_port, action in ((CONTROLLER, output(LOCAL)), (1, output(LOCAL)), (LOCAL, output(2)), (LOCAL, output(FLOOD)),
+                            (LOCAL, output(IN_PORT)), (LOCAL, output(TABLE)), (2, output(FLOOD)), (0, output(2))):
+        carried(both, f"packet-out at {in_port:#x}: {action.hex()}",
+                lambda side: packet_out(both, side, in_port, action))
+    for in_port in (0xFF00, 0xFFFFFF00, TABLE):
+        body = wire.PACKET_OUT_BODY.pack(0xFFFFFFFF, in_port, 16) + output(2) + FRAME
+        both.same(replied(both, wire.PACKET_OUT, body), f"packet-out at {in_port:#x}")
