@@ -14,6 +14,7 @@ from math import inf
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.commands import Outbox
+from hvproxy.hypervisor.request_parts import RequestParts
 from hvproxy.openflow import build
 from hvproxy.openflow.channel import Channel
 from hvproxy.openflow.constants import of13
@@ -61,6 +62,7 @@ class ControllerSession:
         self.dropped_packets = 0
         self.touched: set[int] = set()
         """Datapaths that messages since the last barrier have changed."""
+        self.parts = RequestParts()
         self.unsettled = False
         """A message since the last barrier has changed what the fabric carries."""
         self._tally = tally

@@ -72,6 +72,8 @@ class LogicalSwitch(CompiledSwitch):
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
         self.sent = [0] * 256
+        self.table_names: dict[int, str] = {}
+        """As tenants have named the tables, with TABLE_FEATURES."""
         self._asking_idle = False
         self.measuring = False
         """The demand for its meters is being asked for."""
@@ -348,7 +350,7 @@ class LogicalSwitch(CompiledSwitch):
         expiry = None if self._asking_idle else self.tables.next_expiry()
         times = [self.farewells.deadline, inf if expiry is None else expiry]
         for session in self.sessions.values():
-            times += (session.channel.deadline, session.barrier_deadline)
+            times += (session.channel.deadline, session.barrier_deadline, session.parts.deadline)
         return min(times)
 
     def tick(self, now: float) -> None:
@@ -356,6 +358,8 @@ class LogicalSwitch(CompiledSwitch):
         for session in list(self.sessions.values()):
             session.channel.tick(now)
             session.flush()
+            for first, refused in session.parts.overdue(now):
+                session.refuse(first, refused)
             if now >= session.barrier_deadline:
                 overdue = session.overdue
                 assert overdue is not None

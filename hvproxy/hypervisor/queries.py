@@ -14,7 +14,7 @@ from hvproxy.hypervisor.counters import Count, Counters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
-from hvproxy.hypervisor.table_offer import features_of
+from hvproxy.hypervisor.table_offer import features_of, renamed
 from hvproxy.hypervisor.tenant_meters import TenantMeter, refuse
 from hvproxy.model.layout import PLACE
 from hvproxy.openflow import actions, build
@@ -28,12 +28,16 @@ from hvproxy.openflow.multipart import (
     decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
 )
 from hvproxy.openflow.oxm import Match, ofp_match
+from hvproxy.openflow.table_features import decode_table_features
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
 
 CAPABILITIES = (of13.OFPC_FLOW_STATS | of13.OFPC_TABLE_STATS | of13.OFPC_PORT_STATS | of13.OFPC_GROUP_STATS
                 | of13.OFPC_QUEUE_STATS)
+WITH_BODY = frozenset((Kind.FLOW, Kind.AGGREGATE, Kind.PORT_STATS, Kind.QUEUE, Kind.GROUP, Kind.METER,
+                       Kind.METER_CONFIG))
+"""Whose part may be empty, and whose whole may not."""
 ALL_QUEUES = of13.OFPQ_ALL
 HIDDEN_TABLE = 254
 """Open vSwitch has one of its own there, which nobody may touch."""
@@ -57,18 +61,19 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
     elif kind == of13.OFPT_TABLE_MOD:
         _table_mod(ls, message)
     elif kind == of13.OFPT_MULTIPART_REQUEST:
-        request = decode_multipart(message)
-        reply = _KINDS.get(request.kind)
+        reply = _KINDS.get(decode_multipart(message).kind)
         if reply is None:
             raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, "multipart kind not offered")
-        if request.more:
-            raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART, "requests in parts are not offered")
-        session.question()
-        try:
-            reply(ls, session, request, now)
-        except Refused:
-            session.unquestioned()
-            raise
+        request = session.parts.take(message, now)
+        if request is not None:
+            if not request.body and request.kind in WITH_BODY:
+                raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_LEN, "a question that asks nothing")
+            session.question()
+            try:
+                reply(ls, session, request, now)
+            except Refused:
+                session.unquestioned()
+                raise
     elif kind in (of13.OFPT_ERROR, of13.OFPT_ECHO_REPLY):
         ls.down.log("info", "controller reported an error", logical_switch=ls.spec.name, peer=session.peer)
     else:
@@ -175,9 +180,11 @@ def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
 
 
 def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    told = [features_of(ls.spec, table, ls.table_names.get(table, "")) for table in range(ls.spec.tables)]
     if request.body:
-        raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_EPERM, "the pipeline cannot be changed")
-    _send(session, request, [features_of(ls.spec, table).encode() for table in range(ls.spec.tables)])
+        ls.table_names.update(renamed(told, decode_table_features(request.body)))
+        told = [features_of(ls.spec, table, ls.table_names[table]) for table in range(ls.spec.tables)]
+    _send(session, request, [each.encode() for each in told])
 
 
 def _groups(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

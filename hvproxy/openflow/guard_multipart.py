@@ -25,8 +25,12 @@ Proof = Callable[[bytes, int], None]
 
 
 def request(data: bytes, length: int) -> None:
-    """Prove a MULTIPART_REQUEST, which only a controller sends (OF 1.3.5 section 7.3.5)."""
-    _prove(_REQUESTS, data, length)
+    """Prove a MULTIPART_REQUEST, which only a controller sends (OF 1.3.5 section 7.3.5).
+
+    Any may be empty: another part of the same request may say what is asked.
+    """
+    if length != _BODY or _U16(data, 8)[0] not in _MAY_BE_EMPTY:
+        _prove(_REQUESTS, data, length)
 
 
 def reply(data: bytes, length: int) -> None:
@@ -214,3 +218,4 @@ _REPLIES: Final[dict[int, Proof]] = {
     of13.OFPMP_PORT_DESC: _records(64),
     of13.OFPMP_EXPERIMENTER: _experimenter_reply,
 }
+_MAY_BE_EMPTY: Final = frozenset(_REQUESTS) - {of13.OFPMP_EXPERIMENTER}

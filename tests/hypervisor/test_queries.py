@@ -1,6 +1,7 @@
 """Every question a tenant may ask is answered: with the logical state, or with the exact error."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
 from hvproxy.openflow.oxm import ofp_match, tlv
+from hvproxy.openflow.table_features import MATCH, WRITE_ACTIONS, TableFeatures
 from tests.harness import TYPES, Controller, World, parsed, spec
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
 
@@ -112,11 +114,20 @@ def test_every_kind_of_multipart_request_is_answered(kind: Kind) -> None:
         assert controller.refused(message) == wanted
 
 
-def test_kinds_of_other_versions_and_requests_in_parts_are_refused() -> None:
+def test_kinds_of_other_versions_are_refused_in_parts_too() -> None:
     _, controller = red()
-    assert controller.refused(multipart_request(5, 16)) == BAD_MULTIPART
-    more = multipart_request(5, Kind.DESC, b"", of13.OFPMPF_REQ_MORE)
-    assert controller.refused(more) == BAD_MULTIPART
+    for flags in (0, of13.OFPMPF_REQ_MORE):
+        assert controller.refused(multipart_request(5, 16, b"", flags)) == BAD_MULTIPART
+
+
+def test_a_request_may_come_in_parts_and_must_ask_something() -> None:
+    _, controller = red()
+    bad_length = (BAD_REQUEST, of13.OFPBRC_BAD_LEN)
+    for kind in (Kind.PORT_STATS, Kind.FLOW, Kind.AGGREGATE, Kind.QUEUE, Kind.GROUP):
+        assert controller.refused(multipart_request(5, kind)) == bad_length
+    controller.send(multipart_request(5, Kind.PORT_STATS, encode_id_request(2), of13.OFPMPF_REQ_MORE))
+    reply = controller.ask(multipart_request(5, Kind.PORT_STATS))
+    assert [port.port_no for port in reply.body] == [2]
 
 
 def test_features_are_those_of_the_logical_switch() -> None:
@@ -329,13 +340,42 @@ def test_a_table_mod_is_taken_for_the_tables_there_are_and_changes_nothing(
         assert controller.refused(message) == (of13.OFPET_TABLE_MOD_FAILED, code)
 
 
-def test_table_features_can_be_read_and_not_changed() -> None:
+def features_message(*tables: TableFeatures) -> bytes:
+    return multipart_request(5, Kind.TABLE_FEATURES, b"".join(each.encode() for each in tables))
+
+
+def test_tables_can_be_named_and_nothing_else_of_them_can_be_changed() -> None:
+    world, controller = red()
+    offered = [features_of(spec("red", {}), table) for table in range(8)]
+    assert [(each.table_id, each.name) for each in stats(controller, Kind.TABLE_FEATURES)] == [
+        (table, b"") for table in range(8)]
+    named = [replace(each, name=f"t{each.table_id}") for each in offered]
+    reply = controller.ask(features_message(*named))
+    assert [each.name for each in reply.body] == [b"t%d" % table for table in range(8)]
+    eperm = (of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_EPERM)
+    for wrong in (offered[:7], [replace(offered[0], max_entries=10), *offered[1:]],
+                  [replace(offered[0], config=3), *offered[1:]],
+                  [replace(offered[0], properties={**offered[0].properties, WRITE_ACTIONS: (0,)}), *offered[1:]]):
+        assert controller.refused(features_message(*wrong)) == eperm
+    assert [each.name for each in stats(Controller(world, "red"), Kind.TABLE_FEATURES)] == [
+        b"t%d" % table for table in range(8)]
+
+
+def test_table_features_that_cannot_be_are_refused_as_open_vswitch_does() -> None:
     _, controller = red()
-    features = stats(controller, Kind.TABLE_FEATURES)
-    assert [each.table_id for each in features] == list(range(8))
-    wanted = features_of(spec("red", {}), 0).encode()
-    assert controller.refused(multipart_request(5, Kind.TABLE_FEATURES, wanted)) == (
-        of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_EPERM)
+    one = features_of(spec("red", {}), 0)
+    without = replace(one, properties={k: v for k, v in one.properties.items() if k != MATCH})
+    for wrong, error in (
+            ([replace(one, table_id=255)], (of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_BAD_TABLE)),
+            ([replace(one, properties={**one.properties, 99: b""})],
+             (of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_BAD_TYPE)),
+            ([without], (0xFFFF, 10)), ([one, one], (0xFFFF, 44))):
+        message = features_message(*wrong)
+        controller.send(message)
+        controller.world.run()
+        answer, = controller.messages
+        controller.messages.clear()
+        assert (int.from_bytes(answer[8:10], "big"), int.from_bytes(answer[10:12], "big")) == error
 
 
 def test_groups_are_described_as_the_tenant_made_them() -> None:

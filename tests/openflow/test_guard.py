@@ -100,6 +100,8 @@ LEGAL_CUTS: dict[str, set[int]] = {
     "group mod": {16, len(CONTROLLER["group mod"]) - 16},
     "meter mod": {16, 32},
     "table features set": {16},
+    **{f"{name} request": {16} for name in ("flow", "aggregate", "port stats", "queue", "group", "meter",
+                                            "meter config")},
     "experimenter": set(range(16, 200)),
     "packet in": set(range(24 + len(MATCH) + 2, 24 + len(MATCH) + 20)),
     "queue get config reply": {16},

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
@@ -157,6 +158,21 @@ class Session:
             message = self._receive()
             if message[1] not in (2, 12) and int.from_bytes(message[4:8], "big") == self._xid:
                 return message
+
+    def ask_in_parts(self, parts: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """Send a multipart request in parts, (kind, body) each; type and first bytes of each answer, one at least."""
+        self._xid += 2
+        for index, (kind, body) in enumerate(parts):
+            more = int(index < len(parts) - 1)
+            self._socket.sendall(_HEADER.pack(4, 18, 16 + len(body), self._xid) + kind.to_bytes(2, "big")
+                                 + more.to_bytes(2, "big") + bytes(4) + body)
+        found = []
+        while not found or found[-1][0] != 3:
+            message = self._receive()
+            if message[1] not in (2, 12) and int.from_bytes(message[4:8], "big") == self._xid:
+                found.append((message[1], message[8:12]))
+                self._socket.sendall(_HEADER.pack(4, 2, 8, self._xid))
+        return found[:-1]
 
     def refusal(self, kind: int, body: bytes) -> tuple[int, int] | None:
         """(type, code) of the error that one message is answered with, or None when it is accepted."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.system import ovs
 from tests.system.network import wait_until
-from tests.system.side_by_side import LOGICAL, MARK, OTHER_PORT, PLAIN, PORTS, SideBySide
+from tests.system.side_by_side import LISTEN_PORT, LOGICAL, MARK, OTHER_PORT, PLAIN, PORTS, SideBySide
 from tests.tools.controller import ALL, CONTROLLER, FLOOD, IN_PORT, TABLE, apply, bucket, flow_mod, group, group_mod
 from tests.tools.controller import match, output
 from tools.emulator import wire
@@ -215,3 +215,27 @@ def test_a_local_port_attached_to_nothing_is_that_of_a_bridge_nobody_has_set_up(
     for in_port in (0xFF00, 0xFFFFFF00, TABLE):
         body = wire.PACKET_OUT_BODY.pack(0xFFFFFFFF, in_port, 16) + output(2) + FRAME
         both.same(replied(both, wire.PACKET_OUT, body), f"packet-out at {in_port:#x}")
+
+
+def parts(both: SideBySide, side: str, *sent: tuple[int, bytes]) -> list[tuple[int, bytes]]:
+    """Type, and code or first bytes, of what is answered to the parts of one request, all with one xid."""
+    session = both.session(side)
+    try:
+        return session.ask_in_parts(sent)
+    finally:
+        session.close()
+
+
+def test_requests_come_in_parts_alike(both: SideBySide) -> None:
+    any_port = b"\xff" * 4 + bytes(4)
+    for sent in ([(0, b""), (0, b"")], [(4, b"\0\0\0\1" + bytes(4)), (4, b"")], [(4, b""), (4, b"\0\0\0\1" + bytes(4))],
+                 [(4, any_port), (4, any_port)], [(0, b""), (4, any_port)], [(12, b""), (0, b"")], [(4, b""), (4, b"")],
+                 [(13, b""), (13, b""), (0, b"")]):
+        both.same(lambda side: parts(both, side, *sent), str(sent))
+
+
+def test_tables_are_named_with_the_same_command(both: SideBySide) -> None:
+    for place in (f"unix:{both.ovs.management('plain')}", f"tcp:127.0.0.1:{LISTEN_PORT}"):
+        both.ovs.run("ovs-ofctl", "-O", "OpenFlow13", "mod-table", place, "0", "name:first")
+        shown = both.ovs.run("ovs-ofctl", "-O", "OpenFlow13", "dump-table-features", place).stdout
+        assert 'table 0 ("first")' in shown
