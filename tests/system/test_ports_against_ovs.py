@@ -168,6 +168,7 @@ def test_a_queue_may_be_chosen_and_is_told_back(both: SideBySide) -> None:
         entry = flow_mod(match(), apply(chosen, output(2)), priority=9)
         both.same(replied(both, wire.FLOW_MOD, entry))
         both.same(lambda side: both.sessions[side].ask(wire.MULTIPART_REQUEST, b"\0\1" + bytes(6) + EVERYTHING)[72:])
+        both.ovs.control("revalidator/purge")
         carried(both, f"queue {queue:#x}", lambda side: both.send(side, 1, FRAME))
     both.same(replied(both, wire.FLOW_MOD, flow_mod(command=3, table=0xFF)))
 
