@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.oracle.operations import Step, read, written
+from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step, read, written
 from tests.oracle.script import DEFAULT, FEATURES, random_script
 from tests.oracle.shrink import shrunk
 from tests.oracle.world import BRIDGE, EMULATED, LOGICAL, Difference, World
@@ -54,7 +54,11 @@ async def looked_into(world: World, steps: list[Step], found: Difference) -> Fin
         else:
             return Finding(steps, found, False)
         cut = steps[:last.number + 1]
-        short = await shrunk(cut if await fails(cut) else steps, fails)
+        short = cut if await fails(cut) else steps
+        for slow in (EXPIRE, CARRIER, FRAME):  # first what takes long, and then in bulk
+            without = [step for step in short if step.kind != slow]
+            short = without if without and await fails(without) else short
+        short = await shrunk(short, fails)
     finally:
         world.patience = patience
     return Finding(short, last, True)

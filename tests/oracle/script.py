@@ -292,7 +292,8 @@ def some_expiry(rng: Dice) -> list[Step]:
         fields = some_match(rng)
         steps.append(Step("flow-mod", wire.FLOW_MOD, flow_mod(
             match(**fields), apply(output(rng.choice(PORTS))), priority=own_priority(fields),
-            flags=rng.choice((1, 1, 0)), idle=rng.choice((0, 0, 2)), hard=rng.choice((0, 2, 3)), cookie=0x31,
+            flags=rng.choice((1, 1, 0)), cookie=0x31,
+            **rng.choice(({"hard": 2}, {"hard": 3}, {"idle": 2}, {"idle": 2, "hard": 3}, {"idle": 3, "hard": 2}, {})),
             table=rng.choice((0, 0, 1)))))
     return [*steps, *(some_frame(rng) for _ in range(rng.choice((0, 5, 10)))), Step("expire", EXPIRE)]
 

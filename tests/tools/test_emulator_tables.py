@@ -148,3 +148,12 @@ def test_deleted_entries_are_told_once() -> None:
     flow_tables.delete(flow_tables.loose(Filter(0, {})))
     flow_tables.expire()
     assert told == [(doomed, DELETE)]
+
+
+def test_of_two_timeouts_at_once_the_hard_one_is_told() -> None:
+    now = [0.0]
+    table, told = tables(now)
+    table.add(entry({}, idle=2, hard=2))
+    now[0] = 2.0
+    table.expire()
+    assert [reason for _, reason in told] == [HARD_TIMEOUT]

@@ -52,13 +52,13 @@ class Entry:
         return self.priority == 0 and not self.match
 
     def deadline(self) -> tuple[float, int] | None:
-        """When and for which reason it expires if nothing happens."""
+        """When and for which reason it expires if nothing happens; of both at once for the hard timeout."""
         times = []
         if self.idle:
             times.append((self.used + self.idle, IDLE_TIMEOUT))
         if self.hard:
             times.append((self.modified + self.hard, HARD_TIMEOUT))
-        return min(times) if times else None
+        return min(times, key=lambda each: (each[0], -each[1])) if times else None
 
 
 class Filter(NamedTuple):
