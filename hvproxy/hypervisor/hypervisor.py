@@ -224,7 +224,7 @@ class Hypervisor(Gather):
         self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
     ) -> None:
         if isinstance(origin, Origin):
-            refusals.take_back(origin.logical_switch, origin, error, now)
+            refusals.take_back(origin.logical_switch, origin, error, now, content)
         else:
             self.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,
                                 code=error.code, content=repr(content))

@@ -12,7 +12,9 @@ from math import inf
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets, port_config, port_counters, queries, session_settings
+from hvproxy.hypervisor import commits, packets, port_config, port_counters, queries, session_settings
+from hvproxy.hypervisor.bundles import Bundles
+from hvproxy.hypervisor.commits import Commit
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
@@ -28,15 +30,18 @@ from hvproxy.model.layout import HIDDEN, PLACE, ContextLayout
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
-from hvproxy.openflow.constants import of13
-from hvproxy.openflow.experimenters import kind_of
+from hvproxy.openflow.constants import ONF_ID, of13
+from hvproxy.openflow.experimenters import Onf, kind_of
 from hvproxy.openflow.groups import GroupMod, walk_buckets
-from hvproxy.openflow.messages import PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of
+from hvproxy.openflow.messages import (
+    FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of,
+)
 from hvproxy.openflow.meters import MeterMod, decode_meter_mod
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
                          of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
 """What a slave may not send (OF 1.3.5 section 6.3.4)."""
+BUNDLE_MESSAGES = frozenset({(ONF_ID, int(Onf.BUNDLE_CONTROL)), (ONF_ID, int(Onf.BUNDLE_ADD))})
 _TAGGED_HEADER = 16
 """Bytes of a frame up to and with a VLAN tag."""
 _VID = 0xFFF
@@ -56,6 +61,8 @@ class Origin:
     meter: tuple[MeterMod, Replaced | None, int] | None = None
     """With the revision of the meter that it made."""
     refused: bool = False
+    commit: Commit | None = None
+    """Where `request` is the commit of a bundle."""
 
 
 class LogicalSwitch(CompiledSwitch):
@@ -68,6 +75,7 @@ class LogicalSwitch(CompiledSwitch):
         self.farewells = Farewells()
         self.roles = Roles()
         self.monitors = FlowMonitors()
+        self.bundles = Bundles(spec.tables)
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
@@ -134,14 +142,28 @@ class LogicalSwitch(CompiledSwitch):
             session.refuse(message, refused)
 
     def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
-        mod = decode_flow_mod(message)
+        edits = self.change_entries(decode_flow_mod(message), now)
+        self.prepare_entries(edits, now)
+        self._carry_out(Origin(self, session, message, edits), now)
+
+    def change_entries(self, mod: FlowMod, now: float) -> list[Edit]:
+        """What a flow-mod does to the logical tables, and nothing else. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.instructions:
             self.need_local(_actions_in(mod.instructions))
-        edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended)
+        return self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended)
+
+    def change_groups(self, mod: GroupMod, now: float) -> tuple[TenantGroup | None, list[int]]:
+        """What a group-mod does to the logical groups, as TenantGroups.apply. Raises Refused."""
+        if not self.has_local and LOCAL_BYTES in mod.buckets:
+            self.need_local(b"".join(each.actions for each in walk_buckets(mod.buckets)))
+        shared = [lport.index for lport in self._view.lports if lport.shared]
+        return self.groups.apply(mod, shared, now, selects=self.offers_select, extended=self.extended)
+
+    def prepare_entries(self, edits: Iterable[Edit], now: float) -> None:
+        """Have the datapaths ready for what entries do now."""
         for edit in edits:
             self.prepare(edit.entry.instructions.apply, now)
             self.prepare(edit.entry.instructions.write, now)
-        self._carry_out(Origin(self, session, message, edits), now)
 
     def _carry_out(self, origin: Origin, now: float) -> None:
         self.monitors.report(origin.edits, origin.session, origin.request)
@@ -149,9 +171,9 @@ class LogicalSwitch(CompiledSwitch):
         self._send(changes, now, origin)
         if any(edit.reset_number is not None for edit in origin.edits):
             # Until it is certain that no datapath refuses, the counters may have to be given back.
-            self.down.confirm(changes, lambda at: self._reset_confirmed(origin), now)
+            self.down.confirm(changes, lambda at: self.reset_confirmed(origin), now)
 
-    def _reset_confirmed(self, origin: Origin) -> None:
+    def reset_confirmed(self, origin: Origin) -> None:
         for edit in origin.edits:
             if edit.reset_number is not None and not origin.refused:
                 self.retire(edit.entry, edit.reset_number)
@@ -172,10 +194,7 @@ class LogicalSwitch(CompiledSwitch):
 
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
-        if not self.has_local and LOCAL_BYTES in mod.buckets:
-            self.need_local(b"".join(each.actions for each in walk_buckets(mod.buckets)))
-        shared = [lport.index for lport in self._view.lports if lport.shared]
-        before, deleted = self.groups.apply(mod, shared, now, selects=self.offers_select, extended=self.extended)
+        before, deleted = self.change_groups(mod, now)
         for each in walk_buckets(mod.buckets):
             self.prepare(each.actions, now)
         origin = Origin(self, session, message, group=(mod, before))
@@ -253,6 +272,10 @@ class LogicalSwitch(CompiledSwitch):
             port_counters.close(self, mod.port_no, now)
         self.down.configured(self, [mod.port_no] if before & of13.OFPPC_PORT_DOWN and not down else [], now)
 
+    def carry_out(self, session: ControllerSession, message: bytes, now: float) -> None:
+        """Any message that changes something, whoever brings it. Raises Refused."""
+        self._requests[type_of(message)](session, message, now)
+
     def _packet_out(self, session: ControllerSession, message: bytes, now: float) -> None:
         dpid = packets.packet_out(self, Origin(self, session, message), message, now)
         if dpid is not None:
@@ -261,28 +284,41 @@ class LogicalSwitch(CompiledSwitch):
     def _barrier(self, session: ControllerSession, message: bytes, now: float) -> None:
         touched = set(session.touched)
         session.touched.clear()
+
+        def reply(at: float) -> None:
+            session.send(build.barrier_reply(xid_of(message)))
+            self.down.barrier_answered(at - now)
+
+        if session.unsettled:
+            session.unsettled = False
+            self.when_confirmed(session, message, touched, reply, now, settled=True)
+        else:
+            self.when_confirmed(session, message, touched, reply, now)
+
+    def when_confirmed(self, session: ControllerSession, message: bytes, dpids: set[Dpid],
+                       reply: Callable[[float], None], now: float, *, settled: bool = False) -> None:
+        """Have `reply` answer `message` once these datapaths have confirmed all that was sent to them, and, with
+        `settled`, nothing of the fabric is on its way; the session waits until then."""
         answered = False
 
         def confirmed(at: float) -> None:
-            session.once_answered(reply, at)
+            session.once_answered(answer, at)
 
-        def reply(at: float) -> None:
+        def answer(at: float) -> None:
             nonlocal answered
             if self.sessions.get(session.conn) is not session or answered or (
                     blocked and session.overdue is not message):
                 return
             answered = True
-            session.send(build.barrier_reply(xid_of(message)))
-            self.down.barrier_answered(at - now)
+            reply(at)
             if blocked:
                 session.unblock(at, lambda held, later: self._take(session, held, later))
 
         blocked = False
-        if session.unsettled:
-            session.unsettled = False
-            self.down.when_settled(lambda at: self.down.confirm(touched, confirmed, at), now)
+        if settled:
+            self.down.when_settled(lambda at: self.down.confirm(dpids, confirmed, at), now)
         else:
-            self.down.confirm(touched, confirmed, now)
+            self.down.confirm(dpids, confirmed, now)
         if not answered:
             blocked = True
             session.block(message, now)
@@ -295,12 +331,23 @@ class LogicalSwitch(CompiledSwitch):
 
     def _experimenter(self, session: ControllerSession, message: bytes, now: float) -> None:
         experimenter, exp_type = kind_of(message)
+        if (experimenter, exp_type) in BUNDLE_MESSAGES:
+            if session.is_slave:
+                raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
+            if exp_type == Onf.BUNDLE_ADD:
+                self.bundles.add(session, message, now)
+            else:
+                bundle = self.bundles.control(session, message, now)
+                if bundle is not None:
+                    commits.carry_out(Origin(self, session, message), bundle, now)
+            return
         session_settings.EXPERIMENTERS[experimenter][exp_type](self, session, message)
 
     def closed(self, session: ControllerSession) -> None:
         """Its connection is gone."""
         self.sessions.pop(session.conn, None)
         self.monitors.closed(session)
+        self.bundles.closed(session)
 
     # Switching as NORMAL does
 
@@ -348,7 +395,7 @@ class LogicalSwitch(CompiledSwitch):
     def deadline(self) -> float:
         """When `tick` has something to do next."""
         expiry = None if self._asking_idle else self.tables.next_expiry()
-        times = [self.farewells.deadline, inf if expiry is None else expiry]
+        times = [self.farewells.deadline, self.bundles.deadline, inf if expiry is None else expiry]
         for session in self.sessions.values():
             times += (session.channel.deadline, session.barrier_deadline, session.parts.deadline)
         return min(times)
@@ -366,6 +413,7 @@ class LogicalSwitch(CompiledSwitch):
                 session.refuse(overdue, Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM))
                 session.unblock(now, lambda held, at, s=session: self._take(s, held, at))  # type: ignore[misc]
         self.farewells.tick(self, now)
+        self.bundles.tick(now)
         expired = self.tables.expired(now)
         self._expire([(entry, why) for entry, why in expired if why != of13.OFPRR_IDLE_TIMEOUT], now)
         idle = [entry for entry, why in expired if why == of13.OFPRR_IDLE_TIMEOUT]

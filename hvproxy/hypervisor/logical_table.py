@@ -28,6 +28,8 @@ _LAST_NUMBER = PLACE - 1
 _KEEP_COOKIE = 0xffffffffffffffff
 _RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", "created", "modified")
 
+_ROLLED_BACK = ("number", *_RESTORED)
+
 
 class LogicalTables:
     """The entries of one logical switch, by table, by number, by what they output to, by meter and by expiry."""
@@ -135,6 +137,18 @@ class LogicalTables:
         changed an entry again, what that one set stays.
         """
         return [opposite for edit in reversed(list(edits)) for opposite in self._undo(edit)]
+
+    def roll_back(self, edits: Iterable[Edit]) -> None:
+        """Makes `edits`, all that was done since, undone to the last attribute: nobody may have heard of them yet."""
+        for edit in reversed(list(edits)):
+            entry = edit.entry
+            if edit.kind is not EditKind.REMOVED:
+                self._take(entry)
+            if edit.before is not None:
+                for name in _ROLLED_BACK:
+                    setattr(entry, name, getattr(edit.before, name))
+            if edit.kind is not EditKind.ADDED:
+                self._put(entry)
 
     # Time
 

@@ -18,7 +18,7 @@ from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions
-from hvproxy.openflow.messages import PacketIn, decode_packet_out
+from hvproxy.openflow.messages import PacketIn, PacketOut, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
 
@@ -115,21 +115,31 @@ def _writer(arrived: PacketIn) -> int:
     return 0 if found is None else found[0]
 
 
-def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:
-    """Carry out a PACKET_OUT on the edge of its in_port, else on any; the datapath it went to."""
-    out = decode_packet_out(message)
+def check(out: PacketOut) -> None:
+    """Raises Refused for what is wrong with a PACKET_OUT whatever ports and groups there are."""
     check_out_port(out.in_port)
     actions.check(out.actions, match=None, packet_out=True)
-    ls.need_local(out.actions)
     if out.in_port >= FIRST_RESERVED and out.in_port not in (of13.OFPP_LOCAL, *FROM_A_PACKET_OUT):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no packet comes from there")
     if out.buffer_id != NO_BUFFER:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
+
+
+def check_here(ls: LogicalSwitch, out: PacketOut) -> None:
+    """Raises Refused for a PACKET_OUT to what does not exist, or with actions that the switches lack."""
+    ls.need_local(out.actions)
     if not ls.extended:
         actions.refuse_extensions(out.actions)
     for group_id in actions.groups(out.actions):
         if group_id not in ls.groups.groups:
             raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP, "no such group")
+
+
+def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:
+    """Carry out a PACKET_OUT on the edge of its in_port, else on any; the datapath it went to."""
+    out = decode_packet_out(message)
+    check(out)
+    check_here(ls, out)
     if not out.data:
         return None
     port = ls.ports.get(out.in_port)

@@ -7,8 +7,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
+from hvproxy.hypervisor import commits
+from hvproxy.hypervisor.commits import Commit
 from hvproxy.hypervisor.entries import EditKind
 from hvproxy.hypervisor.farewells import METER_DELETE
+from hvproxy.model.rules import Item
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
 
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
 
 
-def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float) -> None:
-    """A datapath refused part of what `origin` caused. Further refusals of the same message change nothing."""
+def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float,
+              content: Item | None = None) -> None:
+    """A datapath refused `content`, part of what `origin` caused. Further refusals of the same change nothing."""
     if origin.refused:
         return
     origin.refused = True
@@ -30,13 +34,27 @@ def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float) ->
         ls.down.log("error", "a datapath refused to delete a meter", logical_switch=ls.spec.name, type=error.type,
                     code=error.code)
         return
+    commit = origin.commit
+    added = () if commit is None else commits.take_back_groups(ls, commit, now)
     _undo_edits(ls, origin, now)
+    for group_id in added:
+        ls.delete_groups([group_id], now, None)
     if origin.group is not None:
         _undo_group(ls, origin, now)
     if origin.meter is not None:
         _undo_meter(ls, origin, now)
-    if origin.session.conn in ls.sessions:
+    if commit is not None:
+        _fail_commit(ls, origin, commit, content, error)
+    elif origin.session.conn in ls.sessions:
         origin.session.refuse(origin.request, _as_sent(error))
+
+
+def _fail_commit(ls: LogicalSwitch, origin: Origin, commit: Commit, content: Item | None,
+                 error: ErrorMsg) -> None:
+    """The answer to the commit tells it, if that has not been given yet."""
+    commit.failure = commit.cause(ls, content, origin.request), _as_sent(error)
+    if commit.answered and origin.session.conn in ls.sessions:
+        origin.session.refuse(*commit.failure)
 
 
 def _as_sent(error: ErrorMsg) -> Refused:

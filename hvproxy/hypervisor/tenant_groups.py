@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Final
 
@@ -110,6 +111,25 @@ class TenantGroups:
         self.revision += 1
         # There may be more places by now.
         self._put(replace(group, indexes=self.groups[group.group_id].indexes))
+
+    def snapshot(self) -> dict[str, object]:
+        """All of it as it is now, for `go_back`."""
+        return {name: copy(value) for name, value in vars(self).items()}
+
+    def go_back(self, snapshot: dict[str, object]) -> None:
+        """Undo all that was done since the snapshot: nobody may have heard of it yet."""
+        vars(self).update(snapshot)
+
+    def bring_back(self, group: TenantGroup, now: float) -> None:
+        """Put back a group that was modified or deleted, as what it was."""
+        if group.group_id in self.groups:
+            self.restore(group)
+            return
+        self.revision += 1
+        places = self._places(index for index in group.indexes if index)
+        self._put(replace(group, indexes=places))
+        self.created[group.group_id] = now
+        self.counters[group.group_id] = Counters()
 
     def widen(self, shared: Iterable[int]) -> None:
         """Give every group a variant for each shared lport: the lports have changed."""

@@ -54,6 +54,13 @@ def _exactly(size: int) -> Proof:
     return proof
 
 
+def _at_least(size: int) -> Proof:
+    def proof(data: bytes, length: int) -> None:
+        if length < size:
+            parts.bad_length("experimenter message shorter than its type needs")
+    return proof
+
+
 def _from_switch(least: int, step: int = 1) -> Proof:
     def proof(data: bytes, length: int) -> None:
         if length < least or (length - least) % step:
@@ -152,6 +159,8 @@ _MESSAGES: Final[dict[int, dict[int, Proof]]] = {
         Onf.FLOW_MONITOR_PAUSED: _from_switch(BODY, 1 << 16),
         Onf.FLOW_MONITOR_RESUMED: _from_switch(BODY, 1 << 16),
         Onf.ROLE_STATUS: _from_switch(BODY + 16, 8),
+        Onf.BUNDLE_CONTROL: _at_least(BODY + 8),
+        Onf.BUNDLE_ADD: _at_least(BODY + 8),
     },
 }
 _IPFIX_BRIDGE, _IPFIX_FLOW = 3, 4

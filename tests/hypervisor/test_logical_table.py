@@ -396,3 +396,24 @@ def test_undo_of_a_reset_leaves_the_number_of_an_entry_deleted_since() -> None:
     logical.flow_mod(message(DELETE), 2.0)
     assert logical.undo(reset) == []
     assert entry.number == number
+
+
+def test_what_is_rolled_back_is_as_it_was_to_the_last_attribute() -> None:
+    logical = tables()
+    add(logical, in_port(1), apply_actions(output(2)), cookie=1, hard_timeout=9)
+    add(logical, in_port(2), apply_actions(group(1)), cookie=2, priority=7)
+    before, expiry = dump(logical), logical.next_expiry()
+    edits = []
+    for mod in (
+        message(ADD, in_port(1), cookie=5, flags=of13.OFPFF_RESET_COUNTS), message(ADD, in_port(3), idle_timeout=1),
+        message(of13.OFPFC_MODIFY, b"", apply_actions(output(4)), table_id=0),
+        message(of13.OFPFC_DELETE, in_port(2), table_id=0), message(ADD, in_port(2), cookie=6, priority=7),
+        message(of13.OFPFC_DELETE, b"", table_id=ALL_TABLES), message(ADD, in_port(1), cookie=8),
+    ):
+        edits += logical.flow_mod(mod, 5.0, groups=range(10))
+    logical.roll_back(edits)
+    assert dump(logical) == before
+    assert [entry.cookie for entry in logical.entries_with_group(1)] == [2]
+    assert [entry.cookie for entry in logical.entries_with_output(2)] == [1]
+    assert [logical.expired(8.9), logical.next_expiry() == expiry] == [[], True]
+    assert [entry.cookie for entry, _ in logical.expired(9.0)] == [1]

@@ -371,3 +371,34 @@ def test_the_revision_grows_with_every_change() -> None:
         step()
         seen.append(groups.revision)
     assert seen == sorted(set(seen))
+
+
+def changing(command: int, group_id: int, buckets: bytes = TO_2, kind: int = INDIRECT) -> GroupMod:
+    return GroupMod(1, command, kind, group_id, buckets)
+
+
+def test_going_back_undoes_everything() -> None:
+    groups = TenantGroups(100)
+    for group_id in (1, 2):
+        groups.apply(changing(ADD, group_id), (5,), 1.0)
+    before, saved = {name: repr(value) for name, value in vars(groups).items()}, groups.snapshot()
+    groups.apply(changing(MODIFY, 1, bucket(actions.output(9), watch_port=3), FF), (5,), 2.0)
+    groups.apply(changing(ADD, 3), (5,), 2.0)
+    groups.remove([2])
+    groups.go_back(saved)
+    assert {name: repr(value) for name, value in vars(groups).items()} == before
+
+
+def test_what_was_modified_or_deleted_is_brought_back() -> None:
+    groups = TenantGroups(100)
+    for group_id in (1, 2):
+        groups.apply(changing(ADD, group_id), (5,), 1.0)
+    was = dict(groups.groups)
+    groups.apply(changing(MODIFY, 1, bucket(actions.output(9))), (5,), 2.0)
+    groups.remove([2])
+    for group_id in (1, 2):
+        groups.bring_back(was[group_id], 3.0)
+        assert groups.groups[group_id].buckets == was[group_id].buckets
+        assert set(groups.groups[group_id].indexes) == {0, 5}
+    groups.remove([1, 2])
+    assert not groups.created and not groups.counters

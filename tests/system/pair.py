@@ -20,7 +20,7 @@ import yaml
 from tests.system.ovs import PrivateOvs
 
 HEADER = Struct("!BBHI")
-ERROR, ECHO_REQUEST, PORT_STATUS, BARRIER_REQUEST, BARRIER_REPLY = 1, 2, 12, 20, 21
+ECHO_REQUEST, PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 2, 12, 18, 19, 20, 21
 SWITCHES, CONTROLLER, LISTEN, PLAIN_CONTROLLER = 6633, 7001, 7002, 7003
 XID = 0x1000
 """Of every request; the barrier behind it has the next."""
@@ -64,6 +64,19 @@ class Client:
                 return answers
             if xid == XID:
                 answers.append(message)
+            else:
+                self.news.append(message)
+
+    def statistics(self, kind: int, body: bytes = b"") -> bytes:
+        """The joined bodies of the replies to a multipart request."""
+        self._socket.sendall(HEADER.pack(4, MULTIPART_REQUEST, 16 + len(body), XID + 2) + pack("!HH4x", kind, 0) + body)
+        found = b""
+        while True:
+            message = self._message()
+            if message[1] == MULTIPART_REPLY and int.from_bytes(message[4:8], "big") == XID + 2:
+                found += message[16:]
+                if not message[11] & 1:
+                    return found
             else:
                 self.news.append(message)
 
