@@ -34,6 +34,8 @@ from hvproxy.openflow.ports import PortDesc
 OF13 = ProtocolDesc(4)
 HELLO = build.hello(0)
 NO_COOKIE = 0xFFFFFFFFFFFFFFFF
+PORT_LOST = ("PORT_STATUS", "PORT_STATUS")
+"""What comes when a port goes down: that it is not LIVE, then that it is LINK_DOWN."""
 TYPES = {value: name.removeprefix("OFPT_") for name, value in vars(of13).items()
          if name.startswith("OFPT_") and isinstance(value, int)}
 

@@ -291,13 +291,8 @@ class Hypervisor(Gather):
 
     def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
         for port in ls.ports.values():
-            up = self._is_up(ls, port.number)
-            if up is not None and up != port.up:
-                port.up = up
-                port.changed = True
-            if port.changed:
-                port.changed = False
-                ls.tell_port(port, of13.OFPPR_MODIFY)
+            for desc in port.news(self._is_up(ls, port.number)):
+                ls.tell_port(desc, of13.OFPPR_MODIFY)
         self.change(ls.see_liveness(), now)
 
     def _is_up(self, ls: LogicalSwitch, number: int) -> bool | None:

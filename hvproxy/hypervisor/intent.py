@@ -91,7 +91,7 @@ def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
     if port is None:
         _add(hv, ls, spec, now)
         hv.bind(ls, now)
-        ls.tell_port(ls.ports[spec.number], of13.OFPPR_ADD)
+        ls.tell_port(ls.ports[spec.number].desc(), of13.OFPPR_ADD)
         return True
     renamed = port.spec.name != spec.name
     port.spec = spec
@@ -99,7 +99,7 @@ def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
         hv.switches.expect(spec.attach.datapath, now)
     hv.bind(ls, now)
     if renamed:
-        ls.tell_port(port, of13.OFPPR_MODIFY)
+        ls.tell_port(port.desc(), of13.OFPPR_MODIFY)
     return False
 
 
@@ -109,9 +109,8 @@ def delete_port(hv: Hypervisor, name: str, number: int, done: Done, now: float) 
     port = ls.remove_port(number)
     if port is None:
         raise NotFound("", f"logical switch {name} has no port {number}")
-    port.up = False
     hv.bind(ls, now)
-    ls.tell_port(port, of13.OFPPR_DELETE)
+    ls.tell_port(port.desc(), of13.OFPPR_DELETE)
     dpids = set(hv.switches.datapaths)
     hv.rollout.when_settled(lambda at: hv.confirm(dpids, done, at), now)
 

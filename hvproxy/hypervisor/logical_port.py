@@ -53,6 +53,17 @@ class LogicalPort:
                        supported=self.carrier.supported, peer=self.carrier.peer,
                        curr_speed=self.carrier.curr_speed, max_speed=self.carrier.max_speed)
 
+    def news(self, up: bool | None) -> list[PortDesc]:
+        """What PORT_STATUS has to tell of a port that is `up` now (None: as it was), in the order of Open vSwitch:
+        of a loss first that the port is no longer LIVE; a configuration before the port comes up by it."""
+        lost = self.up and up is False
+        found = [] if lost or not self.changed else [self.desc()]
+        self.changed = False
+        if up is not None and up != self.up:
+            self.up = up
+            found += [replace(self.desc(), state=0), self.desc()] if lost else [self.desc()]
+        return found
+
 
 def hardware_address(logical_switch: str, number: int) -> bytes:
     """A locally administered unicast MAC, the same after every restart and rebinding, unlike any other port's."""

@@ -22,7 +22,6 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
-from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
@@ -37,6 +36,7 @@ from hvproxy.openflow.messages import (
     FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of,
 )
 from hvproxy.openflow.meters import MeterMod, decode_meter_mod
+from hvproxy.openflow.ports import PortDesc
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
                          of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
@@ -382,9 +382,9 @@ class LogicalSwitch(CompiledSwitch):
         self.table_counters.entry_gone(entry.table_id, entry.instructions.goto, self.counters.total(number)[0])
         self.counters.forget(number)
 
-    def tell_port(self, port: LogicalPort, reason: int) -> None:
+    def tell_port(self, desc: PortDesc, reason: int) -> None:
         """Send PORT_STATUS to every controller that takes it (slaves too by default: OF 1.3.5 section 6.3.5)."""
-        message = build.port_status(reason, port.desc())
+        message = build.port_status(reason, desc)
         for session in self.sessions.values():
             if session.wants_port_status(reason):
                 session.send(message)

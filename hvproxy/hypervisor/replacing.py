@@ -96,7 +96,7 @@ def _attach(hv: Hypervisor, ls: LogicalSwitch, spec: LogicalSwitchSpec, now: flo
             hv.switches.expect(wanted.attach.datapath, now)
     hv.bind(ls, now)
     for port in renamed:
-        ls.tell_port(port, of13.OFPPR_MODIFY)
+        ls.tell_port(port.desc(), of13.OFPPR_MODIFY)
     for wanted in spec.ports:
         if wanted.number not in ls.ports:
             intent.put_port(hv, spec.name, wanted, now)

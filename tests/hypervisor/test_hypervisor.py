@@ -11,7 +11,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.oxm import tlv
-from tests.harness import Controller, spec
+from tests.harness import PORT_LOST, Controller, spec
 from tests.hypervisor.worlds import a_world, assert_equal_to_recompute, flow_mod
 
 
@@ -62,8 +62,8 @@ def test_where_a_port_moves_to_is_ready_before_anything_is_sent_there() -> None:
     world.pass_time(1.0)
     assert world.switches[1].groups[lport] != before
     assert not [key for key in world.switches[2].rules if key[0] == Table.CLASSIFY and key[1] == 200]
-    assert [m.desc.state for m in controller.take("PORT_STATUS", "PORT_STATUS")] == [
-        of13.OFPPS_LINK_DOWN, of13.OFPPS_LIVE]
+    assert [m.desc.state for m in controller.take(*PORT_LOST, "PORT_STATUS")] == [
+        0, of13.OFPPS_LINK_DOWN, of13.OFPPS_LIVE]
 
 
 def test_a_switch_that_comes_back_unchanged_is_sent_nothing() -> None:
@@ -93,7 +93,7 @@ def test_a_lost_switch_changes_nothing_upward_until_it_is_absent() -> None:
     assert not controller.messages
     world.pass_time(1.0)
     world.run()
-    status, reply = controller.take("BARRIER_REPLY", "PORT_STATUS")[::-1]
+    reply, _, status = controller.take("BARRIER_REPLY", *PORT_LOST)
     assert reply.xid == 5
     assert status.desc.port_no == 2 and status.desc.state & of13.OFPPS_LINK_DOWN
     assert_equal_to_recompute(world)
@@ -115,7 +115,7 @@ def test_a_partition_takes_down_the_ports_of_the_smaller_side_and_they_come_back
     for port in (7, 8):
         world.switches[3].set_port(port, False)
     world.pass_time(1.0)
-    assert [m.desc.port_no for m in controller.take("PORT_STATUS")] == [3]
+    assert [m.desc.port_no for m in controller.take(*PORT_LOST)] == [3, 3]
     for port in (7, 8):
         world.switches[3].set_port(port, True)
     world.pass_time(1.0)

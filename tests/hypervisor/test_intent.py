@@ -55,6 +55,7 @@ def statuses(controller: Controller) -> list[tuple[int, int, int]]:
 
 
 DOWN, LIVE = of13.OFPPS_LINK_DOWN, of13.OFPPS_LIVE
+LOST = [(of13.OFPPR_MODIFY, 2, 0), (of13.OFPPR_MODIFY, 2, DOWN)]
 
 
 # Creating
@@ -184,7 +185,7 @@ def test_a_port_that_moves_is_down_in_between() -> None:
     controller = Controller(world, "red")
     intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1), world.now)
     world.pass_time(1.0)
-    assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, DOWN), (of13.OFPPR_MODIFY, 2, LIVE)]
+    assert statuses(controller) == [*LOST, (of13.OFPPR_MODIFY, 2, LIVE)]
 
 
 def test_a_port_that_moves_twice_at_once_is_up_only_where_it_ends() -> None:
@@ -195,7 +196,7 @@ def test_a_port_that_moves_twice_at_once_is_up_only_where_it_ends() -> None:
     world.run()
     intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 2), world.now)
     world.pass_time(0.1)
-    assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, DOWN)]
+    assert statuses(controller) == LOST
     world.switches[3].release()
     world.pass_time(1.0)
     assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, LIVE)]
@@ -214,7 +215,7 @@ def test_late_counters_of_a_place_that_was_left_do_not_bring_a_port_up() -> None
     intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 2), world.now)
     world.run()
     switch.answer()
-    assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, DOWN)]
+    assert statuses(controller) == LOST
     switch.release()
     assert statuses(controller) == [(of13.OFPPR_MODIFY, 2, LIVE)]
 

@@ -9,7 +9,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import Kind, multipart_request
-from tests.harness import Controller, World, spec
+from tests.harness import PORT_LOST, Controller, World, spec
 from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, port_spec, red
 
 DOWN, NO_RECV, NO_FWD, NO_PACKET_IN = 1, 4, 32, 64
@@ -34,24 +34,25 @@ def told(controller: Controller) -> list[tuple[int, int, int, int]]:
     return [(m.reason, m.desc.port_no, m.desc.config, m.desc.state) for m in controller.take(*["PORT_STATUS"] * count)]
 
 
-def test_every_controller_that_takes_port_status_is_told_once_and_the_state_follows() -> None:
+def test_every_controller_that_takes_port_status_is_told_as_by_open_vswitch() -> None:
     world, controller = red()
     other, service = Controller(world, "red"), Controller(world, "red", passive=True)
-    for config, state in ((NO_RECV, of13.OFPPS_LIVE), (DOWN, of13.OFPPS_LINK_DOWN), (DOWN | NO_FWD | 2 | 8 | 128,
-                          of13.OFPPS_LINK_DOWN), (NO_PACKET_IN, of13.OFPPS_LIVE), (0, of13.OFPPS_LIVE)):
+    lost, live = of13.OFPPS_LINK_DOWN, of13.OFPPS_LIVE
+    for config, states in ((NO_RECV, [live]), (DOWN, [0, lost]), (DOWN | NO_FWD | 2 | 8 | 128, [lost]),
+                           (NO_PACKET_IN, [lost, live]), (0, [live])):
         controller.send(mod(world, 2, config))
         shown = config & (DOWN | NO_RECV | NO_FWD | NO_PACKET_IN)
         news = told(controller)
         assert news == told(other) and told(service) == []
-        assert [each[:3] for each in news] == [(of13.OFPPR_MODIFY, 2, shown)] * len(news) and news[-1][3] == state
-        assert described(controller, 2) == (shown, state)
+        assert news == [(of13.OFPPR_MODIFY, 2, shown, state) for state in states]
+        assert described(controller, 2) == (shown, states[-1])
     assert_equal_to_recompute(world)
 
 
 def test_a_port_comes_up_again_when_the_fabric_carries_it_again() -> None:
     world, controller = red()
     controller.send(mod(world, 2, DOWN))
-    assert told(controller) == [(of13.OFPPR_MODIFY, 2, DOWN, of13.OFPPS_LINK_DOWN)]
+    assert told(controller) == [(of13.OFPPR_MODIFY, 2, DOWN, 0), (of13.OFPPR_MODIFY, 2, DOWN, of13.OFPPS_LINK_DOWN)]
     world.switches[1].hold_barriers = True
     controller.send(mod(world, 2, 0))
     assert told(controller) == [(of13.OFPPR_MODIFY, 2, 0, of13.OFPPS_LINK_DOWN)]
@@ -136,7 +137,7 @@ def test_a_barrier_waits_until_the_switches_have_confirmed() -> None:
     world, controller = red()
     world.switches[3].hold_barriers = True
     controller.send(mod(world, 2, DOWN) + build.barrier_request(8))
-    controller.take("PORT_STATUS")
+    controller.take(*PORT_LOST)
     world.switches[3].release()
     world.pass_time(0.5)
     controller.take("BARRIER_REPLY")
@@ -147,7 +148,7 @@ def test_no_physical_port_is_configured_and_siblings_and_other_tenants_are_not_d
     controller, other = Controller(world, "red"), Controller(world, "blue")
     controller.send(mod(world, 1, DOWN))
     world.pass_time(3.0)
-    assert [each[1] for each in told(controller)] == [1] and told(other) == []
+    assert [each[1] for each in told(controller)] == [1, 1] and told(other) == []
     assert all("PORT_MOD" not in switch.received_types for switch in world.switches.values())
     assert described(controller, 2) == (0, of13.OFPPS_LIVE)
     assert_equal_to_recompute(world)

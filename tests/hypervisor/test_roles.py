@@ -6,7 +6,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.experimenters import Nicira, NiciraRole, nicira
 from hvproxy.openflow.multipart import Kind, multipart_request
-from tests.harness import Controller, World
+from tests.harness import PORT_LOST, Controller, World
 from tests.hypervisor.worlds import a_world, flow_mod
 
 NOCHANGE, EQUAL, MASTER, SLAVE = (of13.OFPCR_ROLE_NOCHANGE, of13.OFPCR_ROLE_EQUAL, of13.OFPCR_ROLE_MASTER,
@@ -169,8 +169,8 @@ def test_a_slave_is_told_of_ports_and_of_nothing_else() -> None:
     other.send(flow_mod(command=of13.OFPFC_DELETE))
     world.run()
     world.switches[1].set_port(1, False)
-    other.take("PACKET_IN", "FLOW_REMOVED", "PORT_STATUS")
-    one.take("PORT_STATUS")
+    other.take("PACKET_IN", "FLOW_REMOVED", *PORT_LOST)
+    one.take(*PORT_LOST)
 
 
 def test_a_slave_that_becomes_master_may_change() -> None:

@@ -10,7 +10,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.experimenters import Nicira, nicira
 from hvproxy.openflow.messages import AsyncConfig, decode_async
-from tests.harness import Controller
+from tests.harness import PORT_LOST, Controller
 from tests.hypervisor.worlds import a_world, add, flow_mod, red
 
 CONTEXT = ContextLayout().context(1, 1)
@@ -101,7 +101,7 @@ def test_ports_and_ends_of_entries_are_told_by_mask_and_role(slave: bool) -> Non
     controller.send(flow_mod(command=of13.OFPFC_DELETE))
     world.run()
     world.switches[1].set_port(1, False)
-    one.take("FLOW_REMOVED", "PORT_STATUS")
+    one.take("FLOW_REMOVED", *PORT_LOST)
     assert none.take() == []
 
 

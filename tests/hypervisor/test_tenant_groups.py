@@ -13,7 +13,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, GroupMod, bucket, walk_buckets
 from hvproxy.openflow.multipart import GroupFeatures, Kind, multipart_request
-from tests.harness import Controller, World
+from tests.harness import PORT_LOST, Controller, World
 from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, port_spec, red
 
 ADD, MODIFY, DELETE = of13.OFPGC_ADD, of13.OFPGC_MODIFY, of13.OFPGC_DELETE
@@ -172,7 +172,7 @@ def test_a_change_of_liveness_touches_the_port_of_a_group_and_nothing_else() -> 
     for up, wanted in ((False, []), (True, [GroupKind.UPLINK])):
         world.switches[2].set_port(1, up)
         world.run()
-        controller.take("PORT_STATUS")
+        controller.take(*["PORT_STATUS"] if up else PORT_LOST)
         assert [group >> 28 for _, group in alive(world, 2, 1)] == wanted
         assert_equal_to_recompute(world)
     assert {dpid: (switch.flow_mods, switch.group_mods) for dpid, switch in world.switches.items()} == {

@@ -40,6 +40,8 @@ class SideBySide:
         """A second controller of each, that asks for everything asynchronous and nothing else."""
         self._keys = keys
         self._raw: dict[tuple[str, int], object] = {}
+        self._outside: dict[tuple[str, int], str] = {}
+        """The interface at the other end of each port."""
 
     def __enter__(self) -> SideBySide:
         self.ovs.__enter__()
@@ -63,6 +65,10 @@ class SideBySide:
     def send(self, side: str, port: int, frame: bytes) -> None:
         """A frame from outside into a port."""
         self._raw[side, port].send(frame)  # type: ignore[attr-defined]
+
+    def set_carrier(self, side: str, port: int, up: bool) -> None:
+        """Set the interface at the other end of a port up or down."""
+        self.ovs.set_interface(self._outside[side, port], up)
 
     def out(self, side: str) -> list[tuple[int, bytes]]:
         """(port, frame) of the marked frames that have come out, since the last time."""
@@ -113,8 +119,10 @@ class SideBySide:
             ovs.add_port(f"s{dpid}", 5)
         ovs.add_link("s1", 9, "s2", 9)
         for number, (dpid, port) in AT.items():
-            self._raw[PLAIN, number] = ovs.raw(ovs.add_port("plain", number))
-            self._raw[LOGICAL, number] = ovs.raw(ovs.add_port(f"s{dpid}", port))
+            self._outside[PLAIN, number] = ovs.add_port("plain", number)
+            self._outside[LOGICAL, number] = ovs.add_port(f"s{dpid}", port)
+        for place, interface in self._outside.items():
+            self._raw[place] = ovs.raw(interface)
         for dpid in (1, 2):
             ovs.set_controllers(f"s{dpid}", f"tcp:127.0.0.1:{SWITCH_PORT}")
         wait_until(self._ready, "the logical switch is not ready with all ports up")

@@ -15,6 +15,7 @@ from tools.emulator import wire
 
 DOWN, NO_RECV, NO_FWD, NO_PACKET_IN = 1, 4, 32, 64
 CONFIGURABLE = 101
+LINK_DOWN, LIVE = 1, 4
 PORT_DESC = Struct("!I4x6s2x16sIIIIIIII")
 LOCAL = 0xFFFFFFFE
 FRAME = b"\xff" * 6 + MARK + b"\x08\x00" + bytes.fromhex("4500002e00000000401100000a0000010a000002") + bytes(26)
@@ -51,15 +52,22 @@ def configure(both: SideBySide, number: int, config: int, mask: int = CONFIGURAB
     both.ovs.control("revalidator/purge")  # Open vSwitch renews cached flows late
 
 
-def statuses(both: SideBySide, side: str) -> list[tuple[int, int, int]]:
-    """(reason, port, configuration) of the PORT_STATUS messages, repetitions with another state taken as one."""
-    found: list[tuple[int, int, int]] = []
+def statuses(both: SideBySide, side: str) -> list[tuple[int, int, int, int]]:
+    """(reason, port, configuration, state) of the PORT_STATUS messages."""
+    found = []
     for message in both.watching[side].told():
         if message[1] == wire.PORT_STATUS:
-            port, _, _, config, *_ = PORT_DESC.unpack_from(message, 16)
-            if found[-1:] != [(message[8], port, config)]:
-                found.append((message[8], port, config))
+            port, _, _, config, state, *_ = PORT_DESC.unpack_from(message, 16)
+            found.append((message[8], port, config, state))
     return found
+
+
+def same_statuses(both: SideBySide, *expected: tuple[int, int]) -> None:
+    """Port 1 was told with these configurations and states on both sides, and nothing else was."""
+    for side in (PLAIN, LOGICAL):
+        told: list[tuple[int, int, int, int]] = []
+        wait_until(lambda: told.extend(statuses(both, side)) or len(told) >= len(expected), f"{side} tells too little")
+        assert told == [(2, 1, config, state) for config, state in expected], side
 
 
 def test_port_mod_is_taken_told_and_described_alike(both: SideBySide) -> None:
@@ -68,9 +76,24 @@ def test_port_mod_is_taken_told_and_described_alike(both: SideBySide) -> None:
     for config in (NO_RECV, NO_RECV | NO_FWD, NO_PACKET_IN, DOWN, DOWN | NO_FWD, 0, 0xFFFFFFFF, 0):
         configure(both, 1, config, 0xFFFFFFFF)
     configure(both, 2, 0, 0, 0x40)
-    for side, found in ((side, statuses(both, side)) for side in (PLAIN, LOGICAL)):
-        assert found == [(2, 1, config) for config in (
-            NO_RECV, NO_RECV | NO_FWD, NO_PACKET_IN, DOWN, DOWN | NO_FWD, 0, CONFIGURABLE, 0)], side
+    same_statuses(both, (NO_RECV, LIVE), (NO_RECV | NO_FWD, LIVE), (NO_PACKET_IN, LIVE), (DOWN, 0), (DOWN, LINK_DOWN),
+                  (DOWN | NO_FWD, LINK_DOWN), (0, LINK_DOWN), (0, LIVE), (CONFIGURABLE, 0), (CONFIGURABLE, LINK_DOWN),
+                  (0, LINK_DOWN), (0, LIVE))
+
+
+def test_a_carrier_that_is_lost_and_comes_back_is_told_alike(both: SideBySide) -> None:
+    def carrier(up: bool) -> None:
+        for side in (PLAIN, LOGICAL):
+            both.set_carrier(side, 1, up)
+
+    carrier(False)
+    same_statuses(both, (0, 0), (0, LINK_DOWN))
+    configure(both, 1, DOWN)
+    configure(both, 1, 0)
+    same_statuses(both, (DOWN, LINK_DOWN), (0, LINK_DOWN))
+    carrier(True)
+    same_statuses(both, (0, LIVE))
+    both.same(lambda side: described(both, side), "the carrier came back")
 
 
 def test_port_mod_is_refused_alike(both: SideBySide) -> None:
