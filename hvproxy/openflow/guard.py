@@ -36,8 +36,9 @@ def check(message: bytes, from_switch: bool) -> None:
     version, kind, length = _VERSION_TYPE_LENGTH(message)
     if length != len(message):
         raise MalformedMessage("message of another length than its header says")
-    # A HELLO carries the highest version its sender speaks, whichever that is (OF 1.3.5 section 6.3.1).
-    if version != OFP_VERSION and kind != of13.OFPT_HELLO:
+    # A HELLO carries the highest version its sender speaks, whichever that is (OF 1.3.5 section 6.3.1). An echo is the
+    # same in all versions, and Open vSwitch answers it in that of the request.
+    if version != OFP_VERSION and kind != of13.OFPT_HELLO and not (kind in _ECHOES and version):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_VERSION, f"version {version}")
     proof = (_FROM_SWITCH if from_switch else _FROM_CONTROLLER).get(kind)
     if proof is None:
@@ -128,6 +129,7 @@ _SYMMETRIC: Final[dict[int, Proof]] = {
     of13.OFPT_ECHO_REQUEST: _at_least(HEADER_SIZE),
     of13.OFPT_ECHO_REPLY: _at_least(HEADER_SIZE),
 }
+_ECHOES: Final = frozenset({of13.OFPT_ECHO_REQUEST, of13.OFPT_ECHO_REPLY})
 _FROM_CONTROLLER: Final[dict[int, Proof]] = {
     **_SYMMETRIC,
     of13.OFPT_EXPERIMENTER: guard_experimenter.message,

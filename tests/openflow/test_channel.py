@@ -185,6 +185,15 @@ def test_another_version_in_an_open_session_is_refused_in_that_version(version, 
     assert channel.open
 
 
+@pytest.mark.parametrize("from_switch", [False, True])
+@pytest.mark.parametrize("version", [1, 5, 7, 0x99])
+def test_an_echo_of_another_version_is_answered_in_that_version(version, from_switch):
+    channel = opened(from_switch=from_switch)
+    assert channel.receive(header(2, b"abc", version=version) + header(3, b"", version=version), 100.0) == []
+    assert channel.send == [header(3, b"abc", version=version)]
+    assert channel.open
+
+
 def test_a_bad_error_is_never_answered_with_an_error():
     channel = opened()
     assert channel.receive(header(1, b"\0"), 100.0) == []

@@ -56,9 +56,11 @@ def test_types_of_other_versions_are_unknown(kind, from_switch):
 
 @pytest.mark.parametrize("from_switch", [False, True])
 @pytest.mark.parametrize("version", [0, 1, 3, 5, 6, 0x84])
-def test_another_version_is_refused_but_in_a_hello(version, from_switch):
-    assert verdict(header(2, b"", version=version), from_switch) == BRC_VERSION
+def test_another_version_is_refused_but_in_a_hello_and_in_echoes(version, from_switch):
+    assert verdict(header(20, b"", version=version), from_switch) == BRC_VERSION
     assert verdict(header(0, b"", version=version), from_switch) is None
+    for echo in (2, 3):
+        assert verdict(header(echo, b"x", version=version), from_switch) == (None if version else BRC_VERSION)
 
 
 @pytest.mark.parametrize("name, message, code", [
