@@ -33,7 +33,7 @@ WAYS: dict[str, tuple[list[bytes], bytes]] = {
 }
 BOTH = Both()
 for datapath in BOTH.world.hv.switches.datapaths.values():
-    datapath.extended = True
+    datapath.offer.extended = True
 for logical_switch in BOTH.world.hv.logical_switches.values():
     BOTH.world.hv.bind(logical_switch, BOTH.world.now)
 

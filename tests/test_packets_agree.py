@@ -122,7 +122,7 @@ class Both:
         self.world.add_switches(*DATAPATHS, ports=PORTS_EACH)
         self.world.pass_time(1.0)
         for dpid, extended in ((1, True), (2, None), (3, False)):
-            self.world.hv.switches.datapaths[dpid].extended = extended  # SELECT groups are not compiled alike
+            self.world.hv.switches.datapaths[dpid].offer.extended = extended  # SELECT groups are not compiled alike
         for ls in self.world.hv.logical_switches.values():
             self.world.hv.bind(ls, self.world.now)
         self.tenants = {name: Controller(self.world, name) for name in ("red", "blue")}

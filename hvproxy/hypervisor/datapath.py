@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
+from hvproxy.hypervisor.datapath_offer import QUESTIONS, DatapathOffer
 from hvproxy.hypervisor.datapath_state import TRANSITIONS, Input, State
 from hvproxy.hypervisor.installed import Confirmed, Installed
 from hvproxy.hypervisor.reading import OPTIONAL, REQUIRED, Reading, is_physical
@@ -26,18 +27,13 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import (
     AsyncConfig, ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
 )
-from hvproxy.openflow.meters import NO_METERS, MeterFeatures, decode_meter_features
-from hvproxy.openflow.multipart import (
-    Desc, GroupFeatures, Kind, decode_desc, decode_group_features, decode_multipart, multipart_request,
-)
+from hvproxy.openflow.multipart import Kind, decode_multipart, multipart_request
 from hvproxy.openflow.ports import PortDesc
 
 CONFIRM_WITHIN: Final = 0.2
 """Seconds after which what was sent is followed by a barrier although nobody asked, so that it can be forgotten."""
 READ_WITHIN: Final = 30.0
 """Seconds a connected switch has to be read in; barriers wait for it meanwhile."""
-EXTENDED: Final = "Open vSwitch"
-"""What the description of a switch's hardware holds that has Open vSwitch's extensions."""
 READ_AGAIN_AFTER: Final = 1.0
 """Seconds between the loss of a rule by another's hand and the reading that mends it."""
 
@@ -84,13 +80,7 @@ class Datapath:
     def __init__(self, dpid: int, owner: DatapathOwner, grace: float, now: float) -> None:
         self.dpid = dpid
         self.state = State.LOST
-        self.features: FeaturesReply | None = None
-        """Of the last session, as the three that follow; None where the switch did not say."""
-        self.desc: Desc | None = None
-        self.group_features: GroupFeatures | None = None
-        self.meter_features: MeterFeatures | None = None
-        self.extended: bool | None = None
-        """Whether it is Open vSwitch, as it said last; None before it was asked."""
+        self.offer = DatapathOffer()
         self.ports: dict[int, PortDesc] = {}
         """Physical ports by number, as last heard of; without LOCAL."""
         self.desired_rules: dict[RuleKey, Rule] = {}
@@ -199,15 +189,14 @@ class Datapath:
         """A session is open and has told its features."""
         self._step(Input.ATTACHED)
         self._send = send
-        self.features, self.desc, self.group_features, self.meter_features = features, None, None, None
+        self.offer.begin(features)
         self._installed = Installed()
         # Packets sent up by our rules are cut to what a tenant wants by us, not by the switch.
         send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
         # Open vSwitch leaves out packets with an invalid TTL, which a tenant may want, unless it is asked for them.
         send(build.set_async(AsyncConfig(self._installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
-        self._ask(Kind.DESC, b"", self._take_desc, self._described, now)
-        self._ask(Kind.GROUP_FEATURES, b"", self._take_group_features, self._take_optional, now)
-        self._ask(Kind.METER_FEATURES, b"", self._take_meter_features, self._know_meters, now)
+        for kind in QUESTIONS:
+            self._ask(kind, b"", partial(self.offer.take, kind), partial(self._offer_known, kind), now)
         self._read(now)
 
     def detached(self, now: float) -> None:
@@ -302,26 +291,8 @@ class Datapath:
         else:
             self._read_due = now + READ_AGAIN_AFTER
 
-    def _take_desc(self, body: bytes) -> None:
-        self.desc = decode_desc(body)
-
-    def _described(self, complete: bool, now: float) -> None:
-        if self.connected:
-            self.extended = self.desc is not None and EXTENDED in self.desc.hardware
-        self._take_optional(complete, now)
-
-    def _take_group_features(self, body: bytes) -> None:
-        self.group_features = decode_group_features(body)
-
-    def _take_meter_features(self, body: bytes) -> None:
-        self.meter_features = decode_meter_features(body)
-
-    def _know_meters(self, complete: bool, now: float) -> None:
-        if not complete and self.connected:
-            self.meter_features = NO_METERS
-
-    def _take_optional(self, complete: bool, now: float) -> None:
-        if not complete and self.connected:
+    def _offer_known(self, kind: Kind, complete: bool, now: float) -> None:
+        if self.connected and not self.offer.answered(kind, complete):
             self._owner.log("info", "the switch does not describe itself fully", dpid=self.dpid)
 
     def _reconcile(self, found: Found, now: float) -> None:

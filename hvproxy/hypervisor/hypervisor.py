@@ -166,9 +166,9 @@ class Hypervisor(Gather):
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         needed = Table.LOGICAL + max((ls.spec.tables for ls in self._on(dp.dpid)), default=0)
-        if dp.features is not None and dp.features.n_tables < needed:
+        if dp.offer.features is not None and dp.offer.features.n_tables < needed:
             self.switches.alarm("a switch has too few tables for the logical switches on it", dpid=f"{dp.dpid:016x}",
-                                has=dp.features.n_tables, needed=needed)
+                                has=dp.offer.features.n_tables, needed=needed)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
         self._dial_when_known(now)
@@ -245,7 +245,7 @@ class Hypervisor(Gather):
             ls.ports[number].placed = False
         moved = resolve(ls, self.switches, self._taken)
         self._without_identifiers.discard(ls.spec.name)
-        ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.extended is False)
+        ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
         edges = sorted({port.vif.dpid for port in ls.ports.values() if port.vif is not None})
         ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
         view = ls.seen()
@@ -371,11 +371,11 @@ class Hypervisor(Gather):
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)
 
     def group_types(self, dpid: Dpid) -> int | None:
-        features = self.switches.datapaths[dpid].group_features
+        features = self.switches.datapaths[dpid].offer.group_features
         return None if features is None else features.types
 
     def meter_features(self, dpids: Iterable[Dpid]) -> MeterFeatures:
-        told = [dp.meter_features for dpid, dp in self.switches.datapaths.items() if dpid in set(dpids)]
+        told = [dp.offer.meter_features for dpid, dp in self.switches.datapaths.items() if dpid in set(dpids)]
         return reduce(MeterFeatures.both, [each for each in told if each is not None] or [OFFERED])
 
     def ready(self, dpid: Dpid) -> bool:

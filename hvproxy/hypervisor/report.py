@@ -88,9 +88,10 @@ def _role(hv: Hypervisor, dpid: Dpid) -> str:
 
 
 def _description(dp: Datapath) -> str | None:
-    if dp.desc is None:
+    desc = dp.offer.desc
+    if desc is None:
         return None
-    return " ".join(part for part in (dp.desc.manufacturer, dp.desc.hardware, dp.desc.software) if part)
+    return " ".join(part for part in (desc.manufacturer, desc.hardware, desc.software) if part)
 
 
 def links(hv: Hypervisor) -> list[Row]:

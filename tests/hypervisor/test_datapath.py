@@ -38,9 +38,9 @@ def test_new_switch_is_read_then_ready_behind_a_single_barrier() -> None:
     scene.pump()
     assert scene.switch.take_log() == ["barrier"]
     assert scene.owner.take() == [("ports", [1, 2]), ("ready",)]
-    assert scene.dp.features == FEATURES
-    assert scene.dp.desc is not None and scene.dp.desc.software == "s"
-    assert scene.dp.group_features is not None and scene.dp.group_features.types == 0xF
+    assert scene.dp.offer.features == FEATURES
+    assert scene.dp.offer.desc is not None and scene.dp.offer.desc.software == "s"
+    assert scene.dp.offer.group_features is not None and scene.dp.offer.group_features.types == 0xF
 
 
 def test_desired_content_arrives_groups_ascending_rules_barrier_classify() -> None:
@@ -152,7 +152,7 @@ def test_switch_may_lack_what_is_optional(kind: Kind) -> None:
     scene.switch.refused_kinds = {kind}
     scene.connect()
     scene.pump()
-    assert scene.dp.ready and (scene.dp.desc if kind is Kind.DESC else scene.dp.group_features) is None
+    assert scene.dp.ready and (scene.dp.offer.desc if kind is Kind.DESC else scene.dp.offer.group_features) is None
 
 
 @pytest.mark.parametrize("kind", [Kind.PORT_DESC, Kind.FLOW, Kind.GROUP_DESC])
@@ -584,7 +584,7 @@ def test_meters_are_read_adopted_and_mended_in_place() -> None:
     del scene.switch.meters[3]
     scene.connect()
     scene.pump()
-    assert scene.dp.ready and scene.dp.meter_features == FEATURES_OF_METERS
+    assert scene.dp.ready and scene.dp.offer.meter_features == FEATURES_OF_METERS
     assert brief(scene.switch.take_log()) == [*READS, "remeter 2", "meter 3", "unmeter 9", "barrier"]
     assert scene.switch.meter_values() == {number: meter(number) for number in (1, 2, 3)}
 
@@ -594,7 +594,7 @@ def test_a_switch_that_refuses_to_tell_of_meters_has_none() -> None:
     scene.switch.refused_kinds = {Kind.METER_FEATURES, Kind.METER_CONFIG}
     scene.dp.change(put(rule(1)), scene.now)
     scene.settle()
-    assert scene.dp.meter_features == NO_METERS
+    assert scene.dp.offer.meter_features == NO_METERS
 
 
 def test_meter_waiting_for_its_switch_keeps_its_origin() -> None:

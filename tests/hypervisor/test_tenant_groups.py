@@ -256,7 +256,7 @@ def test_a_modification_that_changes_nothing_is_sent_all_the_same_and_resets_the
 
 def test_select_is_refused_where_a_switch_lacks_it() -> None:
     world, controller = red()
-    world.hv.switches.datapaths[2].group_features = GroupFeatures(0b1101, 0, (1, 0, 1, 1), (0, 0, 0, 0))
+    world.hv.switches.datapaths[2].offer.group_features = GroupFeatures(0b1101, 0, (1, 0, 1, 1), (0, 0, 0, 0))
     assert controller.refused(mod(1, kind=SELECT)) == (FAILED, of13.OFPGMFC_BAD_TYPE)
     features = controller.ask(multipart_request(3, Kind.GROUP_FEATURES)).body
     assert features.types == 0b1101 and features.max_groups[SELECT] == 0
