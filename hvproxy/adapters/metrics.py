@@ -90,6 +90,8 @@ class CoreCollector(Collector):
                      [([format_dpid(dpid)], len(dp.desired_rules)) for dpid, dp in datapaths])
         yield _gauge("rule_groups", "Groups that a physical switch is to hold.", ["dpid"],
                      [([format_dpid(dpid)], len(dp.desired_groups)) for dpid, dp in datapaths])
+        yield _gauge("rule_meters", "Meters that a physical switch is to hold.", ["dpid"],
+                     [([format_dpid(dpid)], len(dp.desired_meters)) for dpid, dp in datapaths])
         yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
         yield _gauge("labels_used", "Labels in use.", [], [([], len(hv.fabric.labels.used))])
         yield _gauge("labels", "Labels there are.", [], [([], hv.settings.last_vid - hv.settings.first_vid + 1)])
@@ -102,6 +104,8 @@ class CoreCollector(Collector):
                      [([name], len(ls.tables)) for name, ls in switches])
         yield _gauge("groups", "Groups that controllers installed.", ["logical_switch"],
                      [([name], len(ls.groups.groups)) for name, ls in switches])
+        yield _gauge("meters", "Meters that controllers installed.", ["logical_switch"],
+                     [([name], len(ls.meters.meters)) for name, ls in switches])
         ports = []
         controllers = []
         for name, ls in switches:

@@ -14,6 +14,7 @@ from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from tests.adapters.client import Loop
 from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import meter_mod
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -35,6 +36,7 @@ def a_world() -> World:
 def test_what_exists_is_counted() -> None:
     world = a_world()
     controller = Controller(world, "red")
+    controller.send(meter_mod(7, 100))
     controller.send(build.flow_mod(9, of13.OFPFC_ADD, table_id=0, priority=5, match_tlvs=b"", cookie=1,
                                    instructions=build_instructions(Instructions(apply=actions.output(2)))))
     world.run()
@@ -50,6 +52,9 @@ def test_what_exists_is_counted() -> None:
         ("hvproxy_logical_switches", ()): 1,
         ("hvproxy_entries", (red,)): 1,
         ("hvproxy_groups", (red,)): 0,
+        ("hvproxy_meters", (red,)): 1,
+        ("hvproxy_messages_total", (("direction", "from_controller"), red, ("type", "meter_mod"))): 1,
+        ("hvproxy_rule_meters", (("dpid", "0000000000000001"),)): 1,
         ("hvproxy_logical_ports", (red, ("state", "up"))): 2,
         ("hvproxy_logical_ports", (red, ("state", "down"))): 0,
         ("hvproxy_labels", ()): 50,
