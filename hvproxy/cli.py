@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ from rich.text import Text
 from hvproxy import config as configuration
 from hvproxy.errors import ConfigError
 from hvproxy.model.schema import format_dpid, parse_dpid
+from hvproxy.trace.lines import lines
 
 DEFAULT_API = "http://127.0.0.1:8080"
 _TIMEOUT = 30.0
@@ -117,8 +118,9 @@ def logical_switches(api: str, as_json: bool) -> None:
 def ports(logical_switch: str, api: str, as_json: bool) -> None:
     """The logical ports of the logical switch LS and the VIFs they are bound to."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/ports", as_json, "ports", [
-        _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"), ("config", _config),
-        ("attached to", lambda row: _attach(row.get("attach"))), _field("why_down", "why it is down"),
+        _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"),
+        ("config", _texts("config", ", ")), ("attached to", lambda row: _attach(row.get("attach"))),
+        _field("why_down", "why it is down"),
     ])
 
 
@@ -130,6 +132,30 @@ def flows(logical_switch: str, api: str, as_json: bool) -> None:
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/flows", as_json, "entries", [
         _field("table_id", "table"), _field("priority"), _field("match"), _field("instructions"), _field("packets"),
         _field("bytes"), _field("duration"), _field("cookie"),
+    ])
+
+
+@show.command()
+@click.argument("logical_switch", metavar="LS")
+@_api_options
+def groups(logical_switch: str, api: str, as_json: bool) -> None:
+    """The groups that tenants installed in the logical switch LS, and the datapaths that hold them."""
+    _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/groups", as_json, "groups", [
+        _field("group_id", "group"), _field("type"), ("buckets", _texts("buckets")), _field("references"),
+        _field("packets"), _field("bytes"), ("of buckets", _counts("bucket_counts")), _field("duration"),
+        ("datapaths", _texts("datapaths", ", ")),
+    ])
+
+
+@show.command()
+@click.argument("logical_switch", metavar="LS")
+@_api_options
+def meters(logical_switch: str, api: str, as_json: bool) -> None:
+    """The meters that tenants installed in the logical switch LS, and the datapaths that hold them."""
+    _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/meters", as_json, "meters", [
+        _field("meter_id", "meter"), _field("unit"), ("bands", _texts("bands")), _field("references"),
+        _field("packets"), _field("bytes"), ("of bands", _counts("band_counts")), _field("duration"),
+        ("datapaths", _texts("datapaths", ", ")),
     ])
 
 
@@ -161,15 +187,15 @@ def rules(
         _show(api, f"{path}/rules", as_json, "rules", [
             _field("table"), _field("priority"), _field("match"), _field("instructions"), _field("tenant"),
             _field("logical_switch", "logical switch"), ("entry", _tenant_entry), _field("packets"), _field("bytes"),
-            ("names", _joined), _field("why"),
+            ("names", _texts("names")), _field("why"),
         ], wanted)
     if only_groups or not as_json and table is None:
         if not only_groups:
             click.echo()
         _show(api, f"{path}/groups", as_json, "groups", [
-            _field("group_id", "group"), _field("type"), ("buckets", lambda row: "; ".join(row.get("buckets", ()))),
+            _field("group_id", "group"), _field("type"), ("buckets", _texts("buckets")),
             _field("tenant"), _field("logical_switch", "logical switch"), _field("packets"), _field("bytes"),
-            ("names", _joined), _field("why"),
+            ("names", _texts("names")), _field("why"),
         ], wanted)
 
 
@@ -188,51 +214,13 @@ def trace(logical_switch: str, port: str, frame: str, api: str, as_json: bool) -
     answer = _ask(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/trace",
                   {"port": port, "frame": frame}, refused=2)
     try:
-        text = json.dumps(answer, indent=2) if as_json else "\n".join(_trace_lines(answer))
+        text = json.dumps(answer, indent=2) if as_json else "\n".join(lines(answer))
         differs = answer["agree"] is False
     except (KeyError, TypeError):
         _fail(f"{api} answered something else than a trace; is it an hvproxy of this version?")
     click.echo(text)
     if differs:
         sys.exit(1)
-
-
-def _trace_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """A trace for people."""
-    name = found["logical_switch"]
-    yield f"{found['fields']} at port {found['port']} ({found['name']}) of {name}"
-    yield from (f"note: {note}" for note in found["notes"])
-    yield f"\nlogical switch {name}"
-    yield from _step_lines(found["logical"]["steps"])
-    yield from _result_lines(found["logical"])
-    physical = found["physical"]
-    if physical is not None:
-        for hop in physical["hops"]:
-            under = "" if hop["label"] is None else f", under {hop['label']['means']}"
-            yield f"\ndatapath {hop['datapath']}, in at port {hop['in_port']} ({hop['in_port_name']}){under}"
-            yield from _step_lines(hop["steps"])
-            yield from (f"  => {sent['text']}" for sent in hop["sent"])
-        yield "\nfabric"
-        yield from _result_lines(physical)
-        verdict = "the fabric does what the logical switch does" if found["agree"] else (
-            "THE FABRIC DOES NOT DO WHAT THE LOGICAL SWITCH DOES")
-        yield f"\n{verdict}"
-        yield from (f"  {difference}" for difference in found["differences"])
-
-
-def _step_lines(steps: list[Mapping[str, Any]]) -> Iterator[str]:
-    return ("  " * (step["depth"] + 1) + step["text"] for step in steps)
-
-
-def _result_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    for out in result["out"]:
-        yield f"  => out of port {out['port']} ({out['name']}): {', '.join(out['changes']) or 'unchanged'}"
-        yield f"     {out['frame']}"
-    for told in result["packet_ins"]:
-        yield f"  => packet-in: table {told['table']}, cookie {told['cookie']}"
-        yield f"     {told['frame']}"
-    if not result["out"] and not result["packet_ins"]:
-        yield "  => nowhere"
 
 
 def _load(path: str) -> configuration.Config:
@@ -355,8 +343,13 @@ def _number(things: object) -> object:
     return len(things) if isinstance(things, list) else things
 
 
-def _config(row: Mapping[str, Any]) -> object:
-    return ", ".join(row.get("config") or ()) or None
+def _texts(name: str, between: str = "; ") -> Callable[[Mapping[str, Any]], object]:
+    return lambda row: between.join(row.get(name) or ()) or None
+
+
+def _counts(name: str) -> Callable[[Mapping[str, Any]], object]:
+    """Packets and bytes of each part."""
+    return lambda row: "; ".join(f"{each['packets']}/{each['bytes']}" for each in row.get(name) or ()) or None
 
 
 def _tenant_entry(row: Mapping[str, Any]) -> object:
@@ -365,10 +358,6 @@ def _tenant_entry(row: Mapping[str, Any]) -> object:
         return row.get("entry")
     return (f"table {row['tenant_table']} priority {row.get('tenant_priority')} "
             f"{row.get('tenant_match') or 'every frame'} cookie {row.get('tenant_cookie')}")
-
-
-def _joined(row: Mapping[str, Any]) -> object:
-    return "; ".join(row.get("names") or ()) or None
 
 
 def _attach(attach: object) -> object:

@@ -69,7 +69,8 @@ def test_help_names_every_command() -> None:
     assert {"check", "serve", "show"} <= set(run("--help").stdout.split())
     shown = run("show", "-h")
     assert shown.exit_code == 0
-    assert {"switches", "links", "logical-switches", "ports", "flows", "rules"} <= set(shown.stdout.split())
+    assert {"switches", "links", "logical-switches", "ports", "flows", "groups", "meters", "rules"} <= set(
+        shown.stdout.split())
 
 
 def test_version_is_told() -> None:
@@ -105,6 +106,19 @@ ANSWERS: dict[str, object] = {
     "/v1/logical-switches/red/flows": [
         {"table_id": 0, "priority": 100, "cookie": "0x2a", "match": "in_port=1",
          "instructions": "apply_actions(output:2)", "packets": 12, "bytes": 1200, "duration": 3.25},
+    ],
+    "/v1/logical-switches/red/groups": [
+        {"group_id": 5, "type": "select", "buckets": ["weight=1,actions=output:1", "weight=2,actions=output:2"],
+         "packets": 30, "bytes": 3000, "references": 2,
+         "bucket_counts": [{"packets": 10, "bytes": 1000}, {"packets": 20, "bytes": 2000}],
+         "duration": 3.25, "datapaths": ["0000000000000001", "0000000000000002"]},
+        {"group_id": 6, "type": "all", "buckets": [], "bucket_counts": [], "packets": 0, "bytes": 0, "references": 0,
+         "duration": 0.0, "datapaths": []},
+    ],
+    "/v1/logical-switches/red/meters": [
+        {"meter_id": 7, "unit": "pktps", "bands": ["type=drop,rate=100,burst_size=20"], "packets": 30, "bytes": 3000,
+         "band_counts": [{"packets": 10, "bytes": 1000}], "references": 1, "duration": 3.25,
+         "datapaths": ["0000000000000001"]},
     ],
     "/v1/datapaths/0000000000000001/rules": [
         {"table": 10, "priority": 100, "match": "metadata=0x1", "instructions": "goto_table:11",
@@ -226,6 +240,28 @@ def test_show_flows(api: str) -> None:
         ["table", "priority", "match", "instructions", "packets", "bytes", "duration", "cookie"],
         ["0", "100", "in_port=1", "apply_actions(output:2)", "12", "1200", "3.2", "0x2a"],
     ]
+
+
+def test_show_groups(api: str) -> None:
+    assert rows(run("show", "groups", "red", "--api", api).stdout) == [
+        ["group", "type", "buckets", "references", "packets", "bytes", "of buckets", "duration", "datapaths"],
+        ["5", "select", "weight=1,actions=output:1; weight=2,actions=output:2", "2", "30", "3000", "10/1000; 20/2000",
+         "3.2", "0000000000000001, 0000000000000002"],
+        ["6", "all", "-", "0", "0", "0", "-", "0.0", "-"],
+    ]
+
+
+def test_show_meters(api: str) -> None:
+    assert rows(run("show", "meters", "red", "--api", api).stdout) == [
+        ["meter", "unit", "bands", "references", "packets", "bytes", "of bands", "duration", "datapaths"],
+        ["7", "pktps", "type=drop,rate=100,burst_size=20", "1", "30", "3000", "10/1000", "3.2", "0000000000000001"],
+    ]
+
+
+@pytest.mark.parametrize("what", ["ports", "flows", "groups", "meters"])
+def test_what_a_tenant_has_is_shown_to_programs_as_the_api_tells_it(api: str, what: str) -> None:
+    shown = run("show", what, "red", "--json", "--api", api).stdout
+    assert json.loads(shown) == ANSWERS[f"/v1/logical-switches/red/{what}"]
 
 
 RULES = [

@@ -217,13 +217,16 @@ class Api:
         return Answer(body=await rows)
 
     async def list_groups(self, body: object, name: str) -> Answer:
-        """The groups that controllers installed in a logical switch."""
-        return Answer(body=report.groups(self._hv, name))
+        """The groups that controllers installed in a logical switch; their counters are asked of the switches."""
+        rows: Deferred[list[report.Row]] = Deferred()
+        self._carry_out(lambda now: report.groups(self._hv, name, rows.callback, now))
+        return Answer(body=await rows)
 
     async def list_meters(self, body: object, name: str) -> Answer:
-        """The meters of a logical switch: none, for meters are not offered."""
-        intent.logical_switch(self._hv, name)
-        return Answer(body=[])
+        """The meters that controllers installed in a logical switch; their counters are asked of the switches."""
+        rows: Deferred[list[report.Row]] = Deferred()
+        self._carry_out(lambda now: report.meters(self._hv, name, rows.callback, now))
+        return Answer(body=await rows)
 
     async def post_trace(self, body: object, name: str) -> Answer:
         """What a logical switch does with a frame that arrives at a port, and how the fabric carries it out. Sends

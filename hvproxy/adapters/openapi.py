@@ -56,6 +56,15 @@ _EXPLAINED: dict[str, Schema] = {
     "why": _TEXT,
 }
 """Of a rule or group of a physical switch."""
+_COUNTS = _object(packets=_NUMBER, bytes=_NUMBER)
+_HELD: dict[str, Schema] = {
+    "packets": _NUMBER,
+    "bytes": _NUMBER,
+    "references": _NUMBER,
+    "duration": {"type": "number"},
+    "datapaths": _list(_DPID),
+}
+"""Of a group or meter of a tenant."""
 _LINK_END = _object(dpid=_DPID, port={"type": ["integer", "string"]})
 
 
@@ -64,7 +73,8 @@ def _answers(specs: Schema) -> dict[str, Schema]:
     switch, port = specs["LogicalSwitchSpec"], specs["PortSpec"]
     controller = _object(address=_TEXT, state={"enum": ["connected", "connecting", "waiting"]},
                          role=_nullable({"enum": ["equal", "master", "slave"]}), dialled={"type": "boolean"})
-    state = _object(controllers=_list(controller), ports_up=_NUMBER, entries=_NUMBER, groups=_NUMBER)
+    state = _object(controllers=_list(controller), ports_up=_NUMBER, entries=_NUMBER, groups=_NUMBER,
+                    meters=_NUMBER)
     return {
         "Datapath": _object(**_DATAPATH),
         "DatapathDetails": _object(**_DATAPATH, confirmed={"type": "boolean"}, port_list=_list(_object(
@@ -86,8 +96,9 @@ def _answers(specs: Schema) -> dict[str, Schema]:
             table_id=_NUMBER, priority=_NUMBER, cookie=_HEXADECIMAL, match=_TEXT, instructions=_TEXT, packets=_NUMBER,
             bytes=_NUMBER, duration={"type": "number"}, idle_timeout=_NUMBER, hard_timeout=_NUMBER, entry=_NUMBER,
             datapaths=_list(_DPID)),
-        "TenantGroup": _object(group_id=_NUMBER, type=_TEXT, buckets=_TEXTS),
-        "Meter": {"type": "object"},
+        "TenantGroup": _object(group_id=_NUMBER, type=_TEXT, buckets=_TEXTS, bucket_counts=_list(_COUNTS), **_HELD),
+        "Meter": _object(meter_id=_NUMBER, unit={"enum": ["kbps", "pktps"]}, bands=_TEXTS, band_counts=_list(_COUNTS),
+                         **_HELD),
         "Trace": _trace(),
         "Readiness": _object(ready={"type": "boolean"}, reasons=_TEXTS),
         "Error": {

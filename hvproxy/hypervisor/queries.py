@@ -4,13 +4,13 @@ Whatever is not offered gets the exact OpenFlow error: no request stays without 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import metering
+from hvproxy.hypervisor import group_counters, metering
 from hvproxy.hypervisor.controller_session import ControllerSession
-from hvproxy.hypervisor.counters import Count, Counters
+from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
@@ -19,12 +19,11 @@ from hvproxy.hypervisor.tenant_meters import TenantMeter, refuse
 from hvproxy.model.layout import PLACE
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.messages import decode_queue_get_config_request, decode_table_mod, xid_of
 from hvproxy.openflow.meters import MeterConfig, encode_bands
 from hvproxy.openflow.multipart import (
-    AggregateStats, Desc, FlowStats, GroupDesc, GroupFeatures, GroupStats, Kind, Multipart, TableStats,
+    AggregateStats, Desc, FlowStats, GroupDesc, GroupFeatures, Kind, Multipart, TableStats,
     decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
 )
 from hvproxy.openflow.oxm import Match, ofp_match
@@ -190,35 +189,12 @@ def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Mult
 def _groups(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     group_id = decode_id_request(request.body)
     wanted = [g for g in ls.groups.groups.values() if group_id in (g.group_id, of13.OFPG_ALL)]
-    # A modification on the way begins to count anew; what was counted before does not count for it.
-    places = {
-        (dpid, ls.edges[dpid].tenant_group_id(group, ingress)): ls.groups.counters[group.group_id]
-        for group in wanted for dpid in ls.edges for ingress in (None, *ls.edges[dpid].shared)
-    }
 
-    def counted(counts: Mapping[tuple[int, int], GroupStats], at: float) -> None:
-        for place, stats in counts.items():
-            _count_group(places[place], place, stats)
-        _send(session, request, [_group_record(ls, g.group_id, at).encode() for g in wanted
+    def counted(at: float) -> None:
+        _send(session, request, [group_counters.record(ls, g.group_id, at).encode() for g in wanted
                                  if g.group_id in ls.groups.groups])
 
-    ls.down.group_counts(places, counted, now)
-
-
-def _count_group(counters: Counters, place: tuple[int, int], stats: GroupStats) -> None:
-    for name, count in (("all", (stats.packets, stats.bytes)), *enumerate(stats.buckets)):
-        counters.watch(name)
-        counters.report(place, name, count)
-
-
-def _group_record(ls: LogicalSwitch, group_id: int, now: float) -> GroupStats:
-    lived = max(0.0, now - ls.groups.created[group_id])
-    counters = ls.groups.counters[group_id]
-    buckets = tuple(counters.total(n) for n in range(len(walk_buckets(ls.groups.groups[group_id].buckets))))
-    naming = [entry.instructions for entry in ls.tables.entries_with_group(group_id)]
-    references = sum((actions.groups(each.apply) + actions.groups(each.write)).count(group_id) for each in naming)
-    return GroupStats(group_id, references, *counters.total("all"), int(lived),
-                      int(lived % 1 * 1e9), buckets)
+    group_counters.read(ls, [g.group_id for g in wanted], counted, now)
 
 
 def _group_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

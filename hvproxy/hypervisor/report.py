@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from hvproxy.errors import NotFound
+from hvproxy.hypervisor import group_counters, metering
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
@@ -19,12 +20,13 @@ from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.intent import logical_switch as find
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.hypervisor.tenant_meters import TenantMeter
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import format_dpid, plain
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import build as build_instructions
-from hvproxy.openflow.text import bucket_texts, group_type, instructions_text, match_text
+from hvproxy.openflow.text import band_texts, bucket_texts, group_type, instructions_text, match_text
 
 Row: TypeAlias = dict[str, object]
 """One object, fit for JSON."""
@@ -163,6 +165,7 @@ def logical_switch(hv: Hypervisor, name: str) -> Row:
         "ports_up": sum(port.up for port in ls.ports.values()),
         "entries": len(ls.tables),
         "groups": len(ls.groups.groups),
+        "meters": len(ls.meters.meters),
     }}
 
 
@@ -266,13 +269,56 @@ def _flows(ls: LogicalSwitch, now: float) -> list[Row]:
     return rows
 
 
-def groups(hv: Hypervisor, name: str) -> list[Row]:
-    """The groups that the tenant installed in a logical switch."""
-    return [{
+def groups(hv: Hypervisor, name: str, done: Callable[[list[Row]], None], now: float) -> None:
+    """The groups of a logical switch with counters that are up to date; `done` gets them."""
+    ls = find(hv, name)
+    group_counters.read(ls, ls.groups.groups,
+                        lambda at: done([_group(ls, group_id, at) for group_id in sorted(ls.groups.groups)]), now)
+
+
+def _group(ls: LogicalSwitch, group_id: int, now: float) -> Row:
+    group = ls.groups.groups[group_id]
+    counted = group_counters.record(ls, group_id, now)
+    return {
         "group_id": group_id,
         "type": group_type(group.type),
         "buckets": bucket_texts(group.buckets),
-    } for group_id, group in sorted(find(hv, name).groups.groups.items())]
+        **_counts(counted.packets, counted.bytes),
+        "bucket_counts": [_counts(*count) for count in counted.buckets],
+        **_held(ls, counted.references, now - ls.groups.created[group_id]),
+    }
+
+
+def meters(hv: Hypervisor, name: str, done: Callable[[list[Row]], None], now: float) -> None:
+    """The meters of a logical switch with counters that are up to date; `done` gets them."""
+    ls = find(hv, name)
+    metering.read(ls, list(ls.meters.meters.values()),
+                  lambda at: done([_meter(ls, meter, at) for _, meter in sorted(ls.meters.meters.items())]), now)
+
+
+def _meter(ls: LogicalSwitch, meter: TenantMeter, now: float) -> Row:
+    counted = metering.record(ls, meter, now)
+    return {
+        "meter_id": meter.meter_id,
+        "unit": "pktps" if meter.in_packets else "kbps",
+        "bands": band_texts(meter.bands),
+        **_counts(counted.packets, counted.bytes),
+        "band_counts": [_counts(*count) for count in counted.bands],
+        **_held(ls, counted.flows, now - meter.created),
+    }
+
+
+def _counts(packets: int, octets: int) -> Row:
+    return {"packets": packets, "bytes": octets}
+
+
+def _held(ls: LogicalSwitch, references: int, lived: float) -> Row:
+    """Of a group or meter: how often entries name it, how old it is, and the edges, all of which hold it."""
+    return {
+        "references": references,
+        "duration": round(max(0.0, lived), 3),
+        "datapaths": [format_dpid(dpid) for dpid in sorted(ls.edges)],
+    }
 
 
 # Readiness

@@ -1,11 +1,11 @@
-"""Matches, instructions and groups for people to read, in words that ovs-ofctl takes as well.
+"""Matches, instructions, groups and meters for people to read, in words that ovs-ofctl takes as well.
 
 The text shows everything and names things as Open vSwitch does; it is never read back. Knows nothing of what a port,
 a table or a group is for. Lengths were proven by `guard`, or the bytes are ours.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final
@@ -16,6 +16,7 @@ from hvproxy.openflow.actions import walk
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import decode
+from hvproxy.openflow.meters import Band
 from hvproxy.openflow.oxm_aliases import read
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT, HEADERS_MASKED, VLAN_PRESENT, Field
 
@@ -26,6 +27,7 @@ _PORT_NAMES: Final[dict[int, str]] = {
 _GROUP_TYPES: Final[dict[int, str]] = {
     of13.OFPGT_ALL: "all", of13.OFPGT_SELECT: "select", of13.OFPGT_INDIRECT: "indirect", of13.OFPGT_FF: "ff",
 }
+_BAND_TYPES: Final[dict[int, str]] = {of13.OFPMBT_DROP: "drop", of13.OFPMBT_DSCP_REMARK: "dscp_remark"}
 _MESSAGE_TYPES: Final[dict[int, str]] = {
     number: name.removeprefix("OFPT_").lower()
     for name, number in vars(of13).items() if name.startswith("OFPT_") and isinstance(number, int)
@@ -78,6 +80,12 @@ def message_type(kind: int) -> str:
 def group_type(kind: int) -> str:
     """A group type's name: all, select, indirect, ff."""
     return _GROUP_TYPES.get(kind, str(kind))
+
+
+def band_texts(bands: Iterable[Band]) -> list[str]:
+    """Each band of a meter: type=drop,rate=100,burst_size=20."""
+    return [f"type={_BAND_TYPES.get(band.type, band.type)},rate={band.rate},burst_size={band.burst}"
+            + (f",prec_level={band.rest[0]}" if band.type == of13.OFPMBT_DSCP_REMARK else "") for band in bands]
 
 
 def port_text(port: int) -> str:

@@ -21,6 +21,7 @@ from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from tests.adapters.client import Client
 from tests.harness import Controller, World
+from tests.hypervisor.worlds import meter_mod
 
 LINK = NamedLink((1, 8), (2, 8))
 
@@ -353,16 +354,18 @@ def a_flow_mod() -> bytes:
                           instructions=build_instructions(Instructions(apply=actions.output(2))))
 
 
-def test_entries_and_groups_are_shown_with_what_the_switches_have_counted() -> None:
+def test_entries_groups_and_meters_are_shown_with_what_the_switches_have_counted() -> None:
     client = with_red(1, 2)
     controller = Controller(client.world, "red")
-    controller.send(a_flow_mod() + build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 5, bucket(actions.output(1))))
+    controller.send(a_flow_mod() + build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 5, bucket(actions.output(1)))
+                    + meter_mod(7, 100))
     client.world.run()
     (flow,) = client.get("/v1/logical-switches/red/flows")
     assert (flow["instructions"], flow["cookie"], flow["packets"]) == ("output:2", "0xabc", 0)
-    assert client.get("/v1/logical-switches/red/groups") == [
-        {"group_id": 5, "type": "all", "buckets": ["actions=output:1"]}]
-    assert client.get("/v1/logical-switches/red/meters") == []
+    (group,) = client.get("/v1/logical-switches/red/groups")
+    assert (group["group_id"], group["buckets"], group["packets"]) == (5, ["actions=output:1"], 0)
+    (meter,) = client.get("/v1/logical-switches/red/meters")
+    assert (meter["meter_id"], meter["bands"], meter["packets"]) == (7, ["type=drop,rate=100,burst_size=100"], 0)
 
 
 def test_the_fabric_is_shown() -> None:

@@ -11,6 +11,7 @@ from hvproxy.hypervisor import intent, report
 from hvproxy.hypervisor.hypervisor import DISCOVERY_COOKIE, Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec, parse
+from hvproxy.model.layout import GroupKind
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -19,6 +20,7 @@ from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.messages import decode_packet_out
 from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import add, flow_mod, meter_mod
 
 LINKS = (NamedLink((2, 8), (1, 8)), NamedLink((1, "s1-7"), (3, 7)))
 
@@ -99,7 +101,7 @@ def test_a_logical_switch_is_its_object_and_its_state() -> None:
     world = a_world()
     Controller(world, "red")
     row = report.logical_switch(world.hv, "red")
-    assert row["state"] == {"controllers": [], "ports_up": 2, "entries": 0, "groups": 0}
+    assert row["state"] == {"controllers": [], "ports_up": 2, "entries": 0, "groups": 0, "meters": 0}
     written = {key: value for key, value in row.items() if key not in report.STATE_OF_LOGICAL_SWITCH}
     assert parse(LogicalSwitchSpec, written) == report.spec_of(world.hv.logical_switches["red"])
 
@@ -166,12 +168,40 @@ def test_entries_are_told_once_every_edge_has_counted() -> None:
     assert rows[0]["datapaths"] == ["0000000000000001", "0000000000000002"]
 
 
-def test_groups_are_told_as_the_tenant_installed_them() -> None:
+def test_groups_are_told_with_what_all_edges_have_counted() -> None:
     world = a_world()
     controller = Controller(world, "red")
-    controller.send(build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_INDIRECT, 5, bucket(actions.output(1))))
+    add(controller, build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_INDIRECT, 5, bucket(actions.output(1))),
+        flow_mod(apply=actions.group(5)))
+    for dpid in (1, 2):
+        for group_id in [group for group in world.switches[dpid].groups if group >> 28 == GroupKind.TENANT]:
+            world.switches[dpid].group_counts[group_id] = (dpid, 100 * dpid)
+    world.pass_time(2.0)
+    told: list[list[report.Row]] = []
+    report.groups(world.hv, "red", told.append, world.now)
     world.run()
-    assert report.groups(world.hv, "red") == [{"group_id": 5, "type": "indirect", "buckets": ["actions=output:1"]}]
+    assert told == [[{
+        "group_id": 5, "type": "indirect", "buckets": ["actions=output:1"], "packets": 3, "bytes": 300,
+        "bucket_counts": [{"packets": 3, "bytes": 300}], "references": 1, "duration": 2.0,
+        "datapaths": ["0000000000000001", "0000000000000002"]}]]
+
+
+def test_meters_are_told_with_what_all_edges_have_counted() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    add(controller, meter_mod(7, 100, 200), meter_mod(8, 5, flags=of13.OFPMF_KBPS), flow_mod(meter=7))
+    for dpid in (1, 2):
+        world.switches[dpid].meter_counts[1] = (2 * dpid, 200 * dpid)
+    told: list[list[report.Row]] = []
+    report.meters(world.hv, "red", told.append, world.now)
+    world.run()
+    (rows,) = told
+    assert rows[0] == {
+        "meter_id": 7, "unit": "pktps",
+        "bands": ["type=drop,rate=100,burst_size=100", "type=drop,rate=200,burst_size=200"],
+        "packets": 6, "bytes": 600, "band_counts": [{"packets": 3, "bytes": 300}] * 2, "references": 1, "duration": 0.0,
+        "datapaths": ["0000000000000001", "0000000000000002"]}
+    assert (rows[1]["meter_id"], rows[1]["unit"], rows[1]["packets"]) == (8, "kbps", 0)
 
 
 def test_it_says_what_it_waits_for() -> None:
@@ -186,7 +216,8 @@ def test_what_is_not_there_is_not_found() -> None:
     hv = a_world().hv
     for ask in (lambda: report.datapath(hv, 77),
                 lambda: report.tenant(hv, "x"), lambda: report.logical_switch(hv, "x"), lambda: report.ports(hv, "x"),
-                lambda: report.port(hv, "red", 77), lambda: report.groups(hv, "x"),
+                lambda: report.port(hv, "red", 77), lambda: report.groups(hv, "x", print, 0.0),
+                lambda: report.meters(hv, "x", print, 0.0),
                 lambda: report.flows(hv, "x", print, 0.0)):
         with pytest.raises(NotFound):
             ask()

@@ -11,10 +11,12 @@ from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.meters import Band
 from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.openflow.oxm_fields import FIELDS
 from hvproxy.openflow.text import (
-    actions_text, bucket_texts, group_number, group_type, instructions_text, match_text, message_type, port_text,
+    actions_text, band_texts, bucket_texts, group_number, group_type, instructions_text, match_text, message_type,
+    port_text,
 )
 
 IPV4, IPV6, ARP = tlv(5, 0x0800), tlv(5, 0x86DD), tlv(5, 0x0806)
@@ -106,3 +108,10 @@ def test_different_matches_have_different_texts(fields: list[tuple[object, int, 
 
     one, other = tlvs(0), tlvs(1)
     assert (match_text(one) == match_text(other)) == (one == other)
+
+
+def test_bands_are_told_as_ovs_ofctl_takes_them() -> None:
+    bands = [Band(of13.OFPMBT_DROP, 100, 20), Band(of13.OFPMBT_DSCP_REMARK, 7, 8, b"\2\0\0\0"), Band(9, 1, 2)]
+    assert band_texts(bands) == [
+        "type=drop,rate=100,burst_size=20", "type=dscp_remark,rate=7,burst_size=8,prec_level=2",
+        "type=9,rate=1,burst_size=2"]
