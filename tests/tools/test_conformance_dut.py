@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hvproxy.config import parse
-from tools.conformance_dut import EDGES, Wanted, end, main
+from tools.conformance_dut import EDGES, NAME, Wanted, end, main
 
 LISTENING = {"CF_LISTEN": "6634", "CF_PROTO": "OpenFlow13", "CF_NPORTS": "6", "CF_DPID": "00000000000000d7"}
 
@@ -21,7 +21,8 @@ def test_the_ports_are_spread_over_the_edges() -> None:
     assert switch.datapath_id == 0xD7 and [str(each) for each in switch.listen] == ["ptcp:6634:127.0.0.1"]
     places = [(port.attach.datapath, port.attach.port) for port in switch.ports if port.attach]
     assert places == [(1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (2, 2)] == [wanted.place(n) for n in range(1, 7)]
-    assert {port.name for port in switch.ports} == {f"cfd{number}" for number in range(1, 7)}
+    assert [port.name for port in switch.ports if not port.attach] == [NAME]
+    assert {port.name for port in switch.ports if port.attach} == {f"cfd{number}" for number in range(1, 7)}
     assert len(parse(yaml.safe_dump(wanted.configuration())).fabric.links) == EDGES
 
 
@@ -36,6 +37,7 @@ def test_by_default_four_ports_and_no_listener() -> None:
     wanted = Wanted.read({"CF_CTRL": "tcp:127.0.0.1:6653"})
     (switch,) = parse(yaml.safe_dump(wanted.configuration())).tenants[0].logical_switches
     assert [str(each) for each in switch.controllers] == ["tcp:127.0.0.1:6653"] and not switch.listen
+    assert len(switch.ports) == 4 + 1
     assert wanted.answer() == 'DPID=00000000000000c1\nPORTS="1:cft1 2:cft2 3:cft3 4:cft4"'
 
 
