@@ -126,7 +126,8 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     """
     tenant = entry.instructions
     writes_group = bool(actions.groups(tenant.write))
-    metadata = tenant.metadata
+    value, mask = tenant.metadata or (0, 0)
+    metadata = (value & mask, mask) if mask else None
     resubmits = edge.logical_switch.resubmits  # then the set may be written to in any table, and before any
     if (tenant.goto is not None or resubmits) and (writes_group or tenant.clear):
         value, mask = metadata or (0, 0)

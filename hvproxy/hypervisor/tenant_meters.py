@@ -121,13 +121,13 @@ class TenantMeters:
             place = allot(features.max_meter)
             if place is None:
                 raise refuse(of13.OFPMMFC_OUT_OF_METERS, "no meters left")
-            self.meters[mod.meter_id] = TenantMeter(mod.meter_id, place, mod.flags, _with_bursts(bands), now)
+            self.meters[mod.meter_id] = TenantMeter(mod.meter_id, place, mod.flags, _canonical(bands), now)
             return None, []
         if before is None:
             raise refuse(of13.OFPMMFC_UNKNOWN_METER, "no such meter")
         _check(mod, bands, features)
         replaced = Replaced(before.flags, before.bands)
-        self._set(before, mod.flags, _with_bursts(bands))
+        self._set(before, mod.flags, _canonical(bands))
         return replaced, []
 
     def restore(self, meter_id: int, replaced: Replaced) -> None:
@@ -160,5 +160,11 @@ def _check(mod: MeterMod, bands: tuple[Band, ...], features: MeterFeatures) -> N
         raise refuse(of13.OFPMMFC_BAD_BAND, "a band that a switch below does not know")
 
 
-def _with_bursts(bands: tuple[Band, ...]) -> tuple[Band, ...]:
-    return tuple(Band(band.type, band.rate, band.burst or band.rate, band.rest) for band in bands)
+def _canonical(bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    """A burst that is not said is the rate's, and padding is zero, as Open vSwitch tells it."""
+    return tuple(Band(band.type, band.rate, band.burst or band.rate, _zeros_behind(band)) for band in bands)
+
+
+def _zeros_behind(band: Band) -> bytes:
+    said = 1 if band.type == of13.OFPMBT_DSCP_REMARK else 0
+    return band.rest[:said] + bytes(len(band.rest) - said)

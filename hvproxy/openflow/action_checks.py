@@ -7,7 +7,7 @@ does all of it for one list.
 
 Refused although Open vSwitch takes them: outputs to port 0, to TABLE outside a packet-out (BAD_OUT_PORT);
 the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE); some of its own (see nicira).
-Refused with another code: set-field of in_port, tunnels and of whole VLAN tags (BAD_SET_TYPE).
+Refused with another code: set-field of tunnels and of whole VLAN tags, and of what is no field (BAD_SET_TYPE).
 `refuse_extensions` refuses what needs switches with Open vSwitch's extensions.
 
 Lengths were proven by `guard`. Must not know which ports, groups and queues exist.
@@ -41,7 +41,7 @@ _FIRST_BAD_PORT: Final = 0xff00
 _FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
 """Open vSwitch numbers ports in 16 bits: nothing can be sent to what lies between."""
 _NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY))
-_NO_SET_FIELD: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_TUNNEL_ID))
+_TUNNEL_ID: Final[int] = of13.OFPXMT_OFB_TUNNEL_ID
 _METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
 _TENANT_METADATA: Final = 0xffffffff
 _VLAN_VID: Final[int] = of13.OFPXMT_OFB_VLAN_VID
@@ -191,7 +191,7 @@ def _check_set_field(tlv: bytes, header: int) -> None:
     value = int.from_bytes(tlv[4:4 + field.size], "big")
     if any(tlv[4 + field.size:]):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
-    if field.number in _NO_SET_FIELD or field.zero:
+    if field.number == _TUNNEL_ID or field.zero:
         _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
     if field.number == _METADATA:
         if value > _TENANT_METADATA:
@@ -209,7 +209,7 @@ def _settable(header: int) -> Field:
 
 def _refuse_set_field(tlv: bytes, header: int) -> NoReturn:
     """A set-field of no field we know, of a wrong length, or with a mask."""
-    field = HEADERS_MASKED.get(header)
+    field = HEADERS_MASKED.get(header & ~1 if header & 0x100 else header)
     if field is not None:
         value, mask = tlv[4:4 + field.size], tlv[4 + field.size:4 + 2 * field.size]
         if int.from_bytes(value, "big") & ~int.from_bytes(mask, "big"):

@@ -181,6 +181,12 @@ class Channel:
     def _next(self, message: bytes) -> bool:
         """True when the message of an open session is for the caller."""
         kind = message[1]
+        if kind == of13.OFPT_HELLO and not self._from_switch:
+            self._step(Input.HELLO)
+            # Whatever is in it, as Open vSwitch does.
+            code = of13.OFPBRC_BAD_TYPE if message[0] else of13.OFPBRC_BAD_VERSION
+            self.send.append(build.refusal(message, Refused(of13.OFPET_BAD_REQUEST, code, "a further HELLO")))
+            return False
         try:
             guard.check(message, self._from_switch)
         except Refused as refused:

@@ -85,7 +85,7 @@ def match(data: bytes, at: int, end: int) -> int:
         if header in sizes:
             at += sizes[header]
         else:
-            at += _other_oxm(header, stop - at)
+            at += _other_oxm(data, at, header, stop - at)
     if at != stop:
         _bad_match(of13.OFPBMC_BAD_LEN, "a match field ends outside the match")
     return after
@@ -216,7 +216,7 @@ def _bad_match_type(kind: int, length: int) -> NoReturn:
     _bad_match(of13.OFPBMC_BAD_TYPE, "match type")
 
 
-def _other_oxm(header: int, room: int) -> int:
+def _other_oxm(data: bytes, at: int, header: int, room: int) -> int:
     """Size of a TLV that is no well-formed basic field: another class, an unknown field or a wrong width."""
     payload = header & 0xff
     if 4 + payload > room:
@@ -228,8 +228,18 @@ def _other_oxm(header: int, room: int) -> int:
         return 4 + payload
     basic = kind == of13.OFPXMC_OPENFLOW_BASIC and field < len(_OXM_WIDTHS)
     if basic or not payload or (header & 0x100 and payload & 1):
+        if header & 0x100:
+            _wildcards(data[at + 4:at + 4 + payload])
         _bad_match(of13.OFPBMC_BAD_FIELD, "match field of a length it cannot have")
     return 4 + payload
+
+
+def _wildcards(payload: bytes) -> None:
+    """Open vSwitch finds bits outside the mask, each of half the payload, before it looks for the field."""
+    width = len(payload) >> 1
+    value, mask = (int.from_bytes(part, "big") for part in (payload[:width], payload[width:2 * width]))
+    if value & ~mask:
+        _bad_match(of13.OFPBMC_BAD_WILDCARDS, "value bits outside the mask")
 
 
 def _bad_instruction(code: int, why: str) -> NoReturn:
@@ -243,13 +253,18 @@ def _bad_action(code: int, why: str) -> NoReturn:
 def _set_field(header: int, room: int) -> None:
     """Judge the TLV of a set-field that is no basic field or does not fit its action."""
     payload = header & 0xff
+    masked = header & 0x100
     kind, field = header >> 16, header >> 9 & 0x7f
-    if header in OXM_SIZES or (kind == of13.OFPXMC_EXPERIMENTER and payload < 4):
+    # With a mask, the value has half of what follows; Open vSwitch passes over what that leaves.
+    well_formed = header & ~1 if masked else header
+    if (well_formed in OXM_SIZES and 4 + payload > room) or (kind == of13.OFPXMC_EXPERIMENTER and payload < 4):
         _bad_match(of13.OFPBMC_BAD_LEN, "set-field value cut short")
-    if not payload:
+    if not (payload >> 1 if masked else payload):
         _bad_action(of13.OFPBAC_BAD_SET_TYPE, "set-field without a value")
+    if well_formed in OXM_SIZES:
+        return
     basic = kind == of13.OFPXMC_OPENFLOW_BASIC and field < len(_OXM_WIDTHS)
-    if basic or 4 + payload > room or (header & 0x100 and payload & 1):
+    if basic or 4 + payload > room or (masked and payload & 1):
         _bad_action(of13.OFPBAC_BAD_SET_LEN, "set-field value of a length it cannot have")
 
 

@@ -1,8 +1,8 @@
 """The instructions of a flow entry, as a value and as canonical bytes (OF 1.3.5 section 7.2.4).
 
 `parse` reads a tenant's with the errors of Open vSwitch 3.1, `decode` a list that was accepted before. An empty list of
-actions and a metadata mask of 0 do nothing, so both read as absent, as Open vSwitch reports the first. The action lists
-are kept in their canonical form.
+actions does nothing, so it reads as absent, as Open vSwitch reports it; a write-metadata stays as it came. The action
+lists are kept in their canonical form.
 
 Refused although Open vSwitch takes it: metadata outside the low 32 bits (UNSUP_METADATA_MASK).
 
@@ -42,7 +42,7 @@ class Instructions:
 
     goto: int | None = None
     metadata: tuple[int, int] | None = None
-    """(value, mask) of a write-metadata."""
+    """(value, mask) of a write-metadata, as Open vSwitch tells it: bits of the value may lie outside the mask."""
     apply: bytes = b""
     """Actions carried out at once; none is the same as no such instruction."""
     write: bytes = b""
@@ -110,7 +110,7 @@ def decode(data: bytes) -> Instructions:
             clear = True
         elif kind == of13.OFPIT_WRITE_METADATA:
             value, mask = _METADATA.unpack_from(data, at)[2:]
-            metadata = (value & mask, mask) if mask else None
+            metadata = (value, mask)
         elif kind == of13.OFPIT_GOTO_TABLE:
             goto = _GOTO.unpack_from(data, at)[2]
         elif kind == of13.OFPIT_METER:

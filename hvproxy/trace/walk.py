@@ -216,7 +216,7 @@ class _Walker:
             self.step(Kind.WRITE, f"the action set is now {shown}")
         if doing.metadata is not None:
             value, mask = doing.metadata
-            frame.fields[METADATA] = frame.fields[METADATA] & ~mask | value
+            frame.fields[METADATA] = frame.fields[METADATA] & ~mask | value & mask
             self.step(Kind.METADATA, f"metadata is now {frame.fields[METADATA]:#x}")
         return True
 

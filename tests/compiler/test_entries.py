@@ -117,6 +117,12 @@ def test_a_group_cleared_is_forgotten_in_the_tables_that_follow() -> None:
     assert sent(made, 1) == {2: FRAME}
 
 
+def test_what_a_tenant_writes_outside_its_own_mask_is_not_written() -> None:
+    for written, lowered in (((0xFF, 0x0F), (0x0F, 0x0F)), ((0xFF, 0), None)):
+        rules = rules_for(entry(1, goto=1, metadata=written), edge())
+        assert {decode(rule.instructions).metadata for rule in rules} == {lowered}
+
+
 def test_a_tenants_metadata_goes_with_the_packet_and_its_context_is_not_touched() -> None:
     made = plane(entry(1, goto=1, metadata=(0xFFFFFFFF, 0xFFFFFFFF)),
                  entry(2, table=1, match=Match.from_tlvs(metadata_tlv(0x80000001, 0x80000001)), goto=2,

@@ -58,6 +58,14 @@ def test_a_burst_that_is_not_named_is_what_the_rate_lets_through_in_a_second() -
     assert bench.meters.places == {1: 1, 2: 2}
 
 
+def test_the_padding_of_bands_is_kept_as_zero() -> None:
+    bench = Bench(MeterFeatures(9, 0b110, 0xf, 9, 0))
+    drop, remark = pack("!HHIII", 1, 16, 10, 5, 0xffffffff), pack("!HHIII", 2, 16, 10, 5, 0x01ffffff)
+    message = meter_mod(1)
+    bench.send(message[:2] + (len(message) + 32).to_bytes(2, "big") + message[4:] + drop + remark)
+    assert [band.rest for band in bench.meters.meters[1].bands] == [bytes(4), b"\1\0\0\0"]
+
+
 def test_a_modification_counts_anew_and_is_as_old_and_can_be_taken_back() -> None:
     bench = Bench()
     bench.send(meter_mod(1, 10), 5.0)

@@ -339,7 +339,18 @@ IN: dict[tuple[State, str], tuple[Input | None, Input | None]] = {
 SENT: dict[Input, list[int]] = {
     Input.INCOMPATIBLE: [1], Input.ECHO_REQUEST: [3], Input.IDLE: [2],
 }
+SENT_TO_A_CONTROLLER: dict[Input, list[int]] = {**SENT, Input.HELLO: [1]}
 START = {State.HELLO_WAIT: waiting, State.OPEN: opened, State.CLOSED: ended}
+
+
+@pytest.mark.parametrize(("further", "code"), [(hello(4, bitmap(4)), 1), (hello(2, b"junk"), 1), (hello(0), 0)])
+def test_a_further_hello_of_a_controller_is_refused_whatever_is_in_it(further, code):
+    channel = opened(False)
+    channel.send.clear()
+    assert channel.receive(further, 100.0) == []
+    error, = channel.send
+    assert (error[1], error[8:12], error[12:]) == (1, bytes((0, 1, 0, code)), further)
+    assert channel.open
 
 
 @pytest.mark.parametrize("from_switch", [False, True])
@@ -353,7 +364,8 @@ def test_every_event_in_every_state_does_what_the_table_says(state, event, from_
     expected = IN[state, event][from_switch]
     assert channel.state is (state if expected is None else TRANSITIONS[state, expected])
     assert messages == ([CONTROLLER["error"]] if expected is Input.MESSAGE else [])
-    assert [sent[1] for sent in channel.send] == ([] if expected is None else SENT.get(expected, []))
+    assert [sent[1] for sent in channel.send] == (
+        [] if expected is None else (SENT if from_switch else SENT_TO_A_CONTROLLER).get(expected, []))
     assert (channel.closed is not None) is (channel.state is State.CLOSED)
     if state is State.CLOSED:
         assert channel.closed == reason

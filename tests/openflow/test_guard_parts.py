@@ -30,6 +30,8 @@ CASES: list[tuple[str, bytes, tuple[int, int] | None]] = [
     ("field: mask missing", flow_mod(match=ofp_match(oxm(3, bytes(6), mask=1))), BMC_FIELD),
     ("field: unknown, 0 bytes", flow_mod(match=ofp_match(oxm(77, b""))), BMC_FIELD),
     ("field: unknown, longer than the match", flow_mod(match=ofp_match(oxm(77, b"", length=200))), BMC_LEN),
+    ("field: odd with a mask, value bits outside it", flow_mod(match=ofp_match(oxm(3, b"\xff\xff" + bytes(3), mask=1))),
+     (4, 5)),
     ("field: unknown, odd with a mask", flow_mod(match=ofp_match(oxm(77, bytes(3), mask=1))), BMC_FIELD),
     ("field: unknown, whole", flow_mod(match=ofp_match(oxm(77, bytes(3)))), None),
     ("field: experimenter without id", flow_mod(match=ofp_match(oxm(0, bytes(2), kind=0xffff))), BMC_LEN),

@@ -44,9 +44,15 @@ def test_any_order_reads_the_same() -> None:
     assert canonical(data) == build(EVERYTHING)
 
 
-def test_what_does_nothing_reads_as_absent() -> None:
-    assert decode(apply() + write() + metadata(0, 0)) == parse(apply() + write() + metadata(7, 0)) == Instructions()
-    assert decode(metadata(7, 1)).metadata == (1, 1)
+def test_lists_of_no_actions_read_as_absent() -> None:
+    assert decode(apply() + write()) == parse(apply() + write()) == Instructions()
+
+
+@pytest.mark.parametrize("metadata_and_mask", [(7, 1), (7, 0), (1 << 40, 0xff)])
+def test_a_write_metadata_stays_as_it_came(metadata_and_mask: tuple[int, int]) -> None:
+    written = metadata(*metadata_and_mask)
+    assert parse(written).metadata == metadata_and_mask
+    assert build(parse(written)) == written
 
 
 def test_action_lists_are_canonical() -> None:
