@@ -78,7 +78,7 @@ class Wanted:
                        "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in range(1, EDGES + 1)]},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
             "tenants": [{"name": "conformance", "logical_switches": [{
-                "name": NAME, "datapath_id": self.dpid, "tables": 244, "protocols": list(self.protocols),
+                "name": NAME, "datapath_id": self.dpid, "tables": 254, "protocols": list(self.protocols),
                 "controllers": [self.controller] if self.controller else [],
                 "listen": [f"ptcp:{self.listen}:127.0.0.1"] if self.listen else [], "ports": ports,
             }]}],

@@ -7,10 +7,11 @@ classifies.
 """
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower
-from hvproxy.model.layout import GROUP_FLAG, SHARED_FLAG, Table, cookie
+from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.view import Lport
 from hvproxy.openflow import actions, nicira
@@ -125,6 +126,9 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     Written as a group, the output would displace a tenant's group written before, which must beat it (design 1.3).
     """
     tenant = entry.instructions
+    if tenant.goto is not None and tenant.goto >= HOLDING_TABLES:
+        # In an empty table a packet ends, and Open vSwitch carries out its action set, as without a goto.
+        tenant = replace(tenant, goto=None)
     writes_group = bool(actions.groups(tenant.write))
     value, mask = tenant.metadata or (0, 0)
     metadata = (value & mask, mask) if mask else None

@@ -22,7 +22,7 @@ from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.hypervisor.tenant_meters import TenantMeters
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import PLACE, ContextLayout
+from hvproxy.model.layout import HOLDING_TABLES, PLACE, ContextLayout
 from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
 from hvproxy.openflow.constants import of13
@@ -35,7 +35,7 @@ class CompiledSwitch:
         self.spec = spec
         self.ls_id = ls_id
         self.layout = layout
-        self.tables = LogicalTables(spec.tables, MOST_ENTRIES)
+        self.tables = LogicalTables(spec.tables, MOST_ENTRIES, holding=HOLDING_TABLES)
         self.groups = TenantGroups(layout.last_lport)
         self.meters = TenantMeters()
         self.hosts = MacTable()

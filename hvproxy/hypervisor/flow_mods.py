@@ -6,8 +6,10 @@ switch as from a real one. Knows no entry and no table, only how many tables the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from hvproxy.errors import Refused
+from hvproxy.model.layout import TABLES
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions, check, parse
 from hvproxy.openflow.messages import FlowMod
@@ -25,6 +27,9 @@ SEND_FLOW_REM: int = of13.OFPFF_SEND_FLOW_REM
 CHECK_OVERLAP: int = of13.OFPFF_CHECK_OVERLAP
 RESET_COUNTS: int = of13.OFPFF_RESET_COUNTS
 
+HIDDEN_TABLE: Final = 254
+"""Open vSwitch keeps entries of its own there, which nobody may touch, whatever other tables there are."""
+_ANY_TABLE: Final = 255
 _KNOWN_FLAGS: int = (SEND_FLOW_REM | CHECK_OVERLAP | RESET_COUNTS
                      | of13.OFPFF_NO_PKT_COUNTS | of13.OFPFF_NO_BYT_COUNTS)
 _DELETES = frozenset((DELETE, DELETE_STRICT))
@@ -58,8 +63,11 @@ def read(mod: FlowMod, n_tables: int) -> Request:
     instructions = parse(mod.instructions)
     if mod.flags & ~_KNOWN_FLAGS:
         raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_BAD_FLAGS, f"unknown flags in {mod.flags:#x}")
-    check(instructions, match, n_tables, mod.table_id)
+    # With all of Open vSwitch's tables goto is not limited: it takes 254 and 255 too, and a packet ends there.
+    check(instructions, match, _ANY_TABLE if n_tables == TABLES else n_tables, mod.table_id)
     check_table_id(mod.table_id, n_tables)
+    if mod.table_id == HIDDEN_TABLE and (not deletes or _means_hidden(mod, match)):
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM, "the table is the switch's own")
     if not deletes and mod.buffer_id != NO_BUFFER:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
     return Request(mod, match, instructions)
@@ -71,7 +79,14 @@ def check_out_port(out_port: int) -> None:
         raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, f"no port {out_port}")
 
 
+def _means_hidden(mod: FlowMod, match: Match) -> bool:
+    """Whether a deletion means entries that Open vSwitch keeps in its hidden table: they have cookie 0, match what is
+    no tenant's, and one outputs to the controller."""
+    return (mod.command == DELETE and match == Match.EMPTY and not mod.cookie & mod.cookie_mask
+            and mod.out_port in (ANY_PORT, of13.OFPP_CONTROLLER) and mod.out_group == ANY_GROUP)
+
+
 def check_table_id(table_id: int, n_tables: int) -> None:
-    """Raises Refused unless `table_id` is a table or OFPTT_ALL."""
-    if table_id != ALL_TABLES and table_id >= n_tables:
+    """Raises Refused unless `table_id` is a table, the hidden one or OFPTT_ALL."""
+    if table_id not in (HIDDEN_TABLE, ALL_TABLES) and table_id >= n_tables:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID, f"no table {table_id}")

@@ -165,7 +165,7 @@ class Hypervisor(Gather):
             self.bind(ls, now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
-        needed = Table.LOGICAL + max((ls.spec.tables for ls in self._on(dp.dpid)), default=0)
+        needed = Table.LOGICAL + max((min(ls.spec.tables, ls.tables.holding) for ls in self._on(dp.dpid)), default=0)
         if dp.offer.features is not None and dp.offer.features.n_tables < needed:
             self.switches.alarm("a switch has too few tables for the logical switches on it", dpid=f"{dp.dpid:016x}",
                                 has=dp.offer.features.n_tables, needed=needed)

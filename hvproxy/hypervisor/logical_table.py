@@ -14,10 +14,10 @@ from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
 from hvproxy.hypervisor.expiry import Expiry
 from hvproxy.hypervisor.flow_mods import (
-    ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, MODIFY_STRICT, RESET_COUNTS, Request,
-    check_out_port, check_table_id, read,
+    ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, HIDDEN_TABLE, MODIFY_STRICT, RESET_COUNTS,
+    Request, check_out_port, check_table_id, read,
 )
-from hvproxy.model.layout import PLACE
+from hvproxy.model.layout import PLACE, TABLES
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
@@ -34,10 +34,13 @@ _ROLLED_BACK = ("number", *_RESTORED)
 class LogicalTables:
     """The entries of one logical switch, by table, by number, by what they output to, by meter and by expiry."""
 
-    def __init__(self, n_tables: int, max_entries: int, first_number: int = 1) -> None:
-        """`max_entries` is per table. Number 0 and those from layout.PLACE on are never an entry's."""
+    def __init__(self, n_tables: int, max_entries: int, first_number: int = 1, holding: int = TABLES) -> None:
+        """`max_entries` is per table; those from `holding` on hold none.
+
+        Number 0 and those from layout.PLACE on are never an entry's."""
         self.n_tables = n_tables
         self.max_entries = max_entries
+        self.holding = holding
         self._tables: list[dict[tuple[int, Match], Entry]] = [{} for _ in range(n_tables)]
         self._numbers: dict[int, Entry] = {}
         self._next_number = first_number
@@ -180,7 +183,7 @@ class LogicalTables:
         if mod.flags & CHECK_OVERLAP and any(
                 priority == mod.priority and match.overlaps(request.match) for priority, match in table):
             raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_OVERLAP)
-        if len(table) >= self.max_entries:
+        if mod.table_id >= self.holding or len(table) >= self.max_entries:
             raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
         entry = Entry(self._new_number(), mod.table_id, mod.priority, request.match, request.instructions, mod.cookie,
                       mod.idle_timeout, mod.hard_timeout, mod.flags, now)
@@ -259,6 +262,8 @@ class LogicalTables:
                     yield entry
 
     def _named(self, table_id: int) -> list[dict[tuple[int, Match], Entry]]:
+        if table_id == HIDDEN_TABLE:
+            return []
         return self._tables if table_id == ALL_TABLES else [self._tables[table_id]]
 
     def _holds(self, entry: Entry) -> bool:

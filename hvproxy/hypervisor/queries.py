@@ -12,7 +12,7 @@ from hvproxy.hypervisor import group_counters, metering
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.entries import Entry
-from hvproxy.hypervisor.flow_mods import check_out_port
+from hvproxy.hypervisor.flow_mods import HIDDEN_TABLE, check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of, renamed
 from hvproxy.hypervisor.tenant_meters import TenantMeter, refuse
@@ -38,8 +38,6 @@ WITH_BODY = frozenset((Kind.FLOW, Kind.AGGREGATE, Kind.PORT_STATS, Kind.QUEUE, K
                        Kind.METER_CONFIG))
 """Whose part may be empty, and whose whole may not."""
 ALL_QUEUES = of13.OFPQ_ALL
-HIDDEN_TABLE = 254
-"""Open vSwitch has one of its own there, which nobody may touch."""
 GROUP_TYPES = 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT | 1 << of13.OFPGT_FF
 GROUP_CAPABILITIES = of13.OFPGFC_CHAINING | of13.OFPGFC_CHAINING_CHECKS
 GROUP_ACTIONS = sum(1 << action for action in (

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from hvproxy.errors import Refused
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import TENANT_MASK
+from hvproxy.model.layout import HOLDING_TABLES, TENANT_MASK
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.oxm_fields import FIELDS
 from hvproxy.openflow.table_features import (
@@ -15,7 +15,7 @@ from hvproxy.openflow.table_features import INSTRUCTIONS as INSTRUCTIONS_LIST
 INSTRUCTIONS = (of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA, of13.OFPIT_WRITE_ACTIONS, of13.OFPIT_APPLY_ACTIONS,
                 of13.OFPIT_CLEAR_ACTIONS, of13.OFPIT_METER)
 MOST_ENTRIES = 1_000_000
-"""Per logical table, as Open vSwitch tells."""
+"""Per logical table that holds any, as Open vSwitch tells."""
 ACTIONS = (of13.OFPAT_OUTPUT, of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_PUSH_VLAN,
            of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS, of13.OFPAT_SET_QUEUE, of13.OFPAT_GROUP,
            of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL, of13.OFPAT_SET_FIELD)
@@ -39,7 +39,7 @@ def features_of(spec: LogicalSwitchSpec, table_id: int, name: str = "") -> Table
         table_id, name, instructions=instructions, next_tables=range(table_id + 1, last + 1),
         write_actions=ACTIONS, apply_actions=ACTIONS, match=match, wildcards=headers, write_setfield=writable,
         apply_setfield=writable, metadata_match=TENANT_MASK, metadata_write=TENANT_MASK,
-        max_entries=MOST_ENTRIES)
+        max_entries=MOST_ENTRIES if table_id < HOLDING_TABLES else 0)
 
 
 def renamed(offered: list[TableFeatures], wanted: list[TableFeatures]) -> dict[int, str]:

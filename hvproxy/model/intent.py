@@ -13,7 +13,7 @@ import msgspec
 
 from hvproxy.errors import ConfigError
 from hvproxy.model.address import ACTIVE, FORMS, PASSIVE, Address
-from hvproxy.model.layout import Table
+from hvproxy.model.layout import TABLES
 from hvproxy.model.schema import NOT_YET, NUMBER_OR_NAME, DpidKey, Path, Reading, format_dpid, format_path, read
 
 LAST_LPORT: Final = 0xFEFF
@@ -22,8 +22,6 @@ LOCAL: Final = 0xFFFFFFFE
 """OFPP_LOCAL: a logical switch's own port, as Open vSwitch's internal one."""
 LAST_PORT: Final = 0xFFFFFF00
 """OFPP_MAX of OF 1.3.5 section 7.2.1."""
-MAX_TABLES: Final = 254 - Table.LOGICAL
-"""Open vSwitch has tables 0 to 253; logical table 0 is Table.LOGICAL."""
 _PORT_NAME_BYTES: Final = 15
 """OFP_MAX_PORT_NAME_LEN less the closing NUL (OF 1.3.5 section 7.2.1)."""
 
@@ -104,8 +102,9 @@ class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Where controllers and tools may connect to."""
     protocols: tuple[Protocol, ...] = SUPPORTED_PROTOCOLS
     tls: TlsSpec | None = None
-    tables: Annotated[int, msgspec.Meta(ge=1, le=MAX_TABLES)] = 8
-    """How many logical tables it has."""
+    tables: Annotated[int, msgspec.Meta(ge=1, le=TABLES)] = 8
+    """How many logical tables it has; those from layout.HOLDING_TABLES on hold no entries. Not as many as Open vSwitch
+    by default: other switches have fewer, and a controller that asks for their features is told of all."""
     description: Description = ""
     """What controllers read as its datapath description (OF 1.3.5 section 7.3.5.1)."""
     ports: tuple[PortSpec, ...] = ()

@@ -57,6 +57,12 @@ class Table(IntEnum):
     LOGICAL = 10
 
 
+TABLES = 254
+"""Open vSwitch has tables 0 to 253 for its controllers, and so may a logical switch."""
+HOLDING_TABLES = TABLES - Table.LOGICAL
+"""Logical tables from this one on have no place in a datapath: they exist, and hold no entry."""
+
+
 class RuleKind(IntEnum):
     """What a rule of the fabric's own (logical switch 0 in the cookie) is for."""
 

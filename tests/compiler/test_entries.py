@@ -8,7 +8,7 @@ import pytest
 
 from hvproxy.compiler.entries import REMEMBERED, rules_for
 from hvproxy.compiler.lowering import Edge
-from hvproxy.model.layout import GROUP_FLAG, SHARED_FLAG, Table, cookie
+from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -87,6 +87,18 @@ def test_in_port_sends_back_and_flood_everywhere_else(ingress: int, how: str) ->
     for port, expected in ((IN_PORT, {ingress}), (FLOOD, others), (of13.OFPP_ALL, others)):
         made = plane(entry(apply=out(port)) if how == "apply" else entry(write=out(port)))
         assert sent(made, ingress) == dict.fromkeys(expected, FRAME)
+
+
+@pytest.mark.parametrize("table", [HOLDING_TABLES, 253, 254, 255])
+def test_a_packet_sent_to_a_table_without_a_place_ends_as_in_an_empty_one(table: int) -> None:
+    group = a_group(1, of13.OFPGT_INDIRECT, bucket(out(4)))
+    for doing in (dict(apply=out(2)), dict(write=out(5)), dict(apply=out(2), write=actions.group(1)),
+                  dict(metadata=(1, 1), clear=True, write=out(5), apply=out(CONTROLLER))):
+        empty = plane(entry(goto=9, **doing), groups=[group])  # type: ignore[arg-type]
+        far = plane(entry(goto=table, **doing), groups=[group])  # type: ignore[arg-type]
+        for ingress in (1, 3):
+            assert sent(far, ingress) == sent(empty, ingress) and told(far) == told(empty)
+    assert sent(plane(entry(goto=table, write=out(5))), 1) == {5: FRAME}
 
 
 @pytest.mark.parametrize("ingress", VIFS)

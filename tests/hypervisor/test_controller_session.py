@@ -265,7 +265,7 @@ def test_a_refused_question_holds_up_no_barrier() -> None:
     world = a_world()
     controller = Controller(world, "red")
     controller.send(multipart_request(3, 77, b"") + build.barrier_request(4)
-                    + multipart_request(5, Kind.FLOW, FlowStatsRequest(table_id=254).encode())
+                    + multipart_request(5, Kind.FLOW, FlowStatsRequest(table_id=9).encode())
                     + build.barrier_request(6))
     assert [m.xid for m in controller.take("ERROR", "BARRIER_REPLY", "ERROR", "BARRIER_REPLY")] == [3, 4, 5, 6]
 

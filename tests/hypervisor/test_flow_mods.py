@@ -27,6 +27,7 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[int, int]]] = [
     ("misfit", {"instructions": INCONSISTENT}, (of13.OFPET_BAD_ACTION, of13.OFPBAC_MATCH_INCONSISTENT)),
     ("goto", {"instructions": goto(0)}, (of13.OFPET_BAD_INSTRUCTION, of13.OFPBIC_BAD_TABLE_ID)),
     ("table", {"table_id": 4}, (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)),
+    ("hidden", {"table_id": 254}, (of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)),
     ("buffer", {"buffer_id": 7}, (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN)),
 ]
 """In the order in which Open vSwitch 3.1 finds them."""
@@ -76,6 +77,25 @@ def test_goto_leads_to_later_tables_only() -> None:
     assert refusal(table_id=1, instructions=goto(4)) == (3, of13.OFPBIC_BAD_TABLE_ID)
     assert refusal(table_id=1, instructions=goto(2)) is None
     assert refusal(command=DELETE, table_id=ALL_TABLES, instructions=goto(0)) is None
+
+
+def test_with_all_tables_goto_leads_where_nothing_is_too() -> None:
+    for table in (2, 253, 254, 255):
+        read(message(table_id=1, instructions=goto(table)), n_tables=254)
+
+
+@pytest.mark.parametrize("command", [ADD, MODIFY, MODIFY_STRICT])
+@pytest.mark.parametrize("fields", [{}, {"match": in_port(1)}, {"cookie": 1, "cookie_mask": 1}])
+def test_the_hidden_table_cannot_be_changed(command: int, fields: dict[str, Any]) -> None:
+    assert refusal(command=command, table_id=254, **fields) == (1, of13.OFPBRC_EPERM)
+
+
+def test_of_the_hidden_table_only_what_is_there_cannot_be_deleted() -> None:
+    for fields in ({}, {"out_port": of13.OFPP_CONTROLLER}, {"cookie": 2, "cookie_mask": 1}):
+        assert refusal(command=DELETE, table_id=254, **fields) == (1, of13.OFPBRC_EPERM)
+        assert refusal(command=DELETE_STRICT, table_id=254, **fields) is None
+    for fields in ({"match": in_port(1)}, {"out_port": 1}, {"out_group": 1}, {"cookie": 3, "cookie_mask": 1}):
+        assert refusal(command=DELETE, table_id=254, **fields) is None
 
 
 def test_filter_ports_are_16_bit_or_reserved() -> None:

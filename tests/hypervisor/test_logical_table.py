@@ -145,6 +145,23 @@ def test_full_table_takes_replacements_only() -> None:
     assert refusal(logical, ADD, in_port(3), table_id=1) is None
 
 
+def test_a_table_that_holds_nothing_is_a_table_otherwise() -> None:
+    logical = tables(holding=2)
+    full = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+    assert refusal(logical, ADD, table_id=2) == refusal(logical, ADD, table_id=3) == full
+    assert refusal(logical, ADD, table_id=1) is None
+    for command in (MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT):
+        assert refusal(logical, command, table_id=3) is None
+    assert refusal(logical, ADD, in_port(1), goto(3)) is None
+    assert logical.select(3, Match.EMPTY) == [] and logical.size(3) == 0
+
+
+def test_the_hidden_table_is_told_as_empty() -> None:
+    logical = tables()
+    assert logical.select(254, Match.EMPTY) == []
+    assert refusal(logical, DELETE, in_port(1), table_id=254) is None
+
+
 def test_unknown_group_is_refused_before_overlap_and_full() -> None:
     logical = tables(max_entries=1)
     add(logical, in_port(1))

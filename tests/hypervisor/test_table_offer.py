@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from ryu.ofproto import ofproto_v1_3_parser as parser
 
-from hvproxy.hypervisor.table_offer import ACTIONS, features_of
+from hvproxy.hypervisor.table_offer import ACTIONS, MOST_ENTRIES, features_of
+from hvproxy.model.layout import HOLDING_TABLES
 from hvproxy.openflow.constants import of13
 from tests.harness import spec
 
@@ -32,6 +33,11 @@ def test_tables_lead_to_later_tables_and_the_last_one_nowhere() -> None:
              for table in range(3)}
     assert of13.OFPIT_GOTO_TABLE in kinds[1] and of13.OFPIT_GOTO_TABLE not in kinds[2]
     assert of13.OFPIT_METER in kinds[0]
+
+
+def test_tables_without_a_place_in_a_datapath_hold_nothing_and_say_so() -> None:
+    room = {table: offered(table, 254).max_entries for table in (0, HOLDING_TABLES - 1, HOLDING_TABLES, 253)}
+    assert room == {0: MOST_ENTRIES, HOLDING_TABLES - 1: MOST_ENTRIES, HOLDING_TABLES: 0, 253: 0}
 
 
 def test_every_table_has_its_number_and_no_name_yet() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvproxy.model.layout import (
-    EPOCH, GROUP_FLAG, LOGICAL_SWITCH_MASK, MARK, OURS_MASK, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind,
-    RuleKind, Table, cookie, describe_cookie, destination_group_id, read_cookie,
+    EPOCH, GROUP_FLAG, HOLDING_TABLES, LOGICAL_SWITCH_MASK, MARK, OURS_MASK, PLACE, SHARED_FLAG, TABLES, TENANT_MASK,
+    ContextLayout, GroupKind, RuleKind, Table, cookie, describe_cookie, destination_group_id, read_cookie,
 )
 from hvproxy.openflow.constants import of13
 
@@ -92,4 +92,5 @@ def test_numbers_of_entries_and_places_do_not_meet() -> None:
 
 def test_logical_tables_come_after_all_others() -> None:
     assert max(Table) == Table.LOGICAL
+    assert Table.LOGICAL + HOLDING_TABLES == TABLES == 254
     assert len(set(RuleKind)) == len({int(kind) for kind in RuleKind})

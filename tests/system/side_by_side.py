@@ -98,12 +98,14 @@ class SideBySide:
         others = [{"number": n, "name": f"o{n}", "attach": {"datapath": n, "port": 5}} for n in (1, 2)]
         extra = self._keys.get("ports", [])
         assert isinstance(extra, list)
+        tables = self._keys.get("tables", 8)
         return {
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
             "tenants": [{"name": name, "logical_switches": [{
-                "name": name, "datapath_id": dpid, "listen": [f"ptcp:{listen}:127.0.0.1"], "ports": has}]}
+                "name": name, "datapath_id": dpid, "listen": [f"ptcp:{listen}:127.0.0.1"], "tables": tables,
+                "ports": has}]}
                 for name, dpid, listen, has in (("red", DPID, LISTEN_PORT, ports + extra),
                                                 ("other", DPID + 1, OTHER_PORT, others))],
         }

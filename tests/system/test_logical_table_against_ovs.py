@@ -25,8 +25,8 @@ from tests.system.private_ovs import PrivateOvs, Session, require
 
 Row = tuple[Any, ...]
 OVS_TABLES = 254
-"""Table 254 is its own, hidden, so no table number is left that both would refuse. A full cookie mask uncovers its
-flows, whose cookie is 0: hence none of the cookies here is."""
+"""Table 254 is its own, hidden. A full cookie mask uncovers its flows, whose cookie is 0: hence none of the cookies
+here is."""
 GROUP = 1
 ETH_IP, ETH_ARP = tlv(5, 0x0800, 2), tlv(5, 0x0806, 2)
 TCP = tlv(10, 6, 1)
@@ -53,6 +53,7 @@ INSTRUCTIONS = [
     write_actions(output(1)), apply_actions(group(GROUP)), write_actions(group(GROUP), output(2)),
     goto(1), goto(2) + apply_actions(output(1)),
     WRITE_METADATA + goto(3) + CLEAR, apply_actions(PUSH_VLAN, SET_VID, output(2)), apply_actions(), goto(253),
+    goto(254), goto(255),
     apply_actions(DEC_TTL, output(1)), apply_actions(SET_VID, output(1)),
 ]
 BAD_INSTRUCTIONS = [
@@ -67,7 +68,7 @@ def mostly(good: list[Any], bad: list[Any]) -> st.SearchStrategy[Any]:
 
 flow_mods = st.fixed_dictionaries({
     "command": mostly([ADD, ADD, ADD, MODIFY, MODIFY_STRICT, DELETE, DELETE_STRICT], [5, 9, 255]),
-    "table_id": mostly([0, 0, 0, 0, 1, 253], [ALL_TABLES]),
+    "table_id": mostly([0, 0, 0, 0, 1, 253], [254, ALL_TABLES]),
     "priority": st.sampled_from([1, 1, 2]),
     "match_tlvs": mostly(MATCHES, BAD_MATCHES),
     "instructions": mostly(INSTRUCTIONS, BAD_INSTRUCTIONS),
