@@ -100,7 +100,8 @@ def ipv6(rng: Dice) -> bytes:
     protocol = rng.choice((6, 17, 58))
     payload = transport(protocol, first, second, rng)
     if rng.random() < 0.3:
-        payload, protocol = bytes((protocol, 0)) + b"\x01\x04" + bytes(4) + payload, rng.choice((0, 43, 60))
+        headers = (0, 43, 60) if "malformed" in rng.features else (0, 60)
+        payload, protocol = bytes((protocol, 0)) + b"\x01\x04" + bytes(4) + payload, rng.choice(headers)
     flow = (6 << 28 | rng.choice((0, 0x20)) << 20 | rng.choice((0, 5))).to_bytes(4, "big")
     return (b"\x86\xdd" + flow + len(payload).to_bytes(2, "big") + bytes((protocol, rng.choice((1, 64))))
             + first + second + payload)

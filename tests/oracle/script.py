@@ -41,7 +41,8 @@ FEATURES = {
     "tags": "a tag pushed onto anything; then nothing behind a tag is changed, of which Open vSwitch 3.1 changes wrong "
             "bytes",
     "otherwise": "messages that a logical switch refuses in another way on purpose",
-    "malformed": "frames whose type promises more than they hold",
+    "malformed": "frames whose type promises more than they hold, or with an IPv6 routing header",
+    "resets": "flow-mods with RESET_COUNTS",
     "local": "the LOCAL port in actions",
     "metadata": "all 64 bits of the metadata, and actions that set it",
 }
@@ -211,7 +212,7 @@ def some_flow_mod(rng: Dice) -> Step:
     out_group = rng.choice(GROUPS) if command > 2 and rng.random() < 0.2 else ANY
     if command > 2 and rng.random() < 0.3:
         table = 0xff
-    flags = rng.choice((0, 0, 0, 1, 1, 4, 5))
+    flags = rng.choice((0, 0, 0, 1, 1, *((4, 5) if "resets" in rng.features else (0, 1))))
     priority = own_priority(fields)
     if rng.random() < 0.3:
         priority, flags = 100, flags | 2
