@@ -5,6 +5,7 @@ Five words: a tenant installs *entries* in the tables of its *logical switch*; t
 
     errors      what goes wrong on purpose, by who must act
     openflow    the wire: lengths proven, messages as bytes, matches and actions as values. The only importer of ryu
+    ovsdb       the protocol of Open vSwitch's database: framed, checked, monitored
     model       what exists: ports, VIFs, contexts, rules, the operator's intent
     compiler    pure functions: view -> rules and groups
     hypervisor  the core: logical tables, sessions, datapaths, fabric. Bytes and `now` in, commands out

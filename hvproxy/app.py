@@ -30,6 +30,8 @@ def settings_of(config: Config, secret: bytes) -> Settings:
         secret=chosen if fabric.discovery else None,
         links=tuple(NamedLink((link.a.datapath, link.a.port), (link.b.datapath, link.b.port))
                     for link in fabric.links),
+        databases=tuple(map(str, config.switches.ovsdb)),
+        configure_bridges=config.switches.configure_bridges,
     )
 
 
@@ -70,6 +72,7 @@ async def start(reactor: Any, config: Config) -> None:
     """Build core and adapters and open the configured listeners. Raises CannotListenError or OSError."""
     from hvproxy.adapters.http import make_site
     from hvproxy.adapters.metrics import Metrics
+    from hvproxy.adapters.ovsdb import Databases
     from hvproxy.adapters.runtime import Runtime
     from hvproxy.adapters.sockets import Sockets, server_endpoint
 
@@ -84,15 +87,18 @@ async def start(reactor: Any, config: Config) -> None:
         hv.tenants.add(tenant.name)
         for spec in tenant.logical_switches:
             intent.create_logical_switch(hv, spec, runtime.now())
+    databases = Databases(reactor, runtime, config.switches.ovsdb, config.switches.tls)
     for address in config.switches.listen:
         await sockets.listen_for_switches(address, config.switches.tls)
     api = config.api.listen
     await server_endpoint(reactor, api, config.api.tls).listen(make_site(
         runtime, metrics, taken=(*config.switches.listen, api)))
+    databases.start()
     runtime.start()
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
              logical_switches=len(hv.logical_switches))
     reactor.addSystemEventTrigger("before", "shutdown", runtime.stop)
+    reactor.addSystemEventTrigger("before", "shutdown", databases.stop)
     reactor.addSystemEventTrigger("before", "shutdown", lambda: defer.ensureDeferred(sockets.stop()))
 
 

@@ -89,7 +89,17 @@ def switches(api: str, as_json: bool) -> None:
     """The datapaths: their connections, and how many rules each holds."""
     _show(api, "/v1/datapaths", as_json, "datapaths", [
         _field("dpid"), _field("state"), _field("role"), _field("address"), _field("ports"), _field("rules"),
-        _field("groups"), _field("description"),
+        _field("groups"), _field("description"), ("wrong settings", _settings),
+    ])
+
+
+@show.command()
+@_api_options
+def databases(api: str, as_json: bool) -> None:
+    """The databases of the switches, and how many bridges and VIFs they tell of."""
+    _show(api, "/v1/databases", as_json, "databases", [
+        _field("address"), _field("state"), ("bridges", lambda row: _number(row.get("bridges"))),
+        ("VIFs", lambda row: _number(row.get("vifs"))), _field("fault"),
     ])
 
 
@@ -360,8 +370,14 @@ def _tenant_entry(row: Mapping[str, Any]) -> object:
             f"{row.get('tenant_match') or 'every frame'} cookie {row.get('tenant_cookie')}")
 
 
+def _settings(row: Mapping[str, Any]) -> object:
+    """Of its bridge, as its database tells them."""
+    return ", ".join(row.get("settings") or ()) or None
+
+
 def _attach(attach: object) -> object:
-    if not isinstance(attach, Mapping) or "datapath" not in attach:
+    if not isinstance(attach, Mapping) or not attach.keys() & {"datapath", "iface_id"}:
         return attach
     vlan = attach.get("vlan")
-    return f"{attach['datapath']}:{attach.get('port')}" + (f" vlan {vlan}" if vlan is not None else "")
+    place = f"iface-id {attach['iface_id']}" if "iface_id" in attach else f"{attach['datapath']}:{attach.get('port')}"
+    return place + (f" vlan {vlan}" if vlan is not None else "")

@@ -14,9 +14,10 @@ import msgspec
 
 from hvproxy.document import decode
 from hvproxy.errors import ConfigError
-from hvproxy.model.address import Address
+from hvproxy.model.address import Address, DatabaseAddress
 from hvproxy.model.intent import (
-    LAST_PORT, SUPPORTED_PROTOCOLS, AttachSpec, Once, PortRef, Protocol, TenantSpec, TlsSpec, attach_text, check, owned
+    LAST_PORT, NEEDS_DATABASE, SUPPORTED_PROTOCOLS, AttachSpec, Once, PortRef, Protocol, TenantSpec, TlsSpec,
+    attach_text, check, owned,
 )
 from hvproxy.model.schema import NOT_YET, Path, Reading, format_dpid, format_path, parse_dpid, read
 
@@ -136,6 +137,10 @@ class SwitchesConfig(msgspec.Struct, frozen=True, kw_only=True):
     grace: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
     """Seconds for which a lost control connection changes nothing upward."""
     tls: TlsSpec | None = None
+    ovsdb: tuple[DatabaseAddress, ...] = ()
+    """The databases of those that are Open vSwitch: where VIFs are, and how bridges are set."""
+    configure_bridges: bool = False
+    """Set bridges as hvproxy needs them, in their databases; otherwise it only warns."""
 
 
 class FabricConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +203,7 @@ def parse(data: bytes | str) -> Config:
     reading.found.update({path: value for path, value in _DEFAULT_LISTENERS.items() if path not in reading.places})
     check(reading)
     _check_fabric(reading)
+    _check_databases(reading)
     if reading.value is None or reading.faults:
         raise ConfigError(reading.mistakes())
     return msgspec.structs.replace(reading.value, tenants=tuple(owned(each) for each in reading.value.tenants))
@@ -215,5 +221,17 @@ def _check_fabric(reading: Reading[Config]) -> None:
                 ends.setdefault(end, path)
                 once.say(path, ("link end",), end, f"link end {end}")
     for path, value in list(reading.found.items()):
-        if isinstance(value, AttachSpec) and (link := ends.get(LinkEnd(value.datapath, value.port))) is not None:
+        if isinstance(value, AttachSpec) and value.place is not None and (link := ends.get(LinkEnd(*value.place))):
             reading.fault(path, f"VIF ({attach_text(value)}) is an end of the link {format_path(link)}")
+
+
+def _check_databases(reading: Reading[Config]) -> None:
+    """Note what cannot be without a database. An iface-id would never be found, so it is a mistake and no warning."""
+    if reading.found.get(("switches", "ovsdb"), ()) or ("switches", "ovsdb") not in reading.found and (
+            ("switches", "ovsdb") in reading.places):
+        return
+    if reading.found.get(("switches", "configure_bridges")):
+        reading.fault(("switches", "configure_bridges"), f"{NEEDS_DATABASE}: none is named")
+    for path, value in list(reading.found.items()):
+        if isinstance(value, AttachSpec) and value.iface_id is not None:
+            reading.fault((*path, "iface_id"), f"{NEEDS_DATABASE}, which could say where it is: none is named")

@@ -26,6 +26,10 @@ class MalformedMessage(ProtocolError):
     """The byte stream cannot be cut into messages any more."""
 
 
+class DatabaseError(HvproxyError):
+    """A database broke its protocol or said what cannot be: its session ends, and it is dialled again."""
+
+
 class Refused(HvproxyError):
     """A request answered with an OpenFlow error; the session goes on (OF 1.3.5 section 7.4.4)."""
 

@@ -82,7 +82,8 @@ def test_version_is_told() -> None:
 ANSWERS: dict[str, object] = {
     "/v1/datapaths": [
         {"dpid": "0000000000000001", "state": "ready", "role": "edge", "address": "127.0.0.1:4", "description": "OVS",
-         "ports": 3, "rules": 17, "groups": 5, "news": {"a": [1]}},
+         "ports": 3, "rules": 17, "groups": 5, "news": {"a": [1]},
+         "settings": ["fail_mode=standalone (needs secure)", "x"]},
         {"dpid": "0000000000000002", "state": "absent"},
     ],
     "/v1/links": [
@@ -102,6 +103,7 @@ ANSWERS: dict[str, object] = {
          "config": ["NO_FWD", "NO_RECV"],
          "attach": {"datapath": "0000000000000001", "port": 1, "vlan": 20}},
         {"number": 2, "name": "spare", "state": "down", "attach": None, "why_down": "it is not attached"},
+        {"number": 3, "name": "vm", "state": "up", "attach": {"iface_id": "vm-1", "vlan": 20}},
     ],
     "/v1/logical-switches/red/flows": [
         {"table_id": 0, "priority": 100, "cookie": "0x2a", "match": "in_port=1",
@@ -132,6 +134,7 @@ ANSWERS: dict[str, object] = {
         {"group_id": "0x5", "type": "all", "buckets": ["actions=output:1", "actions=output:2"], "tenant": "acme",
          "logical_switch": "red", "packets": 9, "bytes": 90, "names": [], "why": "floods red"},
     ],
+    "/v1/databases": [{"address": "unix:/db", "state": "lost", "bridges": [{}], "vifs": [], "fault": "it was silent"}],
     "/v1/logical-switches/empty/ports": [],
     "/v1/logical-switches/a%2Fb/ports": [{"number": 77}],
     "/v1/logical-switches/odd/ports": {"not": "a list"},
@@ -204,11 +207,20 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
 
 
+def test_show_databases(api: str) -> None:
+    assert rows(run("show", "databases", "--api", api).stdout) == [
+        ["address", "state", "bridges", "VIFs", "fault"],
+        ["unix:/db", "lost", "1", "0", "it was silent"],
+    ]
+
+
 def test_show_switches(api: str) -> None:
     assert rows(run("show", "switches", "--api", api).stdout) == [
-        ["dpid", "state", "role", "address", "ports", "rules", "groups", "description"],
-        ["0000000000000001", "ready", "edge", "127.0.0.1:4", "3", "17", "5", "OVS"],
-        ["0000000000000002", "absent", "-", "-", "-", "-", "-", "-"],
+        ["dpid", "state", "role", "address", "ports", "rules", "groups", "description",
+         "wrong settings"],
+        ["0000000000000001", "ready", "edge", "127.0.0.1:4", "3", "17", "5", "OVS",
+         "fail_mode=standalone (needs secure), x"],
+        ["0000000000000002", "absent", "-", "-", "-", "-", "-", "-", "-"],
     ]
 
 
@@ -232,6 +244,7 @@ def test_show_ports(api: str) -> None:
         ["number", "name", "address", "state", "config", "attached to", "why it is down"],
         ["1", "web[1]", "02:00:00:00:00:01", "up", "NO_FWD, NO_RECV", "0000000000000001:1 vlan 20", "-"],
         ["2", "spare", "-", "down", "-", "-", "it is not attached"],
+        ["3", "vm", "-", "up", "-", "iface-id vm-1 vlan 20", "-"],
     ]
 
 

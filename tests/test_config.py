@@ -8,7 +8,7 @@ from hvproxy.config import (
     ApiConfig, Config, FabricConfig, LinkEnd, LinkSpec, Secret, StoreUrl, SwitchesConfig, VlanRange, load, parse
 )
 from hvproxy.errors import ConfigError
-from hvproxy.model.address import Address
+from hvproxy.model.address import Address, DatabaseAddress
 from hvproxy.model.intent import TlsSpec
 
 EXAMPLE = Path(__file__).parents[1] / "conf" / "example.yaml"
@@ -37,6 +37,8 @@ switches:
   protocols: [OpenFlow13]
   grace: 2.5
   tls: {private_key: key, certificate: cert}
+  ovsdb: ["unix:/run/db.sock", "tcp:127.0.0.1", "ssl:db.example:7000"]
+  configure_bridges: true
 fabric:
   encapsulation: vlan
   discovery: false
@@ -52,7 +54,9 @@ tenants:
 """)
     assert config.switches == SwitchesConfig(
         listen=(Address("pssl", "127.0.0.1", 6640), Address("ptcp", "::1", 6633)), grace=2.5,
-        tls=TlsSpec(private_key="key", certificate="cert"))
+        tls=TlsSpec(private_key="key", certificate="cert"), configure_bridges=True,
+        ovsdb=(DatabaseAddress("unix", path="/run/db.sock"), DatabaseAddress("tcp", "127.0.0.1", 6640),
+               DatabaseAddress("ssl", "db.example", 7000)))
     assert config.fabric == FabricConfig(
         encapsulation="vlan", discovery=False, links=(LinkSpec(LinkEnd(1, 5), LinkEnd(2, "s2-eth5")),),
         vlan_range=VlanRange(100, 199), secret=Secret("sixteen letters!"))
@@ -196,3 +200,35 @@ def test_a_link_is_written_as_it_is_read(text: str) -> None:
     assert str(LinkSpec.parse(text)) == text
     assert str(VlanRange.parse(" 2 - 4094 ")) == "2-4094"
     assert str(StoreUrl.parse("memory:")) == "memory:"
+
+
+BY_IFACE_ID = """
+tenants:
+  - name: red
+    logical_switches:
+      - name: red
+        datapath_id: 1
+        ports: [{number: 1, name: web, attach: {iface_id: vm-1}}]
+"""
+
+
+def test_an_iface_id_needs_a_database_that_could_say_where_it_is() -> None:
+    where = "tenants[0].logical_switches[0].ports[0].attach.iface_id"
+    needs = (where, "needs a database in switches.ovsdb, which could say where it is: none is named")
+    assert mistakes(BY_IFACE_ID) == mistakes("switches: {ovsdb: []}" + BY_IFACE_ID) == [needs]
+    (tenant,) = parse("switches: {ovsdb: ['unix:/db']}" + BY_IFACE_ID).tenants
+    assert tenant.logical_switches[0].ports[0].attach is not None
+    assert [path for path, _ in mistakes("switches: {ovsdb: ['udp:1']}" + BY_IFACE_ID)] == ["switches.ovsdb[0]"]
+
+
+@pytest.mark.parametrize(("switches", "path", "what"), [
+    ("ovsdb: ['ptcp:6640']", "switches.ovsdb[0]",
+     "ptcp:6640:0.0.0.0 cannot be dialled; write one of tcp:HOST[:PORT], ssl:HOST[:PORT], unix:PATH"),
+    ("ovsdb: ['ssl:db']", "switches.ovsdb[0]",
+     "ssl:db:6640 needs tls: {private_key, certificate, ca} beside ovsdb"),
+    ("ovsdb: ['tcp:db', 'tcp:db:6640']", "switches.ovsdb[1]", "tcp:db:6640 is used already by switches.ovsdb[0]"),
+    ("configure_bridges: true", "switches.configure_bridges", "needs a database in switches.ovsdb: none is named"),
+    ("configure_bridges: 1", "switches.configure_bridges", "expected bool, got int"),
+])
+def test_databases_that_cannot_be_are_refused(switches: str, path: str, what: str) -> None:
+    assert mistakes(f"switches: {{{switches}}}") == [(path, what)]

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 
 from hvproxy.adapters.sockets import tls_options
 from hvproxy.errors import Conflict, ModelError, NotFound
-from hvproxy.hypervisor import intent, replacing, report, rule_report, tenants, trace_report
+from hvproxy.hypervisor import database_report, intent, replacing, report, rule_report, tenants, trace_report
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.address import Address
@@ -106,6 +106,10 @@ class Api:
     async def list_links(self, body: object) -> Answer:
         """The links between physical switches: the configured ones and those found."""
         return Answer(body=report.links(self._hv))
+
+    async def list_databases(self, body: object) -> Answer:
+        """The databases of the switches: their connections, and the bridges and VIFs they tell of."""
+        return Answer(body=database_report.databases(self._hv))
 
     # Tenants
 
@@ -339,6 +343,7 @@ Api.ROUTES = (
     Route("GET", "/v1/datapaths/<dpid>/rules", Api.list_rules, answers="Rule[]"),
     Route("GET", "/v1/datapaths/<dpid>/groups", Api.list_rule_groups, answers="RuleGroup[]"),
     Route("GET", "/v1/links", Api.list_links, answers="Link[]"),
+    Route("GET", "/v1/databases", Api.list_databases, answers="Database[]"),
     Route("GET", "/v1/tenants", Api.list_tenants, answers="TenantSpec[]"),
     Route("POST", "/v1/tenants", Api.post_tenant, TenantSpec, "TenantSpec", (201,)),
     Route("GET", "/v1/tenants/<name>", Api.get_tenant, answers="TenantSpec"),

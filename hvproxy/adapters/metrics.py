@@ -92,6 +92,13 @@ class CoreCollector(Collector):
                      [([format_dpid(dpid)], len(dp.desired_groups)) for dpid, dp in datapaths])
         yield _gauge("rule_meters", "Meters that a physical switch is to hold.", ["dpid"],
                      [([format_dpid(dpid)], len(dp.desired_meters)) for dpid, dp in datapaths])
+        yield _gauge("databases", "Databases of switches.", ["state"], [
+            ([state], sum(each.state == state for each in hv.databases.all.values()))
+            for state in ("connected", "connecting", "lost")])
+        yield _gauge("vifs", "VIFs that a database tells of.", ["database"], [
+            ([each.address], len(each.seen.vifs)) for each in hv.databases.all.values()])
+        yield _gauge("wrong_settings", "Settings of a physical switch that are not as hvproxy needs them.", ["dpid"], [
+            ([format_dpid(dpid)], len(report.settings(hv, dpid))) for dpid, _ in datapaths])
         yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
         yield _gauge("labels_used", "Labels in use.", [], [([], len(hv.fabric.labels.used))])
         yield _gauge("labels", "Labels there are.", [], [([], hv.settings.last_vid - hv.settings.first_vid + 1)])

@@ -46,6 +46,7 @@ _DATAPATH: dict[str, Schema] = {
     "ports": _NUMBER,
     "rules": _NUMBER,
     "groups": _NUMBER,
+    "settings": _TEXTS,
 }
 _EXPLAINED: dict[str, Schema] = {
     "tenant": _nullable(_TEXT),
@@ -85,6 +86,13 @@ def _answers(specs: Schema) -> dict[str, Schema]:
             entry=_nullable(_NUMBER), tenant_cookie=_nullable(_HEXADECIMAL), tenant_table=_nullable(_NUMBER),
             tenant_priority=_nullable(_NUMBER), tenant_match=_nullable(_TEXT), **_EXPLAINED),
         "RuleGroup": _object(group_id=_HEXADECIMAL, type=_TEXT, buckets=_TEXTS, **_EXPLAINED),
+        "Database": _object(
+            address=_TEXT, state={"enum": ["connected", "connecting", "lost"]}, fault=_nullable(_TEXT),
+            bridges=_list(_object(name=_TEXT, dpid=_nullable(_DPID), ours={"type": "boolean"}, settings=_list(
+                _object(name=_TEXT, has=_TEXT, needs=_TEXT)))),
+            vifs=_list(_object(
+                iface_id=_TEXT, dpid=_DPID, port_no=_NUMBER, interface=_TEXT, mac=_nullable(_TEXT),
+                admin=_nullable(_TEXT), link=_nullable(_TEXT), counts={"type": "boolean"}, bound=_TEXTS))),
         "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered"]}, state=_UP),
         "LogicalSwitch": {**switch, "title": "LogicalSwitch",
                           "properties": {**switch["properties"], "entries": _NUMBER, "state": state}},

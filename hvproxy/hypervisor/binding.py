@@ -1,32 +1,58 @@
-"""Where the ports of a logical switch are: each VIF the operator named, looked for in what the switches report."""
+"""Where the ports of a logical switch are: each VIF the operator named, looked for in what the switches and their
+databases report."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.switches import Switches
-from hvproxy.model.view import Vif
+from hvproxy.model.intent import AttachSpec
+from hvproxy.model.view import Dpid, PortNo, Vif
 
 
-def resolve(ls: LogicalSwitch, switches: Switches, taken: Callable[[LogicalSwitch, int], bool]) -> list[int]:
-    """Look where each port's VIF is now; the ports that were found elsewhere than before."""
+def place_of(attach: AttachSpec | None, places: Mapping[str, tuple[Dpid, PortNo]]) -> tuple[Dpid, PortNo | str] | None:
+    """The datapath and port where a VIF should be; None while nobody says so. `places` are those of iface-ids."""
+    if attach is None or attach.iface_id is None:
+        return None if attach is None else attach.place
+    return places.get(attach.iface_id)
+
+
+def leaves(port: LogicalPort, places: Mapping[str, tuple[Dpid, PortNo]]) -> bool:
+    """Whether a port named by its iface-id is still bound where its VIF is no more: it has not been looked at yet."""
+    attach, vif = port.spec.attach, port.vif
+    return (attach is not None and attach.iface_id is not None and vif is not None
+            and places.get(attach.iface_id) != (vif.dpid, vif.port_no))
+
+
+def resolve(ls: LogicalSwitch, switches: Switches, places: Mapping[str, tuple[Dpid, PortNo]],
+            holder: Callable[[LogicalSwitch, int], LogicalPort | None]) -> list[int]:
+    """Look where each port's VIF is now; the ports that were found elsewhere than before. `holder` tells which other
+    port has the VIF that a port resolves to."""
     moved = []
     for number, port in ls.ports.items():
         vif = None
         attach = port.spec.attach
-        if attach is not None:
-            port_no = switches.port_number(attach.datapath, attach.port)
+        place = place_of(attach, places)
+        if attach is not None and place is not None:
+            dpid = place[0]
+            port_no = switches.port_number(*place)
             if port_no is not None:
-                vif = Vif(attach.datapath, port_no, attach.vlan)
-                port.carrier = switches.datapaths[attach.datapath].ports[port_no]
-            elif port.vif is not None and not switches.ready(attach.datapath):
+                vif = Vif(dpid, port_no, attach.vlan)
+                port.carrier = switches.datapaths[dpid].ports[port_no]
+            elif port.vif is not None and port.vif.dpid == dpid and not switches.ready(dpid):
                 vif = port.vif  # the switch is away: where the port was is still where it is
+            if vif is not None and attach.iface_id is not None and switches.is_fabric_port(dpid, vif.port_no):
+                switches.alarm("a VIF is said to be at an end of a link: its logical port stays down",
+                               logical_switch=ls.spec.name, port=number, iface_id=attach.iface_id)
+                vif = None
         if vif == port.vif:
             continue
         before, port.vif = port.vif, vif
-        if vif is not None and taken(ls, number):
-            switches.alarm("two logical ports on one VIF: the later one stays down",
-                           logical_switch=ls.spec.name, port=number)
+        if vif is not None and (other := holder(ls, number)) is not None:
+            if not leaves(other, places):
+                switches.alarm("two logical ports on one VIF: the later one stays down",
+                               logical_switch=ls.spec.name, port=number)
             port.vif = None
         if port.vif != before:
             port.placed = False

@@ -5,19 +5,21 @@ What operators want to exist comes in through Intent (intent.py); what they can 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
-from hvproxy.hypervisor import metering, packets, port_counters, refusals
-from hvproxy.hypervisor.binding import resolve
+from hvproxy.hypervisor import metering, packets, port_counters, refusals, vifs
+from hvproxy.hypervisor.binding import place_of, resolve
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
+from hvproxy.hypervisor.databases import Databases
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.gather import Gather, all_of
+from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.rollout import Rollout
@@ -53,6 +55,9 @@ class Settings:
     discovery_interval: float = 1.0
     links: tuple[NamedLink, ...] = ()
     layout: ContextLayout = ContextLayout()
+    databases: tuple[str, ...] = ()
+    """The addresses of the switches' databases."""
+    configure_bridges: bool = False
 
 
 class Hypervisor(Gather):
@@ -63,6 +68,8 @@ class Hypervisor(Gather):
         self.settings = settings
         discovery = None if settings.secret is None else Discovery(settings.secret, settings.discovery_interval)
         self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
+        self.databases = Databases(self, self.switches, self.out, settings.grace, settings.databases,
+                                   settings.configure_bridges, now)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"))
         self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
@@ -81,7 +88,7 @@ class Hypervisor(Gather):
         """Seconds that tenants' barriers took, for the metrics, which take them out."""
         self.waiting_to_dial: set[str] = set()
         """Logical switches whose controllers are not dialled yet, because not all switches are known."""
-        self._without_identifiers: set[str] = set()
+        self.without_identifiers: set[str] = set()
         """Logical switches that have not found room for all their ports."""
         self._next_poll = now + IDLE_POLL
         for link in settings.links:
@@ -96,6 +103,9 @@ class Hypervisor(Gather):
 
     def switch_connected(self, conn: int, peer: str, now: float) -> None:
         self.switches.connected(conn, peer, now)
+
+    def database_connected(self, conn: int, address: str, now: float) -> None:
+        self.databases.connected(conn, address, now)
 
     def controller_connected(self, conn: int, logical_switch: str, peer: str, passive: bool, now: float) -> None:
         """A connection to a controller of that logical switch, dialled or (passive) accepted."""
@@ -112,6 +122,8 @@ class Hypervisor(Gather):
         found = self.sessions.get(conn)
         if found is not None:
             found[0].receive(found[1], data, now)
+        elif self.databases.owns(conn):
+            self.databases.received(conn, data, now)
         else:
             self.switches.received_data(conn, data, now)
 
@@ -129,6 +141,8 @@ class Hypervisor(Gather):
         found = self.sessions.pop(conn, None)
         if found is not None:
             found[0].closed(found[1])
+        elif self.databases.owns(conn):
+            self.databases.lost(conn, now)
         else:
             self.switches.lost(conn, now)
 
@@ -137,21 +151,23 @@ class Hypervisor(Gather):
     @property
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
-        times = [self.switches.deadline, self.fabric.labels.deadline, self._next_poll]
+        times = [self.switches.deadline, self.databases.deadline, self.fabric.labels.deadline, self._next_poll]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
         self.switches.tick(now)
+        self.databases.tick(now)
         if self.fabric.labels.tick(now):
-            for name in sorted(self._without_identifiers & set(self.logical_switches)):
+            for name in sorted(self.without_identifiers & set(self.logical_switches)):
                 self.bind(self.logical_switches[name], now)
         for ls in list(self.logical_switches.values()):
             if now >= ls.deadline:
                 ls.tick(now)
         if now >= self._next_poll:
             self._next_poll = now + IDLE_POLL
+            vifs.take_what_is_free(self, now)
             for ls in self.logical_switches.values():
                 ls.poll_idle(now)
                 metering.poll(ls, now)
@@ -171,6 +187,7 @@ class Hypervisor(Gather):
                                 has=dp.offer.features.n_tables, needed=needed)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
+        self.databases.check(now)
         self._dial_when_known(now)
 
     def datapath_absent(self, dp: Datapath, now: float) -> None:
@@ -229,6 +246,12 @@ class Hypervisor(Gather):
             self.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,
                                 code=error.code, content=repr(content))
 
+    def vifs_moved(self, iface_ids: Collection[str], now: float) -> None:
+        vifs.moved(self, iface_ids, now)
+
+    def waits_for(self, iface_ids: Collection[str]) -> bool:
+        return bool(vifs.waiting(self, iface_ids))
+
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool:
         return (dpid, port_no) in self.bound
 
@@ -236,15 +259,19 @@ class Hypervisor(Gather):
 
     def _on(self, dpid: Dpid) -> list[LogicalSwitch]:
         return [ls for ls in self.logical_switches.values()
-                if any(p.spec.attach is not None and p.spec.attach.datapath == dpid for p in ls.ports.values())]
+                if any((place := self.place(p)) is not None and place[0] == dpid for p in ls.ports.values())]
+
+    def place(self, port: LogicalPort) -> tuple[Dpid, PortNo | str] | None:
+        """The datapath and port that a logical port belongs to, whether they are there or not."""
+        return place_of(port.spec.attach, self.databases.places)
 
     def bind(self, ls: LogicalSwitch, now: float, risen: Iterable[int] = ()) -> None:
         """Look where the ports of a logical switch are now, and have the datapaths carry that out. Ports in `risen`
         are carried again as those that have moved are."""
         for number in risen:
             ls.ports[number].placed = False
-        moved = resolve(ls, self.switches, self._taken)
-        self._without_identifiers.discard(ls.spec.name)
+        moved = resolve(ls, self.switches, self.databases.places, self.holder)
+        self.without_identifiers.discard(ls.spec.name)
         ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
         edges = sorted({port.vif.dpid for port in ls.ports.values() if port.vif is not None})
         ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
@@ -252,7 +279,7 @@ class Hypervisor(Gather):
         if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
             self.switches.alarm("no identifiers left: logical ports stay down", logical_switch=ls.spec.name,
                                 ports=moved)
-            self._without_identifiers.add(ls.spec.name)
+            self.without_identifiers.add(ls.spec.name)
             for number in moved:
                 ls.ports[number].vif = None
         if ls.look_again():
@@ -264,11 +291,11 @@ class Hypervisor(Gather):
             self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
         self._tell_ports(ls, now)
 
-    def _taken(self, ls: LogicalSwitch, number: int) -> bool:
-        """Whether the VIF that a port resolves to belongs to another one already."""
+    def holder(self, ls: LogicalSwitch, number: int) -> LogicalPort | None:
+        """The other port that the VIF of a port belongs to already."""
         vif = ls.ports[number].vif
-        return any(p.vif == vif for other in self.logical_switches.values() for p in other.ports.values()
-                   if p is not ls.ports[number])
+        return next((p for other in self.logical_switches.values() for p in other.ports.values()
+                     if p.vif == vif and p is not ls.ports[number]), None)
 
     def _count_bound(self) -> None:
         self.bound = {}
@@ -301,8 +328,8 @@ class Hypervisor(Gather):
         if port.config & of13.OFPPC_PORT_DOWN:
             return False
         if port.vif is None:
-            attach = port.spec.attach
-            dp = None if attach is None else self.switches.datapaths.get(attach.datapath)
+            place = self.place(port)
+            dp = None if place is None else self.switches.datapaths.get(place[0])
             return None if dp is not None and dp.state not in (State.READY, State.ABSENT) else False
         dp = self.switches.datapaths[port.vif.dpid]
         if dp.state is State.ABSENT:
@@ -325,7 +352,7 @@ class Hypervisor(Gather):
     # Dialling
 
     def _dial_when_known(self, now: float) -> None:
-        if self.waiting_to_dial and self.switches.explored and self.rollout.settled:
+        if self.waiting_to_dial and self.switches.explored and self.databases.known and self.rollout.settled:
             waiting, self.waiting_to_dial = self.waiting_to_dial, set()
             for name in sorted(waiting):
                 ls = self.logical_switches.get(name)

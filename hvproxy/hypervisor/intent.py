@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from hvproxy.errors import Conflict, Exhausted, NotFound
+from hvproxy.errors import Conflict, Exhausted, ModelError, NotFound
 from hvproxy.hypervisor import fabric
+from hvproxy.hypervisor.binding import place_of
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec, PortSpec
+from hvproxy.model.intent import NEEDS_DATABASE, AttachSpec, LogicalSwitchSpec, PortSpec
+from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
 
 Done = Callable[[float], None]
+NOWHERE = 0
+"""No datapath has this id."""
 
 
 def logical_switch(hv: Hypervisor, name: str) -> LogicalSwitch:
@@ -95,8 +99,7 @@ def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
         return True
     renamed = port.spec.name != spec.name
     port.spec = spec
-    if spec.attach is not None:
-        hv.switches.expect(spec.attach.datapath, now)
+    expect(hv, spec, now)
     hv.bind(ls, now)
     if renamed:
         ls.tell_port(port.desc(), of13.OFPPR_MODIFY)
@@ -120,41 +123,65 @@ def _add(hv: Hypervisor, ls: LogicalSwitch, spec: PortSpec, now: float) -> None:
     if index is None:
         raise Exhausted("", f"a logical switch has at most {hv.settings.layout.last_lport} ports")
     ls.add_port(LogicalPort(ls.spec.name, spec, index, now))
-    if spec.attach is not None:
-        hv.switches.expect(spec.attach.datapath, now)
+    expect(hv, spec, now)
+
+
+def expect(hv: Hypervisor, spec: PortSpec, now: float) -> None:
+    """The datapath that a port names is known from now on; one that only a database names is not."""
+    if spec.attach is not None and spec.attach.place is not None:
+        hv.switches.expect(spec.attach.place[0], now)
 
 
 def check_labels(hv: Hypervisor, wanted: Iterable[Iterable[PortSpec]], mine: Collection[str], path: str) -> None:
     """Raises Exhausted unless there are labels for logical switches with these ports, which take the place of `mine`,
     beside what all others need once their switches are there. Labels that rest after use count as there."""
-    others = sum(_labels_needed(port.spec for port in ls.ports.values())
+    others = sum(_labels_needed(hv, (port.spec for port in ls.ports.values()))
                  for ls in hv.logical_switches.values() if ls.spec.name not in mine)
     size = hv.fabric.labels.size
-    if others + sum(map(_labels_needed, wanted)) > size:
+    if others + sum(_labels_needed(hv, ports) for ports in wanted) > size:
         raise Exhausted(path, f"not enough VLAN labels: fabric.vlan_range has {size}, of which other logical switches "
                               f"need {others}")
 
 
-def _labels_needed(ports: Iterable[PortSpec]) -> int:
-    """How many labels the fabric needs for a logical switch with these ports when all are found."""
-    return fabric.labels_needed([port.attach.datapath for port in ports if port.attach is not None])
+def _labels_needed(hv: Hypervisor, ports: Iterable[PortSpec]) -> int:
+    """How many labels the fabric needs for a logical switch with these ports when all are found; VIFs of which no
+    database says yet where they are count as on one edge more."""
+    places = (place_of(port.attach, hv.databases.places) for port in ports if port.attach is not None)
+    return fabric.labels_needed([NOWHERE if place is None else place[0] for place in places])
 
 
 def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tuple[str, int] | None) -> None:
     if attach is None:
         return
-    resolved = hv.switches.port_number(attach.datapath, attach.port)
+    if attach.iface_id is not None:
+        check_iface_id(hv, path)
+    key = vif_key(hv, attach)
     for ls in hv.logical_switches.values():
         for port in ls.ports.values():
             theirs = port.spec.attach
-            if theirs is None or (ls.spec.name, port.number) == mine or theirs.datapath != attach.datapath:
-                continue
-            same_port = theirs.port == attach.port or (
-                resolved is not None and hv.switches.port_number(theirs.datapath, theirs.port) == resolved)
-            if same_port and theirs.vlan == attach.vlan:
+            if theirs is not None and (ls.spec.name, port.number) != mine and vif_key(hv, theirs) == key:
                 raise Conflict(path, f"this VIF is bound to port {port.number} of logical switch {ls.spec.name}")
-    for named, link in hv.switches.configured_links():
-        ends = (named.a, named.b)
-        numbered = () if link is None else ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port))
-        if (attach.datapath, attach.port) in ends or (attach.datapath, resolved) in numbered:
-            raise Conflict(path, "this port is the end of a configured link")
+    if key[0] in link_ends(hv):
+        raise Conflict(path, "this port is the end of a configured link")
+
+
+def check_iface_id(hv: Hypervisor, path: str) -> None:
+    """Raises ModelError where no database could ever say where an iface-id is: databases are named at the start."""
+    if not hv.databases.all:
+        raise ModelError(f"{path}.iface_id", f"{NEEDS_DATABASE}, which could say where it is: none is named")
+
+
+def vif_key(hv: Hypervisor, attach: AttachSpec) -> tuple[object, int | None]:
+    """What no two logical ports may share: a port or an iface-id, and the VLAN. A port is named by its number as soon
+    as that is known: named either way, it is the same."""
+    return (attach.iface_id if attach.place is None else _numbered(hv, *attach.place)), attach.vlan
+
+
+def link_ends(hv: Hypervisor) -> set[object]:
+    """The ports of configured links, as in `vif_key`."""
+    return {_numbered(hv, *end) for named, _ in hv.switches.configured_links() for end in (named.a, named.b)}
+
+
+def _numbered(hv: Hypervisor, dpid: Dpid, port: PortNo | str) -> tuple[Dpid, PortNo | str]:
+    known = hv.switches.port_number(dpid, port)
+    return dpid, port if known is None else known

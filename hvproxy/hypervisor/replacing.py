@@ -18,7 +18,6 @@ from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.address import Address
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
 
 REBUILT: Final = ("datapath_id", "protocols", "tables", "tls")
@@ -92,8 +91,7 @@ def _attach(hv: Hypervisor, ls: LogicalSwitch, spec: LogicalSwitchSpec, now: flo
         if port.spec.name != wanted.name:
             renamed.append(port)
         port.spec = wanted
-        if wanted.attach is not None:
-            hv.switches.expect(wanted.attach.datapath, now)
+        intent.expect(hv, wanted, now)
     hv.bind(ls, now)
     for port in renamed:
         ls.tell_port(port.desc(), of13.OFPPR_MODIFY)
@@ -136,21 +134,16 @@ def _check(hv: Hypervisor, spec: LogicalSwitchSpec, mine: Collection[str]) -> No
         for number, address in enumerate(spec.listen):
             if any(address.collides(theirs) for theirs in other.spec.listen):
                 raise Conflict(f"listen[{number}]", f"{address} is in use by logical switch {name}")
-    vifs = {(*_place(hv, port.spec.attach.datapath, port.spec.attach.port), port.spec.attach.vlan): f"{name}/{number}"
+    vifs = {intent.vif_key(hv, port.spec.attach): f"{name}/{number}"
             for name, other in others.items() for number, port in other.ports.items() if port.spec.attach is not None}
-    link_ends = {_place(hv, *end) for named, _ in hv.switches.configured_links() for end in (named.a, named.b)}
+    link_ends = intent.link_ends(hv)
     for index, wanted in enumerate(spec.ports):
         if wanted.attach is None:
             continue
-        place = _place(hv, wanted.attach.datapath, wanted.attach.port)
-        if place in link_ends:
+        if wanted.attach.iface_id is not None:
+            intent.check_iface_id(hv, f"ports[{index}].attach")
+        key = intent.vif_key(hv, wanted.attach)
+        if key[0] in link_ends:
             raise Conflict(f"ports[{index}].attach", "this port is the end of a configured link")
-        if (*place, wanted.attach.vlan) in vifs:
-            raise Conflict(f"ports[{index}].attach",
-                           f"this VIF is bound to {vifs[*place, wanted.attach.vlan]}")
-
-
-def _place(hv: Hypervisor, dpid: Dpid, port: PortNo | str) -> tuple[Dpid, PortNo | str]:
-    """A physical port by number as soon as that is known: named either way, it is the same."""
-    known = hv.switches.port_number(dpid, port)
-    return dpid, port if known is None else known
+        if key in vifs:
+            raise Conflict(f"ports[{index}].attach", f"this VIF is bound to {vifs[key]}")

@@ -80,7 +80,14 @@ def _summary(hv: Hypervisor, dp: Datapath) -> Row:
         "ports": len(dp.ports),
         "rules": len(dp.desired_rules),
         "groups": len(dp.desired_groups),
+        "settings": settings(hv, dp.dpid),
     }
+
+
+def settings(hv: Hypervisor, dpid: Dpid) -> list[str]:
+    """What of the bridge with this datapath id is not as hvproxy needs it, as far as a database says so."""
+    return sorted({f"{wrong.name}={wrong.has} (needs {wrong.needs})" for database in hv.databases.all.values()
+                   for bridge in database.seen.bridges if bridge.dpid == dpid for wrong in bridge.wrong})
 
 
 def _role(hv: Hypervisor, dpid: Dpid) -> str:
@@ -207,14 +214,14 @@ def port(hv: Hypervisor, name: str, number: int) -> Row:
 
 
 def _port(hv: Hypervisor, port: LogicalPort) -> Row:
-    attach = port.spec.attach
+    place = hv.place(port)
     return {
         **_plain(port.spec),
         "hw_addr": port.hw_addr.hex(":"),
         "state": _up(port.up),
         "why_down": None if port.up else why_down(hv, port),
         "config": [name for bit, name in CONFIG.items() if port.config & bit],
-        "datapath": None if attach is None else format_dpid(attach.datapath),
+        "datapath": None if place is None else format_dpid(place[0]),
         "port_no": None if port.vif is None else port.vif.port_no,
     }
 
@@ -226,12 +233,17 @@ def why_down(hv: Hypervisor, port: LogicalPort) -> str:
     attach = port.spec.attach
     if attach is None:
         return "it is not attached"
-    dp = hv.switches.datapaths.get(attach.datapath)
+    place = hv.place(port)
+    if place is None:
+        return f"no database has an interface with iface-id {attach.iface_id}"
+    dp = hv.switches.datapaths.get(place[0])
     if dp is None or dp.state is not State.READY:
         return f"its switch is {'unknown' if dp is None else dp.state.value}"
-    port_no = hv.switches.port_number(attach.datapath, attach.port)
+    port_no = hv.switches.port_number(*place)
     if port_no is None:
-        return f"its switch has no port {attach.port}"
+        return f"its switch has no port {place[1]}"
+    if port.vif is None and attach.iface_id is not None and hv.switches.is_fabric_port(place[0], port_no):
+        return "its VIF is said to be at an end of a link"
     if port.vif is None:
         return "another logical port has its VIF"
     if not dp.port_up(port_no):
@@ -327,6 +339,7 @@ def reasons_unready(hv: Hypervisor) -> list[str]:
     """What hvproxy still waits for; nothing when it serves."""
     waits = [f"switch {format_dpid(dpid)} is {dp.state.value}"
              for dpid, dp in sorted(hv.switches.datapaths.items()) if dp.state not in (State.READY, State.ABSENT)]
+    waits += [f"database {each.address} has not answered" for each in hv.databases.all.values() if not each.answered]
     return waits + [f"the controllers of logical switch {name} are not dialled yet"
                     for name in sorted(hv.waiting_to_dial)]
 

@@ -246,9 +246,14 @@ class Switches:
 
     def alarm(self, what: str, **fields: object) -> None:
         """Count something the operator must know, and say it the first time and then ever more rarely."""
-        seen = self.alarms[what] = self.alarms.get(what, 0) + 1
+        seen = self.count_alarm(what)
         if seen & (seen - 1) == 0:
             self._out.log("error", what, seen=seen, **fields)
+
+    def count_alarm(self, what: str) -> int:
+        """Only count it: whoever does has said it. How often it was seen."""
+        seen = self.alarms[what] = self.alarms.get(what, 0) + 1
+        return seen
 
     # Links
 
@@ -265,6 +270,11 @@ class Switches:
             numbered = sorted((dpid, port) for dpid, port in ends if port is not None)
             found.append((named, Link(*numbered[0], *numbered[1]) if len(numbered) == 2 else None))
         return found
+
+    def is_fabric_port(self, dpid: Dpid, port_no: PortNo) -> bool:
+        """Whether a port is an end of a link, in use or configured."""
+        links = {*self._links, *(link for _, link in self.configured_links() if link is not None)}
+        return any((dpid, port_no) in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port)) for link in links)
 
     def discovered(self, dp: Datapath, arrived: PacketIn, now: float) -> None:
         """A discovery frame arrived at a port."""

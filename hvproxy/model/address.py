@@ -11,6 +11,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 DEFAULT_PORT = 6653
 """The port IANA gave OpenFlow; Open vSwitch's default."""
 
+DATABASE_PORT = 6640
+"""The port IANA gave the Open vSwitch database protocol."""
+
 ACTIVE = ("tcp", "ssl", "unix")
 PASSIVE = ("ptcp", "pssl")
 FORMS = {
@@ -51,7 +54,13 @@ class Address:
         host, port = _passive(rest) if kind in PASSIVE else _active(rest)
         if not host:
             raise ValueError(f"{text!r} names no host; write {FORMS[kind]}")
-        return cls(kind, _host(text, host, passive=kind in PASSIVE), _port(text, port, lowest=int(kind in ACTIVE)))
+        number = _port(text, port, lowest=int(kind in ACTIVE)) if port else cls.default_port()
+        return cls(kind, _host(text, host, passive=kind in PASSIVE), number)
+
+    @classmethod
+    def default_port(cls) -> int:
+        """The port of an address that names none."""
+        return DEFAULT_PORT
 
     @property
     def is_passive(self) -> bool:
@@ -74,6 +83,15 @@ class Address:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.kind}:{self.port}:{host}" if self.is_passive else f"{self.kind}:{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DatabaseAddress(Address):
+    """The address of a switch's database."""
+
+    @classmethod
+    def default_port(cls) -> int:
+        return DATABASE_PORT
 
 
 def _active(rest: str) -> tuple[str, str]:
@@ -105,8 +123,6 @@ def _host(text: str, host: str, passive: bool) -> str:
 
 
 def _port(text: str, port: str, lowest: int) -> int:
-    if not port:
-        return DEFAULT_PORT
     if not (port.isascii() and port.isdigit() and lowest <= int(port[:6]) <= 0xFFFF and len(port) <= 6):
         raise ValueError(f"{text!r}: {port!r} is not a port number from {lowest} to 65535")
     return int(port)

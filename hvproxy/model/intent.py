@@ -27,6 +27,8 @@ _PORT_NAME_BYTES: Final = 15
 
 Protocol: TypeAlias = Literal["OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"]
 SUPPORTED_PROTOCOLS: Final = ("OpenFlow13",)
+NEEDS_DATABASE: Final = "needs a database in switches.ovsdb"
+"""What is wrong with what only works with one."""
 Name: TypeAlias = Annotated[
     str,
     msgspec.Meta(
@@ -49,6 +51,12 @@ Description: TypeAlias = Annotated[
 ]
 PortRef: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LAST_PORT)] | PortName
 """A physical port, by number or by name."""
+IfaceId: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[!-~]{1,255}$(?!\n)", extra={"rule": "an iface-id has 1 to 255 printable ASCII characters, no space"}
+    ),
+]
 Vid: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=4094)]
 
 
@@ -67,14 +75,22 @@ class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A VIF as the operator names it; the port may go by its name."""
+    """A VIF as the operator names it: by its datapath and port, which may go by its name, or by its iface-id, wherever
+    the switches' databases say that is."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"iface_id", "peer"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"peer"})
 
-    datapath: DpidKey
-    port: PortRef
+    datapath: DpidKey | None = None
+    port: PortRef | None = None
     vlan: Vid | None = None
     """None: every frame that no sibling VIF with a VLAN claims."""
+    iface_id: IfaceId | None = None
+    """external_ids:iface-id of an Interface in the database of an Open vSwitch."""
+
+    @property
+    def place(self) -> tuple[int, int | str] | None:
+        """The datapath and port; None when it is named by its iface-id."""
+        return None if self.datapath is None or self.port is None else (self.datapath, self.port)
 
 
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +171,9 @@ def check(reading: Reading[T]) -> None:
             case (*scope, "listen") | (*scope, "listen", int()) if isinstance(value, Address):
                 _check_address(reading, path, value, "listen", (*scope, "tls") in reading.places)
                 _check_listener(reading, path, value, listeners)
+            case ("switches", "ovsdb", int()) if isinstance(value, Address):
+                _check_address(reading, path, value, "ovsdb", ("switches", "tls") in reading.places)
+                once.say(path, ("switches", "ovsdb"), value, str(value))
             case (*scope, "controllers", int()) if isinstance(value, Address):
                 _check_address(reading, path, value, "controllers", (*scope, "tls") in reading.places)
                 once.say(path, (*scope, "controllers"), value, str(value))
@@ -175,14 +194,31 @@ def check(reading: Reading[T]) -> None:
                 once.say(path, ("datapath_id",), value, f"datapath id {format_dpid(value)}")
             case (*scope, "ports", int(), ("number" | "name") as key):
                 once.say(path, (*scope, key), value, f"port {key} {'LOCAL' if value == LOCAL else repr(value)}")
-            case (*_, "attach") if isinstance(value, AttachSpec):
+            case (*_, "attach") if isinstance(value, AttachSpec) and (value.place or value.iface_id):
                 once.say(path, ("attach",), value, f"VIF ({attach_text(value)})")
+    for path in list(reading.places):
+        if path[-1:] == ("attach",):
+            _check_attach(reading, path)
+
+
+def _check_attach(reading: Reading[T], path: Path) -> None:
+    """A VIF is named either way, and not by both."""
+    if reading.found.get(path, path) is None:
+        return
+    said = {key for key in ("datapath", "port", "vlan", "iface_id", "peer") if (*path, key) in reading.places}
+    for key in ("datapath", "port"):
+        if "iface_id" in said and key in said:
+            reading.fault((*path, key), "excludes iface_id: write one of both")
+        elif not said & {"iface_id", "peer", key} and (said or path in reading.found):
+            reading.fault((*path, key), "is missing")
 
 
 def attach_text(attach: AttachSpec) -> str:
     """A VIF for people."""
     vlan = "" if attach.vlan is None else f", vlan {attach.vlan}"
-    return f"datapath {format_dpid(attach.datapath)}, port {attach.port}{vlan}"
+    if attach.place is None:
+        return f"iface-id {attach.iface_id}{vlan}"
+    return f"datapath {format_dpid(attach.place[0])}, port {attach.port}{vlan}"
 
 
 class Once:

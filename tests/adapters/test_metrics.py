@@ -14,6 +14,8 @@ from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from tests.adapters.client import Loop
 from tests.harness import Controller, World, spec
+from tests.hypervisor.databases_end import EndDatabase
+from tests.ovsdb.rows import Contents, Vif
 from tests.hypervisor.worlds import meter_mod
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -125,3 +127,14 @@ def test_registries_are_apart() -> None:
     one.observe_barrier(1.0)
     assert samples(other)["hvproxy_barrier_seconds_count", ()] == 0
     assert samples(other)["hvproxy_logical_switches", ()] == 0 < samples(other)["process_start_time_seconds", ()]
+
+
+def test_databases_and_what_they_tell_are_counted() -> None:
+    world = World(spec("red", {1: (1, 1)}), settings=Settings(databases=("unix:/a", "unix:/b")))
+    world.add_switches(1, 2)
+    EndDatabase(world, "unix:/a", Contents([Vif("x"), Vif("y", 2)], fail_mode=None)).connect()
+    found = samples(Metrics(Loop(world)))
+    states = ("connected", "connecting", "lost")
+    assert [found["hvproxy_databases", (("state", state),)] for state in states] == [1, 1, 0]
+    assert [found["hvproxy_vifs", (("database", name),)] for name in ("unix:/a", "unix:/b")] == [2, 0]
+    assert [found["hvproxy_wrong_settings", (("dpid", f"{dpid:016x}"),)] for dpid in (1, 2)] == [1, 0]

@@ -14,6 +14,8 @@ from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from tests.adapters.client import Client
 from tests.harness import Controller, World, spec
+from tests.hypervisor.databases_end import EndDatabase
+from tests.ovsdb.rows import Contents, Vif
 from tests.hypervisor.worlds import meter_mod
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -50,10 +52,12 @@ def mismatch(value: Any, schema: dict[str, Any], schemas: dict[str, Any], path: 
 def a_full_world() -> World:
     """Something of everything."""
     world = World(spec("red", {1: (1, 1), 2: (2, 1, 20), 3: (3, 1)}),
-                  settings=Settings(links=(NamedLink((1, 8), (2, 8)), NamedLink((1, "x"), (9, 1))), grace=0.0))
+                  settings=Settings(links=(NamedLink((1, 8), (2, 8)), NamedLink((1, "x"), (9, 1))), grace=0.0,
+                                    databases=("unix:/db",)))
     world.hv.tenants.update(("red", "none"))
     world.add_switches(1, 2)
     world.pass_time(1.0)
+    EndDatabase(world, "unix:/db", Contents([Vif("x", 5)], fail_mode=None)).connect()
     controller = Controller(world, "red")
     controller.send(build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 5, bucket(actions.output(1))))
     controller.send(meter_mod(7, 100))

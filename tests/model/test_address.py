@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hvproxy.model.address import Address
+from hvproxy.model.address import Address, DatabaseAddress
 
 
 @pytest.mark.parametrize(("text", "address", "in_full"), [
@@ -72,3 +72,10 @@ def test_knows_who_opens_it_and_whether_tls_is_spoken() -> None:
     kinds = {kind: Address(kind) for kind in ("tcp", "ssl", "unix", "ptcp", "pssl")}
     assert {kind for kind, address in kinds.items() if address.is_passive} == {"ptcp", "pssl"}
     assert {kind for kind, address in kinds.items() if address.is_tls} == {"ssl", "pssl"}
+
+
+def test_a_database_has_a_default_port_of_its_own() -> None:
+    assert DatabaseAddress.parse("tcp:127.0.0.1") == DatabaseAddress("tcp", "127.0.0.1", 6640)
+    assert str(DatabaseAddress.parse("ssl:[::1]")) == "ssl:[::1]:6640"
+    assert str(DatabaseAddress.parse("tcp:db:6653")) == "tcp:db:6653"
+    assert str(DatabaseAddress.parse("unix:/run/db.sock")) == "unix:/run/db.sock"

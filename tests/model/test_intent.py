@@ -115,7 +115,9 @@ def test_a_missing_certificate_does_not_hide_behind_a_missing_key() -> None:
     ({"attach": {"datapath": 1, "port": 0xFFFFFF01}}, "attach.port", "expected int <= 4294967040, got 4294967041"),
     ({"attach": {"datapath": 1, "port": 1, "vlan": 0}}, "attach.vlan", "expected int >= 1, got 0"),
     ({"attach": {"datapath": 1, "port": 1, "vlan": 4095}}, "attach.vlan", "expected int <= 4094, got 4095"),
-    ({"attach": {"iface_id": "6f9d"}}, "attach.iface_id", "not supported yet"),
+    ({"attach": {"iface_id": "a b"}}, "attach.iface_id",
+     "an iface-id has 1 to 255 printable ASCII characters, no space, got 'a b'"),
+    ({"attach": {"iface_id": "6f9d", "port": 1}}, "attach.port", "excludes iface_id: write one of both"),
     ({"attach": {"peer": "core/1"}}, "attach.peer", "not supported yet"),
     ({"attach": {"datapath": 1, "port": 1, "tag": 5}}, "attach.tag", "unknown key"),
 ])
@@ -175,3 +177,27 @@ def test_a_local_port_is_written_by_its_name() -> None:
     ports = [{"number": "LOCAL", "name": "a"}, {"number": "LOCAL", "name": "b"}]
     assert mistakes(LogicalSwitchSpec, {**RED, "ports": ports}) == [
         ("ports[1].number", "port number LOCAL is used already by ports[0].number")]
+
+
+def test_a_vif_may_be_named_by_its_iface_id() -> None:
+    port = parse(PortSpec, {"number": 1, "name": "web", "attach": {"iface_id": "6f9d", "vlan": 7}})
+    assert port.attach == AttachSpec(iface_id="6f9d", vlan=7) and port.attach.place is None
+    assert plain(port) == {"number": 1, "name": "web", "attach": {"iface_id": "6f9d", "vlan": 7}}
+    assert attach_text(port.attach) == "iface-id 6f9d, vlan 7"
+    assert AttachSpec(datapath=1, port="eth1").place == (1, "eth1")
+
+
+def test_an_iface_id_stands_once_with_each_vlan() -> None:
+    ports = [{"number": number, "name": f"p{number}", "attach": {"iface_id": "x", **vlan}}
+             for number, vlan in enumerate(({}, {"vlan": 5}, {}), 1)]
+    assert mistakes(LogicalSwitchSpec, RED | {"ports": ports}) == [
+        ("ports[2].attach", "VIF (iface-id x) is used already by ports[0].attach")]
+
+
+def test_every_missing_part_of_a_vif_is_named() -> None:
+    for attach in ({}, {"vlan": 0}, {"vlan": 5}):
+        found = mistakes(PortSpec, WEB | {"attach": attach})
+        parts = [each for each in found if each[1] == "is missing"]
+        assert parts == [("attach.datapath", "is missing"), ("attach.port", "is missing")]
+    assert parse(PortSpec, WEB | {"attach": None}).attach is None
+    assert mistakes(PortSpec, WEB | {"attach": 5}) == [("attach", "expected an object with keys, got 5")]

@@ -101,6 +101,7 @@ class PrivateOvs:
         self.directory = Path()
         """For sockets, logs and the data base; a test may put its files there too."""
         self._children: list[subprocess.Popen[bytes]] = []
+        self._database: subprocess.Popen[bytes] | None = None
         self._hosts: dict[str, str] = {}
         self._interfaces = itertools.count(1)
         self._attached: set[int] = set()
@@ -263,8 +264,9 @@ class PrivateOvs:
             self.vsctl("add-port", bridge, name, "--", "set", "interface", name, "type=patch",
                        f"options:peer={peer}", f"ofport_request={port}")
 
-    def add_host(self, name: str, bridge: str, port: int, mac: str, address: str, mtu: int = 1500) -> None:
-        """A host: a network namespace with one interface `eth0`, all offloads off, so that checksums are real."""
+    def add_host(self, name: str, bridge: str, port: int, mac: str, address: str, mtu: int = 1500) -> str:
+        """A host: a network namespace with one interface `eth0`, all offloads off, so that checksums are real; the
+        name of the interface at the bridge."""
         self.add_bare_host(name)
         namespace = self._hosts[name]
         inner, outer = self._veth()
@@ -275,6 +277,7 @@ class PrivateOvs:
             self.run(*command, host=name)
         self.run("ethtool", "-K", "eth0", *OFFLOADS, host=name, check=False)
         self._attach(bridge, port, inner)
+        return inner
 
     def add_bare_host(self, name: str) -> None:
         """A network namespace without an interface."""
@@ -306,6 +309,20 @@ class PrivateOvs:
         place = str(self.directory)
         return {**os.environ, "OVS_RUNDIR": place, "OVS_DBDIR": place, "OVS_LOGDIR": place}
 
+    def start_database(self) -> None:
+        """Start ovsdb-server, also again after stop_database()."""
+        remote = self.directory / "db.sock"
+        self._database = self.spawn("ovsdb-server", str(self.directory / "conf.db"), f"--remote=punix:{remote}",
+                                    log="ovsdb-server.log")
+        self._wait(remote)
+
+    def stop_database(self) -> None:
+        """End ovsdb-server; the switch goes on."""
+        assert self._database is not None
+        self._database.terminate()
+        self._database.wait(10)
+        (self.directory / "db.sock").unlink(missing_ok=True)
+
     def stop(self) -> None:
         """End every process and remove every namespace and file."""
         if os.environ.get("KEEP") == "1":
@@ -329,8 +346,7 @@ class PrivateOvs:
         self.run("ip", "link", "set", "lo", "up")
         self.run("ovsdb-tool", "create", str(self.directory / "conf.db"), str(SCHEMA))
         remote = self.directory / "db.sock"
-        self.spawn("ovsdb-server", str(self.directory / "conf.db"), f"--remote=punix:{remote}", log="ovsdb-server.log")
-        self._wait(remote)
+        self.start_database()
         self.vsctl("--no-wait", "init")
         self.spawn("ovs-vswitchd", f"unix:{remote}", log="ovs-vswitchd.log")
         deadline = time.monotonic() + 20

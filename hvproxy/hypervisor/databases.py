@@ -1,0 +1,280 @@
+"""The databases of the switches below: what each of them says, and what all say together about where VIFs are.
+
+What a database said stays for the grace after its session has ended. Of VIFs with one iface-id the one that was there
+first counts until it goes; those that were there when hvproxy began were there at the same time, and of these the
+one with the smallest datapath id and port counts, so it does not matter which database answers first. Therefore none
+counts before every database has answered or is given up.
+Knows logical switches not at all: who waits for a VIF is the owner's to say.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final, Protocol
+
+from hvproxy.hypervisor.commands import Outbox
+from hvproxy.hypervisor.switches import Switches
+from hvproxy.model.view import Dpid, PortNo
+from hvproxy.ovsdb.session import Session
+from hvproxy.ovsdb.vswitch import DATABASE, TABLES, Observation, SeenBridge, SeenVif, Setting, correction, observe
+
+Place = tuple[Dpid, PortNo]
+Key = tuple[str, Dpid, PortNo]
+LOOK_DELAY: Final = 0.02
+"""Seconds in which updates are gathered before they are looked at."""
+LOOK_DELAY_PER_ROW: Final = 2e-5
+"""The same for each row that will be looked at: a database that never stops changing gets a fraction of the time."""
+REMEMBERED: Final = 4096
+"""Warnings remembered, so as not to be repeated."""
+WRONG: Final = "a bridge is not set as hvproxy needs it"
+DUPLICATE: Final = "two VIFs with one iface-id: the one that was there first counts"
+FAULTY: Final = "a database session ended by a fault"
+
+
+class DatabasesOwner(Protocol):
+    """Who hears where VIFs are."""
+
+    def vifs_moved(self, iface_ids: Collection[str], now: float) -> None: ...
+    def waits_for(self, iface_ids: Collection[str]) -> bool: ...
+
+
+@dataclass(slots=True)
+class Database:
+    """One database, connected or not."""
+
+    address: str
+    until: float
+    """When what it said counts no more, unless it has told it anew."""
+    conn: int | None = None
+    session: Session | None = None
+    seen: Observation = Observation()
+    answered: bool = False
+    """It has told its contents, or was given up once."""
+    due: float = inf
+    """When its rows are looked at."""
+    before: tuple[SeenVif, ...] = ()
+    """Where VIFs were when this session began: they count while Open vSwitch has not said where they are now, for a
+    database that was started anew has forgotten the datapath ids."""
+    before_until: float = 0.0
+    corrected: set[tuple[str, str]] = field(default_factory=set)
+    """(bridge, setting) that were set in this session, once each: who sets them back has a reason."""
+    fault: str | None = None
+    """What ended the last session, while there is no other that has answered."""
+
+    @property
+    def connected(self) -> bool:
+        return self.session is not None and self.session.complete
+
+    @property
+    def state(self) -> str:
+        """For people: lost, while what it said still counts."""
+        if self.connected:
+            return "connected"
+        return "lost" if self.answered and self.until < inf else "connecting"
+
+    @property
+    def deadline(self) -> float:
+        return min(self.until, self.due, inf if self.session is None else self.session.deadline)
+
+
+class Databases:
+    """All of them."""
+
+    def __init__(self, owner: DatabasesOwner, switches: Switches, out: Outbox, grace: float, addresses: Iterable[str],
+                 configure: bool, now: float) -> None:
+        self.all = {address: Database(address, now + grace) for address in addresses}
+        self.places: dict[str, Place] = {}
+        """Where the VIF of an iface-id is; of several, the one that counts."""
+        self._owner = owner
+        self._switches = switches
+        self._out = out
+        self._grace = grace
+        self._configure = configure
+        self._conns: dict[int, Database] = {}
+        self._first_seen: dict[Key, int] = {}
+        """Each VIF that is there -> which choice was the first to find it."""
+        self._choices = 0
+        self._told: set[tuple[str, str, str]] = set()
+        """(database, bridge, setting) that were said to be wrong."""
+
+    @property
+    def known(self) -> bool:
+        """Every database has answered, or is given up."""
+        return all(database.answered for database in self.all.values())
+
+    # Connections
+
+    def connected(self, conn: int, address: str, now: float) -> None:
+        database = self._conns[conn] = self.all[address]
+        database.conn, database.session = conn, Session(DATABASE, TABLES, now)
+        database.corrected.clear()
+        self._flush(database, now)
+
+    def owns(self, conn: int) -> bool:
+        return conn in self._conns
+
+    def received(self, conn: int, data: bytes, now: float) -> None:
+        """Bytes from a database."""
+        database = self._conns[conn]
+        session = database.session
+        if session is None:
+            return  # it is being closed
+        session.receive(data, now)
+        if session.changed:
+            session.changed = False
+            database.due = min(database.due, now + LOOK_DELAY + session.replica.rows * LOOK_DELAY_PER_ROW)
+        self._flush(database, now)
+
+    def lost(self, conn: int, now: float) -> None:
+        """A connection is gone."""
+        database = self._conns.pop(conn)
+        if database.session is not None:
+            self._ended(database, now)
+
+    def _flush(self, database: Database, now: float) -> None:
+        """Write what the session has to say, and end it where it says so."""
+        session, conn = database.session, database.conn
+        assert session is not None and conn is not None
+        for data in session.send:
+            self._out.send(conn, data)
+        session.send.clear()
+        if session.closed is not None:
+            if database.fault != session.closed:
+                database.fault = session.closed
+                self._out.log("error", FAULTY, database=database.address, reason=session.closed)
+            self._switches.count_alarm(FAULTY)
+            self._out.close(conn, session.closed)
+            self._ended(database, now)
+
+    def _ended(self, database: Database, now: float) -> None:
+        """Its session is over; what it said last counts for the grace."""
+        if database.connected and database.until == inf:
+            self._out.log("warning", "database lost", database=database.address)
+            database.until = now + self._grace
+        database.session, database.conn, database.due = None, None, inf
+
+    # Time
+
+    @property
+    def deadline(self) -> float:
+        return min((database.deadline for database in self.all.values()), default=inf)
+
+    def tick(self, now: float) -> None:
+        """Keep sessions alive, look at what has changed, give up what stays away."""
+        for database in self.all.values():
+            if database.session is not None and now >= database.session.deadline:
+                database.session.tick(now)
+                self._flush(database, now)
+            if now >= database.due:
+                self._look(database, now)
+            if now >= database.until:
+                self._give_up(database, now)
+
+    def _look(self, database: Database, now: float) -> None:
+        assert database.session is not None
+        database.due = inf
+        seen = observe(database.session.replica.tables)
+        if database.until < inf:
+            self._out.log("info", "database ready", database=database.address, bridges=len(seen.bridges),
+                          vifs=len(seen.vifs))
+            database.until, database.fault = inf, None
+            database.before, database.before_until = database.seen.vifs, now + self._grace
+        if database.before:
+            told = {vif.iface_id for vif in seen.vifs}
+            kept = [vif for vif in database.before if vif.iface_id in seen.pending - told]
+            if kept and now < database.before_until:
+                seen = replace(seen, vifs=tuple(sorted((*seen.vifs, *kept), key=_key)))
+                database.due = database.before_until
+            else:
+                database.before = ()
+        self._said(database, seen, now)
+        self._check(database, now)
+
+    def _give_up(self, database: Database, now: float) -> None:
+        self._out.log("warning", "database absent", database=database.address, vifs=len(database.seen.vifs))
+        database.until = inf
+        self._said(database, Observation(), now)
+
+    def _said(self, database: Database, seen: Observation, now: float) -> None:
+        same = database.answered and [_key(vif) for vif in database.seen.vifs] == [_key(vif) for vif in seen.vifs]
+        database.seen, database.answered = seen, True
+        if not same and self.known:
+            self._choose(now)
+
+    # VIFs
+
+    def _choose(self, now: float) -> None:
+        """Find the VIF that counts for each iface-id, and say which ones that changes."""
+        first_seen: dict[Key, int] = {}
+        chosen: dict[str, Key] = {}
+        for vif in (vif for database in self.all.values() for vif in database.seen.vifs):
+            key = _key(vif)
+            if key in first_seen:
+                continue  # two of the databases are one
+            first_seen[key] = self._first_seen.get(key, self._choices)
+            other = chosen.setdefault(vif.iface_id, key)
+            if other != key:
+                if not (key in self._first_seen and other in self._first_seen):
+                    self._switches.alarm(DUPLICATE, iface_id=vif.iface_id, at=_text(key), and_at=_text(other))
+                chosen[vif.iface_id] = min(key, other, key=lambda each: (first_seen[each], each))
+        self._first_seen = first_seen
+        self._choices += 1
+        before, self.places = self.places, {iface_id: key[1:] for iface_id, key in chosen.items()}
+        moved = {iface_id for iface_id in before.keys() | chosen.keys()
+                 if before.get(iface_id) != self.places.get(iface_id)}
+        if moved:
+            self._owner.vifs_moved(moved, now)
+
+    # Settings
+
+    def is_ours(self, bridge: SeenBridge) -> bool:
+        """Whether hvproxy works with a bridge: as a datapath, or for a VIF that somebody waits for."""
+        return bridge.dpid in self._switches.datapaths or self._owner.waits_for(bridge.iface_ids)
+
+    def check(self, now: float) -> None:
+        """Look at the settings of all bridges: others may be ours now."""
+        for database in self.all.values():
+            self._check(database, now)
+
+    def _check(self, database: Database, now: float) -> None:
+        if not database.connected:
+            return
+        for bridge in database.seen.bridges:
+            for setting in bridge.wrong if self.is_ours(bridge) else ():
+                self._tell(database, bridge, setting)
+                if self._configure and (bridge.name, setting.name) not in database.corrected:
+                    self._correct(database, bridge, setting)
+        self._flush(database, now)
+
+    def _tell(self, database: Database, bridge: SeenBridge, setting: Setting) -> None:
+        key = (database.address, bridge.name, setting.name)
+        if key in self._told:
+            return
+        if len(self._told) >= REMEMBERED:
+            self._told.clear()
+        self._told.add(key)
+        self._switches.count_alarm(WRONG)
+        self._out.log("warning", WRONG, database=database.address, bridge=bridge.name, setting=setting.name,
+                      has=setting.has, needs=setting.needs)
+
+    def _correct(self, database: Database, bridge: SeenBridge, setting: Setting) -> None:
+        assert database.session is not None
+        fields = {"database": database.address, "bridge": bridge.name, "setting": setting.name}
+        database.corrected.add((bridge.name, setting.name))
+
+        def done(refusal: str | None, now: float) -> None:
+            if refusal is None:
+                self._out.log("info", "a bridge was set as hvproxy needs it", **fields)
+            else:
+                self._out.log("error", "a database refused to set a bridge", **fields, reason=refusal)
+
+        database.session.transact(correction(bridge, setting), done)
+
+
+def _key(vif: SeenVif) -> Key:
+    return vif.iface_id, vif.dpid, vif.port_no
+
+
+def _text(key: Key) -> str:
+    return f"{key[1]:016x}:{key[2]}"

@@ -1,0 +1,50 @@
+"""What becomes of logical ports named by iface-id when their VIFs come, go and move. Where these are, databases say."""
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.model.view import Vif
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.hypervisor import Hypervisor
+
+
+def waiting(hv: Hypervisor, iface_ids: Collection[str]) -> list[LogicalSwitch]:
+    """The logical switches that have a port for one of these VIFs."""
+    return [ls for ls in hv.logical_switches.values()
+            if any(p.spec.attach is not None and p.spec.attach.iface_id in iface_ids for p in ls.ports.values())]
+
+
+def moved(hv: Hypervisor, iface_ids: Collection[str], now: float) -> None:
+    """Bind the ports of these VIFs where they are now. One may take the place that another leaves: first everybody
+    leaves, and who found no room then finds it afterwards."""
+    concerned = waiting(hv, iface_ids)
+    for ls in concerned:
+        hv.bind(ls, now)
+    for ls in concerned:
+        if _finds_room(hv, ls):
+            hv.bind(ls, now)
+
+
+def take_what_is_free(hv: Hypervisor, now: float) -> None:
+    """Bind ports whose VIF belonged to another port that has let go of it since."""
+    for ls in hv.logical_switches.values():
+        if ls.spec.name not in hv.without_identifiers and _finds_room(hv, ls):
+            hv.bind(ls, now)
+
+
+def _finds_room(hv: Hypervisor, ls: LogicalSwitch) -> bool:
+    """Whether a port is bound nowhere though its VIF is there and nobody else has it."""
+    return any(
+        port.vif is None and (vif := _there(hv, port.spec.attach.iface_id, port.spec.attach.vlan)) is not None
+        and not any(p.vif == vif for other in hv.logical_switches.values() for p in other.ports.values())
+        for port in ls.ports.values() if port.spec.attach is not None and port.spec.attach.iface_id is not None)
+
+
+def _there(hv: Hypervisor, iface_id: str, vlan: int | None) -> Vif | None:
+    place = hv.databases.places.get(iface_id)
+    if place is None or hv.switches.port_number(*place) is None or hv.switches.is_fabric_port(*place):
+        return None
+    return Vif(*place, vlan)
