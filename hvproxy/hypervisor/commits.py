@@ -125,8 +125,7 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
         ls.down.change(step, now, origin)
         dpids.update(step)
     session.touched.update(dpids)
-    if any(edit.reset_number is not None for edit in origin.edits):
-        ls.down.confirm(dpids, lambda at: ls.reset_confirmed(origin), now)
+    ls.confirm_resets(origin, dpids, now)
     for message, added in later:
         try:
             ls.carry_out(session, message, now)

@@ -73,6 +73,9 @@ class LogicalSwitch(CompiledSwitch):
         self.tenant = tenant
         self.down = down
         self.farewells = Farewells()
+        self.resetting: dict[int, Entry] = {}
+        """By the numbers that stood for their counters: the entries whose reset no datapath has refused yet, and not
+        all have confirmed. The tables count what was counted under these numbers too."""
         self.roles = Roles()
         self.monitors = FlowMonitors()
         self.bundles = Bundles(spec.tables)
@@ -169,14 +172,20 @@ class LogicalSwitch(CompiledSwitch):
         self.monitors.report(origin.edits, origin.session, origin.request)
         changes = self.edited(origin.edits, now)
         self._send(changes, now, origin)
-        if any(edit.reset_number is not None for edit in origin.edits):
-            # Until it is certain that no datapath refuses, the counters may have to be given back.
-            self.down.confirm(changes, lambda at: self.reset_confirmed(origin), now)
+        self.confirm_resets(origin, changes, now)
 
-    def reset_confirmed(self, origin: Origin) -> None:
-        for edit in origin.edits:
-            if edit.reset_number is not None and not origin.refused:
-                self.retire(edit.entry, edit.reset_number)
+    def confirm_resets(self, origin: Origin, dpids: Iterable[Dpid], now: float) -> None:
+        """Until it is certain that no datapath refuses, the counters of entries may have to be given back."""
+        resets = {edit.reset_number: edit.entry for edit in origin.edits if edit.reset_number is not None}
+
+        def confirmed(at: float) -> None:
+            for number, entry in resets.items():
+                if self.resetting.pop(number, None) is not None:
+                    self.retire(entry, number)
+
+        if resets:
+            self.resetting.update(resets)
+            self.down.confirm(dpids, confirmed, now)
 
     def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
         if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED and not edits[0].meters:

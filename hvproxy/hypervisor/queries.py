@@ -5,6 +5,7 @@ Whatever is not offered gets the exact OpenFlow error: no request stays without 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from hvproxy.errors import Refused
@@ -158,8 +159,9 @@ def _with_counters(ls: LogicalSwitch, entries: list[Entry], done: Callable[[floa
 
 def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     def counted(at: float) -> None:
+        counting = chain(((e.number, e) for e in ls.tables.entries()), ls.resetting.items())
         looked_up, matched = ls.table_counters.totals(
-            ((e.table_id, e.instructions.goto, ls.counters.total(e.number)[0]) for e in ls.tables.entries()),
+            ((e.table_id, e.instructions.goto, ls.counters.total(number)[0]) for number, e in counting),
             sum(ls.counters.total(PLACE | port.index)[0] for port in ls.ports.values()))
         _send(session, request, [
             TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)])

@@ -73,6 +73,7 @@ def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:
     ls.monitors.report(inverse)
     for entry, *numbers in resets:
         for number in numbers:
+            ls.resetting.pop(number, None)
             if ls.tables.by_number(entry.number) is entry or ls.farewells.awaits(entry.number):
                 ls.counters.carry(number, entry.number)
             else:

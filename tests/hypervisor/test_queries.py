@@ -284,6 +284,35 @@ def test_table_statistics_count_what_entries_and_ports_count() -> None:
     assert [(t.active_count, t.lookup_count, t.matched_count) for t in tables[:2]] == [(0, 6, 5), (0, 5, 4)]
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_table_statistics_keep_what_was_counted_before_a_reset_while_it_is_not_confirmed(refused: bool) -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(1), apply=actions.output(2), goto=1))
+    switch = world.switches[1]
+    switch.count(10, 7, 700)
+
+    def told() -> tuple[int, int]:
+        (reply,) = [parsed(m) for m in asked()]
+        return reply.body[0].matched_count, reply.body[1].lookup_count
+
+    def asked() -> list[bytes]:
+        controller.send(multipart_request(3, Kind.TABLE))
+        world.run()
+        messages, controller.messages = controller.messages, []
+        return [m for m in messages if m[1] == of13.OFPT_MULTIPART_REPLY]
+
+    assert told() == (7, 7)
+    switch.hold_barriers = True
+    switch.refuse = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL) if refused else None
+    controller.send(flow_mod(match=in_port(1), apply=actions.output(2), goto=1, flags=of13.OFPFF_RESET_COUNTS))
+    assert told() == (7, 7)
+    switch.refuse = None
+    switch.release()
+    world.pass_time(1.0)
+    assert told() == (7, 7)
+    assert not world.hv.logical_switches["red"].resetting
+
+
 def test_port_descriptions_are_split_over_messages() -> None:
     ports = {number: (1 + number % 3, number // 3 + 10) for number in range(1, 2001)}
     world = World(spec("red", ports))
