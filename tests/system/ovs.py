@@ -309,11 +309,11 @@ class PrivateOvs:
         place = str(self.directory)
         return {**os.environ, "OVS_RUNDIR": place, "OVS_DBDIR": place, "OVS_LOGDIR": place}
 
-    def start_database(self) -> None:
+    def start_database(self, *options: str) -> None:
         """Start ovsdb-server, also again after stop_database()."""
         remote = self.directory / "db.sock"
         self._database = self.spawn("ovsdb-server", str(self.directory / "conf.db"), f"--remote=punix:{remote}",
-                                    log="ovsdb-server.log")
+                                    *options, log="ovsdb-server.log")
         self._wait(remote)
 
     def stop_database(self) -> None:

@@ -16,6 +16,7 @@ import yaml
 from tests.system import ovs as ovs_module
 from tests.system.network import wait_until
 from tests.system.ovs import PrivateOvs
+from tests.system.test_tls import made
 
 API, SWITCHES, RED = 8080, 6633, 16653
 GARBAGE_PORT, WRONG_PORT = 6641, 6642
@@ -24,7 +25,8 @@ GARBAGE_PORT, WRONG_PORT = 6641, 6642
 class Cloud:
     """Two bridges with a link, two hosts on the first one, hvproxy, and a logical switch that floods."""
 
-    def __init__(self, ovs: PrivateOvs, grace: float = 20, more: tuple[str, ...] = (), **switches: Any) -> None:
+    def __init__(self, ovs: PrivateOvs, grace: float = 20, more: tuple[str, ...] = (), local: bool = True,
+                 **switches: Any) -> None:
         self.ovs = ovs
         ovs.add_bridge("s1", 1)
         ovs.add_bridge("s2", 2)
@@ -34,7 +36,7 @@ class Cloud:
         path = ovs.directory / "net.yaml"
         path.write_text(yaml.safe_dump({
             "switches": {"listen": [f"ptcp:{SWITCHES}:127.0.0.1"], "grace": grace,
-                         "ovsdb": [f"unix:{ovs.directory}/db.sock", *more], **switches},
+                         "ovsdb": [*([f"unix:{ovs.directory}/db.sock"] if local else []), *more], **switches},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
             "api": {"listen": f"ptcp:{API}:127.0.0.1"},
             "tenants": [{"name": "red", "logical_switches": [{
@@ -165,6 +167,29 @@ def test_vifs_of_a_database_that_stays_away_go_after_the_grace(ovs: PrivateOvs) 
     assert "database absent" in cloud.log
     ovs.start_database()
     cloud.wait_for(("up", "1"), ("down", None))
+
+
+@pytest.mark.parametrize("address", ["ssl", "tcp"])
+def test_a_database_is_reached_over_the_network(ovs: PrivateOvs, tmp_path: Path, address: str) -> None:
+    ours, other = made(tmp_path, "ours"), made(tmp_path, "other")
+    certificate, key = ours.files("switch")
+    ovs.stop_database()
+    ovs.start_database(f"--remote=p{address}:6640:127.0.0.1", f"--private-key={key}", f"--certificate={certificate}",
+                       f"--ca-cert={ours.ca}")
+    own, own_key = ours.files("hvproxy")
+    cloud = Cloud(ovs, more=(f"{address}:127.0.0.1",), local=False,
+                  tls={"private_key": own_key, "certificate": own, "ca": ours.ca})
+    cloud.name(cloud.interfaces["a"], "vm-a")
+    cloud.wait_for(("up", "1"), ("down", None))
+    if address == "tcp":
+        return
+    ovs.stop_database()
+    certificate, key = other.files("switch")
+    ovs.start_database("--remote=pssl:6640:127.0.0.1", f"--private-key={key}", f"--certificate={certificate}",
+                       f"--ca-cert={ours.ca}")
+    wait_until(lambda: "TLS handshake failed" in cloud.log, "a database of another authority is not refused")
+    (row,) = json.loads(cloud.text("/v1/databases"))
+    assert row["state"] == "lost" and cloud.ports() == [("up", "1"), ("down", None)]
 
 
 def test_databases_that_send_garbage_harm_nobody(ovs: PrivateOvs) -> None:
