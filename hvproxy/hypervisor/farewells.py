@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds a datapath has to report the last counts of a rule it was told to remove."""
+LATE = 1.0
+"""Seconds that packets of an entry may come after all else has been told of it: Open vSwitch tells of a removed rule at
+once, but of packets when the thread that met them has handed them over."""
 METER_DELETE = 4
 """The reason of OpenFlow 1.4 for entries that went with their meter. As Open vSwitch, a controller is told of them only
 if it asked for that bit, and then that they were deleted, for OpenFlow 1.3 lacks the reason."""
@@ -49,14 +52,16 @@ class Farewells:
 
     def __init__(self) -> None:
         self._waiting: dict[int, _Farewell] = {}
+        self._parted: dict[int, tuple[Entry, float]] = {}
+        """By number the entries that are accounted for, and until when they are remembered; the oldest first."""
         self._curious: list[_Curious] = []
         self._serial = 0
 
     @property
     def deadline(self) -> float:
-        for oldest in self._waiting.values():
-            return oldest.removed + PATIENCE
-        return inf
+        removed = next((oldest.removed for oldest in self._waiting.values()), inf)
+        forgotten = next((until for _, until in self._parted.values()), inf)
+        return min(removed + PATIENCE, forgotten)
 
     def expect(self, logical_switch: LogicalSwitch, entry: Entry, reason: int | None, now: float) -> None:
         """`entry` was removed; `reason` is an OFPRR_*, or None where no tenant shall hear."""
@@ -72,9 +77,16 @@ class Farewells:
         return number in self._waiting
 
     def entry(self, number: int) -> Entry | None:
-        """The entry that is gone and had that number, while its last counts are still to come."""
+        """The entry that had that number until lately, so that packets may still be its."""
         farewell = self._waiting.get(number)
-        return None if farewell is None else farewell.entry
+        if farewell is not None:
+            return farewell.entry
+        return self._parted[number][0] if number in self._parted else None
+
+    def remember(self, entry: Entry, number: int, now: float) -> None:
+        """`entry` has that number no more, and packets that carry it may still come."""
+        self._parted.pop(number, None)
+        self._parted[number] = (entry, now + LATE)
 
     def settled(self, done: Callable[[float], None], now: float) -> None:
         """Call `done` once every entry that is gone by now is accounted for: at the latest after PATIENCE."""
@@ -99,6 +111,10 @@ class Farewells:
 
     def tick(self, logical_switch: LogicalSwitch, now: float) -> None:
         """Let go of those that have waited long enough."""
+        for number, (_, until) in list(self._parted.items()):
+            if now < until:
+                break
+            del self._parted[number]
         if now >= self.deadline:
             for farewell in list(self._waiting.values()):
                 if now >= farewell.removed + PATIENCE:
@@ -115,6 +131,7 @@ class Farewells:
     def _finish(self, logical_switch: LogicalSwitch, farewell: _Farewell, now: float) -> None:
         entry = farewell.entry
         del self._waiting[farewell.number]
+        self.remember(entry, farewell.number, now)
         packets, octets = logical_switch.counters.total(farewell.number)
         logical_switch.retire(entry, farewell.number)
         self._tell(logical_switch, farewell, packets, octets)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.farewells import LATE
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
@@ -211,9 +212,21 @@ def test_a_packet_of_an_entry_that_is_gone_is_dropped_without_alarm() -> None:
         world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
     controller.take("PACKET_IN", "PACKET_IN")
     add(controller, flow_mod(command=of13.OFPFC_DELETE))
+    world.pass_time(LATE)
     world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
     assert controller.take() == []
     assert world.hv.unattributed == 0
+
+
+def test_a_packet_that_comes_after_the_last_counts_of_its_entry_is_told_for_a_while() -> None:
+    """Open vSwitch tells of a removed rule at once, of packets when they are handed over."""
+    world, controller = red()
+    add(controller, flow_mod(cookie=5, apply=actions.output(CONTROLLER)))
+    old = world.switches[1].cookies()[0]
+    add(controller, flow_mod(command=of13.OFPFC_DELETE))
+    world.pass_time(LATE / 2)
+    world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
+    assert controller.take("PACKET_IN")[0].cookie == 5
 
 
 def test_a_packet_that_an_entry_sent_before_it_was_removed_is_told() -> None:
