@@ -118,13 +118,11 @@ class EndSwitch:
             self.counted[key] = (before[0] + packets, before[1] + octets)
 
     def packet_in(self, frame: bytes = b"", *, table: int = 10, cookie: int = NO_COOKIE, metadata: int = 0,
-                  reason: int = of13.OFPR_ACTION, in_port: int = 1, tunnel_id: int = 0) -> None:
+                  reason: int = of13.OFPR_ACTION, in_port: int = 1, others: bytes = b"") -> None:
         tlvs = tlv(of13.OFPXMT_OFB_IN_PORT, in_port)
         if metadata:
             tlvs += tlv(of13.OFPXMT_OFB_METADATA, metadata)
-        if tunnel_id:
-            tlvs += tlv(of13.OFPXMT_OFB_TUNNEL_ID, tunnel_id)
-        self.send(build.packet_in(0, 0xFFFFFFFF, len(frame), reason, table, cookie, tlvs, frame))
+        self.send(build.packet_in(0, 0xFFFFFFFF, len(frame), reason, table, cookie, tlvs + others, frame))
 
     def cookies(self, table: int = 10) -> list[int]:
         """The cookies of the rules of a table."""

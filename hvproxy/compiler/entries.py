@@ -1,14 +1,19 @@
 """A tenant's entry as the rules of one edge: a flow-mod costs its own entry only.
 
-Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout. The tunnel id, which no
-tenant may use, carries the number of the entry whose part of the action set can reach the controller: a packet-in from
-the action set has the cookie of the first rule of all, as Open vSwitch carries the set out last, and that one
-classifies.
+Pure. Metadata carries the context (logical switch, ingress lport, flags); see model.layout. A field of hvproxy's own
+carries the number of the entry whose part of the action set can reach the controller: a packet-in from the action set
+has the cookie of the first rule of all, as Open vSwitch carries the set out last, and that one classifies.
+
+That field is a register of Open vSwitch's where all switches of the logical switch have them. Then the tunnel id is the
+tenant's, as it is on a bridge: 64 bits that are 0 at first. The hypervisor needs it in no tenant's table: a tunnel's
+key is set by the groups that send into the tunnel, behind everything of a tenant's, and what arrives through a tunnel
+is classified first, which is where its key has to be cleared. Over other switches there is no register, and the
+tunnel id has to do: no tenant may set it, and a match of it is resolved here.
 """
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
@@ -18,9 +23,11 @@ from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.memo import LONGEST
-from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
+from hvproxy.openflow.oxm import Match, metadata_tlv, tlv, without
+from hvproxy.openflow.oxm_fields import OWN_REGISTER
 
 
+_TUNNEL_ID: Final[int] = of13.OFPXMT_OFB_TUNNEL_ID
 REMEMBERED = 4096
 """Lowered instructions kept per edge, of those that are not long (openflow.memo)."""
 
@@ -47,7 +54,8 @@ def rules_for(entry: EntryLike, edge: Edge) -> tuple[Rule, ...]:
     """
     if entry.table_id < 0 and edge.plain:
         return ()  # nothing leads to the hidden tables there
-    if entry.match.never:
+    body = _body(entry.match, edge)
+    if entry.match.never or body is None:
         return ()
     layout, ls_id = edge.layout, edge.logical_switch.ls_id
     value, mask = layout.context(ls_id), layout.logical_switch_mask
@@ -60,11 +68,20 @@ def rules_for(entry: EntryLike, edge: Edge) -> tuple[Rule, ...]:
             rules.append(Rule(
                 Table.LOGICAL + entry.table_id,
                 entry.priority,
-                metadata_tlv(value | more_value | group_value, mask | more_mask | group_mask) + entry.match.body,
+                metadata_tlv(value | more_value | group_value, mask | more_mask | group_mask) + body,
                 instructions,
                 cookie(ls_id, entry.number),
             ))
     return tuple(rules)
+
+
+def _body(match: Match, edge: Edge) -> bytes | None:
+    """The TLVs of the match that are not the context's; None where the tunnel id is not the tenant's, and so 0 to it,
+    and another is asked for."""
+    tunnel = None if edge.logical_switch.extended else match.get(_TUNNEL_ID)
+    if tunnel is None:
+        return match.body
+    return None if tunnel[0] else without(match.body, _TUNNEL_ID)
 
 
 def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, int]]:
@@ -137,7 +154,8 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
         value, mask = metadata or (0, 0)
         metadata = (value | GROUP_FLAG if writes_group else value, mask | GROUP_FLAG)
     number = _named_in_set(entry)
-    name = actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, number)) if number else b""
+    place = OWN_REGISTER.number if edge.logical_switch.extended else _TUNNEL_ID
+    name = actions.set_field(tlv(place, number)) if number else b""
     meter = None if tenant.meter is None else edge.tenant_meters[tenant.meter]
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,

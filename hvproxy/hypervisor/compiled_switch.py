@@ -125,7 +125,7 @@ class CompiledSwitch:
     @property
     def extended(self) -> bool:
         """No switch it is on is known to lack Open vSwitch's extensions."""
-        return not self._view.plain
+        return self._view.extended
 
     def look_again(self) -> bool:
         """Take the view anew after ports or bindings have changed; whether the compilation may differ."""

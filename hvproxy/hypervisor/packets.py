@@ -20,6 +20,7 @@ from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, PacketOut, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm_fields import OWN_REGISTER, REGISTERS
 from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
+TOLD = (of13.OFPXMT_OFB_TUNNEL_ID, *(each.number for each in REGISTERS if each is not OWN_REGISTER))
 FIRST_RESERVED = 0xFFFFFF00
 """Open vSwitch numbers ports in 16 bits; from here on are the numbers that stand for something else."""
 
@@ -79,12 +81,13 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
     """Whose a packet is; False (count and drop) when its context contradicts itself, True when its entry is gone."""
     _, index, tenant_metadata = ls.layout.read(arrived.metadata)
     entry, number, from_set = None, 0, False
+    fields = Match.from_tlvs(arrived.match_tlvs)
     owner = read_cookie(arrived.cookie)
     if owner is not None:
         if owner[0] != ls.ls_id:
             return False
         from_set = bool(owner[1] & PLACE)
-        number = _writer(arrived) if from_set else owner[1]
+        number = _writer(fields) if from_set else owner[1]
         # What an entry sent before it was removed arrives before its rules' last counts do.
         entry = ls.tables.by_number(number) or ls.farewells.entry(number)
         if entry is None:
@@ -104,14 +107,30 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
                 and of13.OFPP_CONTROLLER in actions.outputs(entry.instructions.apply)):
             # Its rule matches the context, so the datapath calls it an action; what a group sends is one.
             reason = of13.OFPR_NO_MATCH
+    # What an action set sent up without the register had its name in the tunnel id.
+    ours = not ls.extended or from_set and not _value(fields, OWN_REGISTER.number)
+    others = b"" if ours else _others(fields)
     return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
-                       ls.groups.revision, PacketInParts(reason, table_id, cookie, in_port, tenant_metadata),
+                       ls.groups.revision,
+                       PacketInParts(reason, table_id, cookie, in_port, tenant_metadata, others),
                        controller_id)
 
 
-def _writer(arrived: PacketIn) -> int:
-    """The number of the entry that wrote what the action set sent to the controller (compiler.entries)."""
-    found = Match.from_tlvs(arrived.match_tlvs).get(of13.OFPXMT_OFB_TUNNEL_ID)
+def _writer(fields: Match) -> int:
+    """The number of the entry that wrote what the action set sent to the controller (compiler.entries).
+
+    It is looked for in both places: rules made when the logical switch was over other switches may still be there.
+    """
+    return _value(fields, OWN_REGISTER.number) or _value(fields, of13.OFPXMT_OFB_TUNNEL_ID)
+
+
+def _others(fields: Match) -> bytes:
+    """What the tenant is told besides in_port and metadata."""
+    return b"".join(tlv(number, value) for number in TOLD if (value := _value(fields, number)))
+
+
+def _value(fields: Match, number: int) -> int:
+    found = fields.get(number)
     return 0 if found is None else found[0]
 
 

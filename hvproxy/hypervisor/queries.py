@@ -28,7 +28,7 @@ from hvproxy.openflow.multipart import (
     decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
 )
 from hvproxy.openflow.oxm import Match, ofp_match
-from hvproxy.openflow.table_features import decode_table_features
+from hvproxy.openflow.table_features import TableFeatures, decode_table_features
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -179,10 +179,14 @@ def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
 
 
 def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
-    told = [features_of(ls.spec, table, ls.table_names.get(table, "")) for table in range(ls.spec.tables)]
+    def offered() -> list[TableFeatures]:
+        return [features_of(ls.spec, table, ls.table_names.get(table, ""), extended=ls.extended)
+                for table in range(ls.spec.tables)]
+
+    told = offered()
     if request.body:
         ls.table_names.update(renamed(told, decode_table_features(request.body)))
-        told = [features_of(ls.spec, table, ls.table_names[table]) for table in range(ls.spec.tables)]
+        told = offered()
     _send(session, request, [each.encode() for each in told])
 
 

@@ -27,10 +27,10 @@ BAD_FEATURES, DUP_TABLE = 10, 44
 """Open vSwitch's own errors, of Nicira's."""
 
 
-def features_of(spec: LogicalSwitchSpec, table_id: int, name: str = "") -> TableFeatures:
-    """The features of one logical table."""
+def features_of(spec: LogicalSwitchSpec, table_id: int, name: str = "", *, extended: bool = True) -> TableFeatures:
+    """The features of one logical table; `extended`: the switches have Open vSwitch's extensions."""
     last = spec.tables - 1
-    offered = [field for field in FIELDS if field.number != of13.OFPXMT_OFB_TUNNEL_ID]
+    offered = [field for field in FIELDS if extended or field.number != of13.OFPXMT_OFB_TUNNEL_ID]
     headers = tuple(field.header for field in offered)
     match = tuple(_with_mask(field.header, field.size) if field.maskable else field.header for field in offered)
     writable = tuple(field.header for field in offered if field.writable and field.number != of13.OFPXMT_OFB_METADATA)

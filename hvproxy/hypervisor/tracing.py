@@ -26,7 +26,7 @@ from hvproxy.model.view import Dpid, PortNo, Vif
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.messages import PacketIn
-from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
 from hvproxy.trace.compose import compose
 from hvproxy.trace.switch import Flow, Port, Switch
@@ -56,6 +56,8 @@ class Upward(NamedTuple):
     table: int
     cookie: int
     metadata: int
+    others: bytes
+    """The TLVs of the tunnel id and registers."""
     data: bytes
 
 
@@ -181,7 +183,7 @@ def _shut(port: LogicalPort, data: bytes) -> str:
 def _logical_upward(in_port: int, told: Told) -> Upward:
     flow = told.writer or told.flow
     assert flow is not None
-    return Upward(in_port, flow.table, getattr(flow.origin, "cookie"), told.metadata, told.data)
+    return Upward(in_port, flow.table, getattr(flow.origin, "cookie"), told.metadata, told.others, told.data)
 
 
 # The fabric
@@ -254,14 +256,14 @@ def _physical_upward(hv: Hypervisor, in_port: PortNo, told: Told) -> tuple[str, 
     ls = hv.by_id.get(hv.settings.layout.read(told.metadata)[0])
     if rule.cookie == DISCOVERY_COOKIE or ls is None:
         return None
-    tunnel = tlv(of13.OFPXMT_OFB_TUNNEL_ID, told.tunnel_id) if told.tunnel_id else b""
     found = attribute(ls, PacketIn(0, NO_BUFFER, len(told.data), told.reason, rule.table, rule.cookie, in_port,
-                                   told.metadata, tunnel, told.data))
+                                   told.metadata, told.others, told.data))
     if isinstance(found, bool):
         return None
     number = of13.OFPP_CONTROLLER if found.port is None else found.port.number
     table = 0 if found.entry is None else found.entry.table_id
-    return ls.spec.name, Upward(number, table, found.cookie, ls.layout.read(told.metadata)[2], told.data)
+    return ls.spec.name, Upward(number, table, found.cookie, ls.layout.read(told.metadata)[2], found.parts.others,
+                                told.data)
 
 
 # Comparing

@@ -78,6 +78,11 @@ class LogicalSwitchView:
         return replace(self, lports=tuple(lport.shape for lport in self.lports))
 
     @property
+    def extended(self) -> bool:
+        """None of its edges is known to lack Open vSwitch's extensions."""
+        return not self.plain
+
+    @property
     def edges(self) -> tuple[Dpid, ...]:
         """Datapaths that hold at least one of its VIFs, sorted."""
         return tuple(sorted({p.vif.dpid for p in self.lports if p.vif is not None}))

@@ -7,7 +7,8 @@ does all of it for one list.
 
 Refused although Open vSwitch takes them: outputs to port 0, to TABLE outside a packet-out (BAD_OUT_PORT);
 the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE); some of its own (see nicira).
-Refused with another code: set-field of tunnels and of whole VLAN tags, and of what is no field (BAD_SET_TYPE).
+Refused with another code: set-field of tunnels' addresses, of whole VLAN tags, of the register that is hvproxy's own,
+and of what is no field (BAD_SET_TYPE).
 `refuse_extensions` refuses what needs switches with Open vSwitch's extensions.
 
 Lengths were proven by `guard`. Must not know which ports, groups and queues exist.
@@ -22,7 +23,7 @@ from hvproxy.openflow import nicira
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_aliases import ALIASES, WIDE_REGISTERS
+from hvproxy.openflow.oxm_aliases import ALIASES, OWN_HEADERS, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import (
     BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT,
     Field, Headers,
@@ -41,13 +42,14 @@ _FIRST_BAD_PORT: Final = 0xff00
 _FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
 """Open vSwitch numbers ports in 16 bits: nothing can be sent to what lies between."""
 _NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY))
-_TUNNEL_ID: Final[int] = of13.OFPXMT_OFB_TUNNEL_ID
 _METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
 _TENANT_METADATA: Final = 0xffffffff
 _VLAN_VID: Final[int] = of13.OFPXMT_OFB_VLAN_VID
 _BAD_SET_MASK: Final = 4250
 """The ONF's error for a masked set-field (OF extension 425): OpenFlow 1.3 has none."""
-_EXTENDED: Final = frozenset(field.number for field in EXTENSIONS)
+_EXTENDED: Final = frozenset((
+    _METADATA, of13.OFPXMT_OFB_TUNNEL_ID, *(field.number for field in EXTENSIONS)))
+"""Fields that are set only where all switches are Open vSwitch."""
 _MAX_TAGS: Final = 2
 """Open vSwitch keeps track of this many VLAN tags."""
 
@@ -159,7 +161,7 @@ def refuse_extensions(data: bytes) -> None:
         kind, length, argument = _ACTION(data, at)
         if kind == _OUTPUT and argument == of13.OFPP_NORMAL:
             _refuse(of13.OFPBAC_BAD_OUT_PORT, "NORMAL is not offered over these switches")
-        if kind == _SET_FIELD and (argument in WIDE_REGISTERS or _settable(argument).number in (_METADATA, *_EXTENDED)):
+        if kind == _SET_FIELD and (argument in WIDE_REGISTERS or _settable(argument).number in _EXTENDED):
             _refuse(of13.OFPBAC_BAD_SET_TYPE, "the switches cannot set the field")
         if kind == of13.OFPAT_EXPERIMENTER:
             _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "the switches do not know the action")
@@ -179,6 +181,8 @@ def _check_output(port: int, packet_out: bool) -> None:
 
 def _check_set_field(tlv: bytes, header: int) -> None:
     """`tlv` is the field with the padding behind it."""
+    if header in OWN_HEADERS:
+        _refuse(of13.OFPBAC_BAD_SET_TYPE, "a register that is not the tenant's")
     field = HEADERS_EXACT.get(header)
     if field is None and header in ALIASES and BY_NUMBER[ALIASES[header]].size == header & 0xff:
         field = BY_NUMBER[ALIASES[header]]
@@ -191,7 +195,7 @@ def _check_set_field(tlv: bytes, header: int) -> None:
     value = int.from_bytes(tlv[4:4 + field.size], "big")
     if any(tlv[4 + field.size:]):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
-    if field.number == _TUNNEL_ID or field.zero:
+    if field.zero:
         _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
     if field.number == _METADATA:
         if value > _TENANT_METADATA:

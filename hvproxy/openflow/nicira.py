@@ -1,7 +1,8 @@
 """Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
 
 What the actions refer to is a part of a field, by an NXM or OXM header. Fields that say where a packet came from below
-(in_port, tunnels) are refused, and so is the metadata beyond the tenant's bits: they hold what is hvproxy's. Refused
+(in_port, tunnels' addresses) are refused, and so are the metadata beyond the tenant's bits and one register, which is
+as if it were not there, nor the wider ones that it is a part of: they hold what is hvproxy's. Refused
 although Open vSwitch takes them, with the error of one that does not know them: learn, ct, bundle, fin_timeout, sample,
 clone, output to a register, resubmit with another port, and whatever else is not in `_KNOWN`.
 
@@ -17,7 +18,7 @@ from typing import Final, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.memo import remembered
-from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, WIDE_REGISTERS
+from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_MASKED, IP_ETH_TYPES, Field, Headers
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
@@ -45,7 +46,7 @@ _IN_SET: Final = frozenset((LOAD, MOVE, RESUBMIT, RESUBMIT_TABLE, DEC_TTL_IDS, C
 _TENANT_BITS: Final = 32
 """Of the metadata."""
 _METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
-_NO_REFERENCE: Final = frozenset((of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_TUNNEL_ID))
+_IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
 _HASH_FIELDS, _ALGORITHMS = 6, 4
 """How many ways of hashing and of choosing a link a multipath knows."""
 _UNKNOWN_FIELD, _BAD_CONJUNCTION, _NOT_ZERO = 37, 15, 4
@@ -195,7 +196,7 @@ def target(header: int) -> Target:
     found = _TARGETS.get(header)
     if found is None:
         _error(_UNKNOWN_FIELD, f"unknown field {header:#010x}")
-    if found.field is not None and (found.field.zero or found.field.number in _NO_REFERENCE):
+    if found.field is not None and (found.field.zero or found.field is _IN_PORT):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{found.field.name} says where a packet came from")
     return found
 
@@ -235,7 +236,7 @@ def _part(header: int, first: int, bits: int) -> str:
 
 
 def _targets() -> dict[int, Target]:
-    """By every header that Open vSwitch takes in an action; one with a mask is as good as the other in a load."""
+    """By every header that tenants may use in an action; one with a mask is as good as the other in a load."""
     found = {field.header: Target(field, field.full.bit_length(), OLD_HEADERS.get(field.number, field.header))
              for field in BY_NUMBER.values()}
     for header, number in ALIASES.items():
@@ -243,7 +244,7 @@ def _targets() -> dict[int, Target]:
         found[header] = Target(field, field.full.bit_length(), OLD_HEADERS.get(number, field.header))
     found.update((header, Target(None, bits, header)) for header, bits in _NEW_REGISTERS.items())
     found[_VLAN_TCI] = Target(None, 16, _VLAN_TCI)
-    return found
+    return {header: target for header, target in found.items() if header not in OWN_HEADERS}
 
 
 _VLAN_TCI: Final = 0x00000802
@@ -290,7 +291,7 @@ def _check_load(action: bytes) -> None:
 def _check_move(action: bytes) -> None:
     bits, from_first, to_first, source, destination = _MOVE.unpack(action)
     for header in (source, destination):
-        if header in HEADERS_MASKED:
+        if header in HEADERS_MASKED and header not in OWN_HEADERS:
             raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_MASK, "a move of a field with a mask")
     _check_part(source, from_first, bits, written=False)
     _check_part(destination, to_first, bits, written=True)

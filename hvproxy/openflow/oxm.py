@@ -5,8 +5,8 @@ are its identity, and as value and mask in one fixed layout of all fields, where
 expressions. What a switch reports in flow statistics becomes the same bytes by `Match.from_tlvs`.
 
 Error codes are Open vSwitch's, except on purpose:
-- fields of tunnels' options, of the original direction of tracked connections, of NSH and of the action set:
-  BAD_FIELD (as in_phy_port is there too);
+- fields of tunnels' options, of the original direction of tracked connections, of NSH and of the action set, and the
+  register that is hvproxy's own, also within wider ones: BAD_FIELD (as in_phy_port is there too);
 - metadata outside the low 32 bits: BAD_MASK, as a tenant's table features promise. A match of all 64 bits whose upper
   bits are 0 is taken as one of the low 32 and told as it came: the others are 0 to a tenant, and most controllers
   match metadata so;
@@ -27,7 +27,8 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm_aliases import Part, read, telling
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, PACKET_TYPE, VLAN_PRESENT, ZEROS, Field, Headers,
+    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER, PACKET_TYPE, VLAN_PRESENT, ZEROS, Field,
+    Headers,
 )
 
 _MATCH_HEADER: Final = Struct("!HH")
@@ -134,6 +135,19 @@ def metadata_tlv(value: int, mask: int) -> bytes:
     return _masked_tlv(_METADATA, value, mask)
 
 
+def without(tlvs: bytes, field: int) -> bytes:
+    """Canonical TLVs but that of one field."""
+    header = BY_NUMBER[field].header >> 9
+    kept = []
+    at = 0
+    while at < len(tlvs):
+        after = at + 4 + tlvs[at + 3]
+        if int.from_bytes(tlvs[at:at + 4], "big") >> 9 != header:
+            kept.append(tlvs[at:after])
+        at = after
+    return b"".join(kept)
+
+
 def ofp_match(tlvs: bytes) -> bytes:
     """The struct ofp_match of some TLVs, padded to a multiple of 8 (OF 1.3.5 section 7.2.3.1)."""
     length = 4 + len(tlvs)
@@ -196,6 +210,8 @@ def _parse(data: bytes) -> Match:
             found = [Part(exact, int.from_bytes(data[at + 4:after], "big"), exact.full)]
         else:
             found, after = _other_field(data, at, header)
+        if found[-1].field is OWN_REGISTER:
+            _refuse(of13.OFPBMC_BAD_FIELD, "a register that is not the tenant's")
         for field, value, mask in found:
             if not field.holds(value):
                 _refuse(of13.OFPBMC_BAD_VALUE, f"{field.name} cannot be {value:#x}")

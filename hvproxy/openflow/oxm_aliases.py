@@ -10,7 +10,9 @@ from typing import Final, NamedTuple, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import ONF_ID, of13
-from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_STATE, REGISTERS, TCP_FLAGS, TUN_FLAGS, VLAN_PRESENT, Field
+from hvproxy.openflow.oxm_fields import (
+    BY_NUMBER, CT_STATE, OWN_REGISTER, REGISTERS, TCP_FLAGS, TUN_FLAGS, VLAN_PRESENT, Field,
+)
 
 _NXM_OF: Final = 0
 _NXM_NX: Final = 1
@@ -50,6 +52,9 @@ WIDE_REGISTERS: Final[Mapping[int, tuple[Field, ...]]] = {
     **{_NXM_NX << 16 | _XXREG0 + n << 9 | 16: REGISTERS[4 * n:4 * n + 4] for n in range(4)},
 }
 """Header without a mask -> the registers that a wider one is made of."""
+_OWN: Final = (OWN_REGISTER.header, *(header for header, each in WIDE_REGISTERS.items() if OWN_REGISTER in each))
+OWN_HEADERS: Final = frozenset((*_OWN, *(header + (header & 0xff) | 0x100 for header in _OWN)))
+"""Headers with a mask and without that name the register which is hvproxy's own, or more than it."""
 _DP_HASH, _RECIRC_ID = 35, 36
 
 

@@ -142,7 +142,7 @@ def _fields() -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     add(34, "mpls_label", 20, 4, eth_types=MPLS_ETH_TYPES)
     add(35, "mpls_tc", 3, eth_types=MPLS_ETH_TYPES)
     add(36, "mpls_bos", 1, writable=False, eth_types=MPLS_ETH_TYPES)
-    add(38, "tunnel_id", 64, maskable=True, writable=False, zero=True)
+    add(38, "tunnel_id", 64, maskable=True)
     standard = tuple(fields)
     fields.clear()
     add(PACKET_TYPE, "packet_type", 32, writable=False, zero=True)
@@ -174,6 +174,9 @@ FIELDS, EXTENSIONS = _fields()
 BY_NUMBER: Final[dict[int, Field]] = {field.number: field for field in (*FIELDS, *EXTENSIONS)}
 
 REGISTERS: Final = tuple(BY_NUMBER[NX + register] for register in range(16))
+
+OWN_REGISTER: Final = REGISTERS[-1]
+"""hvproxy's own: to tenants it is no field, nor are the wider registers that it is a part of."""
 
 ZEROS: Final = sum(field.full << field.shift for field in BY_NUMBER.values() if field.zero)
 """The bits of the layout that are 0 in every packet."""

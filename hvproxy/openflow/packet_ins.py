@@ -12,8 +12,9 @@ from typing import Final
 from hvproxy.openflow.constants import MAX_MESSAGE, NICIRA_ID, NO_BUFFER, OFP_VERSION, of13
 from hvproxy.openflow.experimenters import BODY, Nicira
 from hvproxy.openflow.oxm import ofp_match, tlv
+from hvproxy.openflow.oxm_aliases import OLD_HEADERS
 
-_ROOM: Final = MAX_MESSAGE - 160
+_ROOM: Final = MAX_MESSAGE - 320
 """No format has more around a packet: longer ones, which no port carries, are cut."""
 NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 """What Open vSwitch puts in a packet-in that no entry caused."""
@@ -25,6 +26,8 @@ _NICIRA_REST: Final = Struct("!BBQH6x")
 _NICIRA2: Final = Struct("!BBHIII")
 _NXM_IN_PORT: Final = Struct("!IH")
 _NXM_IN_PORT_HEADER: Final = 0x00000002
+_TUNNEL_ID_HEADER: Final = tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)[:4]
+_NXM_TUNNEL_ID_HEADER: Final = OLD_HEADERS[of13.OFPXMT_OFB_TUNNEL_ID].to_bytes(4, "big")
 _PROPERTY: Final = Struct("!HH")
 _PROPERTY_U8: Final = Struct("!HHB3x")
 _PROPERTY_U32: Final = Struct("!HHI")
@@ -46,15 +49,19 @@ class Format(IntEnum):
 class PacketInParts:
     """One kind of packet-in."""
 
-    __slots__ = ("reason", "table_id", "cookie", "in_port", "metadata", "_standard", "_nicira", "_nicira2")
+    __slots__ = ("reason", "table_id", "cookie", "in_port", "metadata", "others", "_standard", "_nicira",
+                 "_nicira2")
 
-    def __init__(self, reason: int, table_id: int, cookie: int, in_port: int, metadata: int) -> None:
+    def __init__(self, reason: int, table_id: int, cookie: int, in_port: int, metadata: int,
+                 others: bytes = b"") -> None:
         self.reason = reason
         self.table_id = table_id
         self.cookie = cookie
         self.in_port = in_port
         self.metadata = metadata
         """Not told when 0, as Open vSwitch does."""
+        self.others = others
+        """The TLVs of the tunnel id and of Open vSwitch's registers, of those that are not 0."""
         match = ofp_match(self._pipeline_fields())
         self._standard = _STANDARD_REST.pack(reason, table_id, cookie) + match + bytes(2)
         self._nicira = self._nicira2 = b""
@@ -87,12 +94,17 @@ class PacketInParts:
         return _NICIRA2.size + 64 + len(self._standard)
 
     def _pipeline_fields(self) -> bytes:
-        fields = tlv(of13.OFPXMT_OFB_IN_PORT, self.in_port)
+        fields = tlv(of13.OFPXMT_OFB_IN_PORT, self.in_port) + self.others
         return fields + tlv(of13.OFPXMT_OFB_METADATA, self.metadata) if self.metadata else fields
 
     def _nicira_rest(self) -> bytes:
-        """In_port in 16 bits, as NXM numbers ports; NXM has no metadata, so that is OpenFlow's own."""
+        """In_port in 16 bits, as NXM numbers ports; NXM has no metadata, so that is OpenFlow's own.
+
+        The tunnel id, which comes first of the others, has a header of NXM's; registers are of NXM alone.
+        """
         fields = _NXM_IN_PORT.pack(_NXM_IN_PORT_HEADER, self.in_port & 0xFFFF)
+        has_tunnel = self.others.startswith(_TUNNEL_ID_HEADER)
+        fields += _NXM_TUNNEL_ID_HEADER + self.others[4:] if has_tunnel else self.others
         if self.metadata:
             fields += tlv(of13.OFPXMT_OFB_METADATA, self.metadata)
         return (_NICIRA_REST.pack(self.reason, self.table_id, self.cookie, len(fields))

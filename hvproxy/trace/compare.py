@@ -47,7 +47,7 @@ def _parts(frame: Frame) -> dict[object, str]:
     """Every field that is there, as text."""
     parts: dict[object, str] = {
         number: match_text(tlv(number, value)) for number, value in sorted(frame.fields.items())
-        if number not in (f.IN_PORT, f.METADATA, f.TUNNEL_ID) and (value or number != f.VLAN_VID)}
+        if number != f.IN_PORT and number not in f.PIPELINE and (value or number != f.VLAN_VID)}
     for name, ttl in (("nw_ttl", edits.ttl(frame)), ("mpls_ttl", edits.mpls_ttl(frame))):
         if ttl is not None:
             parts[name] = f"{name}={ttl}"

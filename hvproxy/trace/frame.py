@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.oxm_fields import BY_NUMBER, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT
+from hvproxy.openflow.oxm_fields import BY_NUMBER, MPLS_ETH_TYPES, REGISTERS, VLAN_ETH_TYPES, VLAN_PRESENT
 
 IN_PORT: Final[int] = of13.OFPXMT_OFB_IN_PORT
 METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
@@ -47,6 +47,9 @@ MPLS_LABEL: Final[int] = of13.OFPXMT_OFB_MPLS_LABEL
 MPLS_TC: Final[int] = of13.OFPXMT_OFB_MPLS_TC
 MPLS_BOS: Final[int] = of13.OFPXMT_OFB_MPLS_BOS
 
+PIPELINE: Final = frozenset((METADATA, TUNNEL_ID, *(register.number for register in REGISTERS)))
+"""Fields that go with a frame through tables and are no part of it."""
+
 IPV4, IPV6, ARP, RARP = 0x0800, 0x86DD, 0x0806, 0x8035
 NO_TYPE = 0x05FF
 """The Ethernet type of an IEEE 802.3 frame without one (OF 1.3.5 section 7.2.3.8)."""
@@ -76,7 +79,7 @@ class Frame:
 
     def read(self, data: bytes) -> None:
         """Take these bytes, and every field anew but those that are no part of the frame."""
-        self.fields = {number: self.fields[number] for number in (IN_PORT, METADATA, TUNNEL_ID)}
+        self.fields = {IN_PORT: self.fields[IN_PORT], **self.pipeline}
         self.addresses = data[:12]
         self.tags: list[tuple[int, int]] = []
         """(TPID, TCI) of the tags that can be seen, outermost first."""
@@ -110,6 +113,11 @@ class Frame:
     def data(self) -> bytes:
         """The bytes as they would leave now."""
         return self.addresses + b"".join(_PAIR.pack(*tag) for tag in self.tags) + self.rest
+
+    @property
+    def pipeline(self) -> dict[int, int]:
+        """What goes with the frame: metadata, tunnel id and what has been written into registers."""
+        return {number: value for number, value in self.fields.items() if number in PIPELINE}
 
     @property
     def value(self) -> int:

@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
+from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_aliases import WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
 from hvproxy.trace import edits
-from hvproxy.trace.frame import METADATA, TUNNEL_ID, Frame
+from hvproxy.trace.frame import METADATA, Frame
 from hvproxy.trace.switch import Flow, GroupLike, Switch
 
 DEEPEST = 64
@@ -89,7 +91,8 @@ class Told(NamedTuple):
     writer: Flow | None
     """The entry that wrote what sends it into the action set; None where no action set sends it."""
     metadata: int
-    tunnel_id: int
+    others: bytes
+    """The TLVs of what else goes with it and is not 0: tunnel id, registers."""
     data: bytes
 
 
@@ -249,9 +252,9 @@ class _Walker:
             elif item.kind not in _EDITS:
                 self.step(Kind.DROP, f"{actions_text(item.action)}: what this action does is not known here")
             else:
-                before = frame.data, frame.fields[TUNNEL_ID], frame.fields[METADATA]
+                before = frame.data, frame.value
                 _EDITS[item.kind](frame, item.action)
-                changed = before != (frame.data, frame.fields[TUNNEL_ID], frame.fields[METADATA])
+                changed = before != (frame.data, frame.value)
                 nothing = "" if changed else ": changes nothing"
                 self.step(Kind.APPLY, actions_text(item.action) + nothing)
         return True
@@ -302,8 +305,9 @@ class _Walker:
         direct = not self.in_groups and not self.in_set
         if reason == of13.OFPR_ACTION and direct and self.flow is not None and self.flow.is_table_miss:
             reason = of13.OFPR_NO_MATCH
-        self.done.told.append(Told(reason, self.flow, self.writer, frame.fields[METADATA], frame.fields[TUNNEL_ID],
-                                   frame.data))
+        others = b"".join(tlv(number, value) for number, value in sorted(frame.pipeline.items())
+                          if value and number != METADATA)
+        self.done.told.append(Told(reason, self.flow, self.writer, frame.fields[METADATA], others, frame.data))
         asked = " (they get it only if they ask for it)" if reason == of13.OFPR_INVALID_TTL else ""
         self.step(Kind.PACKET_IN, f"to the controllers, reason {REASONS[reason]}{asked}")
 
@@ -368,8 +372,10 @@ def _listed(reasons: Mapping[int, str]) -> str:
 
 
 def _set_field(frame: Frame, action: bytes) -> None:
-    known = HEADERS_EXACT[_ARGUMENT(action)[0]]
-    edits.set_field(frame, known.number, int.from_bytes(action[8:8 + known.size], "big"))
+    header, at = _ARGUMENT(action)[0], 8
+    for known in WIDE_REGISTERS.get(header) or (HEADERS_EXACT[header],):
+        edits.set_field(frame, known.number, int.from_bytes(action[at:at + known.size], "big"))
+        at += known.size
 
 
 _EDITS: Final[dict[int, Callable[[Frame, bytes], None]]] = {

@@ -9,14 +9,19 @@ import pytest
 from hvproxy.compiler.entries import REMEMBERED, rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
+from hvproxy.model.view import LogicalSwitchView
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, decode
 from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
+from hvproxy.openflow.oxm_fields import NX, OWN_REGISTER
 from tests.compiler.placed import FRAME, LAYOUT, LS_ID, VIEW, VIFS, AnEntry, a_group, edge, plane, sent, told
 
 CONTROLLER, FLOOD, IN_PORT = of13.OFPP_CONTROLLER, of13.OFPP_FLOOD, of13.OFPP_IN_PORT
+TUNNEL_ID = of13.OFPXMT_OFB_TUNNEL_ID
+PLAIN = replace(VIEW, plain=frozenset((2,)))
+"""Where the second datapath has no registers."""
 TO_DST = tlv(of13.OFPXMT_OFB_ETH_DST, 0x020000000002)
 
 
@@ -29,6 +34,10 @@ def entry(number: int = 1, table: int = 0, match: Match = Match.EMPTY, priority:
           metadata: tuple[int, int] | None = None) -> AnEntry:
     return AnEntry(number, table, priority, match,
                    Instructions(goto=goto, metadata=metadata, apply=apply, write=write, clear=clear, meter=None))
+
+
+def tunnel(value: int, mask: int = (1 << 64) - 1) -> Match:
+    return Match.from_tlvs(tlv(TUNNEL_ID, value, mask))
 
 
 def out(*numbers: int) -> bytes:
@@ -149,19 +158,22 @@ def test_a_tenants_metadata_goes_with_the_packet_and_its_context_is_not_touched(
         assert packet["metadata"] & SHARED_FLAG == SHARED_FLAG * lport.shared
 
 
-def test_what_the_action_set_sends_to_the_controller_names_the_entry_that_wrote_it() -> None:
-    def tunnel(made_by: AnEntry) -> set[bytes]:
-        return {action for rule in rules_for(made_by, edge(groups=[group]))
+@pytest.mark.parametrize("view, place", [(VIEW, OWN_REGISTER.number), (PLAIN, TUNNEL_ID)])
+def test_what_the_action_set_sends_to_the_controller_names_the_entry_that_wrote_it(
+    view: LogicalSwitchView, place: int,
+) -> None:
+    def names(made_by: AnEntry) -> set[bytes]:
+        return {action for rule in rules_for(made_by, edge(groups=[group], view=view))
                 for _, action in actions.walk(decode(rule.instructions).write)
-                if action[4:8] == tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)[:4]}
+                if action[4:8] in {tlv(each, 0)[:4] for each in (TUNNEL_ID, OWN_REGISTER.number)}}
 
     group = a_group(1, of13.OFPGT_INDIRECT, bucket(out(CONTROLLER)))
     for write in (out(CONTROLLER), actions.group(1)):
-        assert tunnel(entry(8, write=write)) == {actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 8))}
-        made = plane(entry(7, goto=1, write=out(CONTROLLER)), entry(8, table=1, write=write), groups=[group])
+        assert names(entry(8, write=write)) == {actions.set_field(tlv(place, 8))}
+        made = plane(entry(7, goto=1, write=out(CONTROLLER)), entry(8, table=1, write=write), groups=[group], view=view)
         assert sent(made, 3) == {}
-        assert [packet["others"] for packet in told(made)] == [tlv(of13.OFPXMT_OFB_TUNNEL_ID, 8)]
-    assert not tunnel(entry(8, write=out(1))) and not tunnel(entry(8, apply=out(CONTROLLER)))
+        assert [packet["others"] for packet in told(made)] == [tlv(place, 8)]
+    assert not names(entry(8, write=out(1))) and not names(entry(8, apply=out(CONTROLLER)))
 
 
 def test_the_group_flag_is_written_only_where_something_follows_that_reads_it() -> None:
@@ -217,6 +229,26 @@ def test_metadata_is_set_in_the_tenants_bits_only_and_queues_are_left_out() -> N
 
 
 def test_an_entry_that_no_packet_can_meet_has_no_rules() -> None:
-    assert rules_for(entry(match=Match.from_tlvs(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 5)), apply=out(2)), edge()) == ()
-    with_zero = rules_for(entry(match=Match.from_tlvs(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)), apply=out(2)), edge())
+    source = NX + 31  # of tunnels
+    assert rules_for(entry(match=Match.from_tlvs(tlv(source, 5)), apply=out(2)), edge()) == ()
+    with_zero = rules_for(entry(match=Match.from_tlvs(tlv(source, 0)), apply=out(2)), edge())
     assert with_zero == rules_for(entry(apply=out(2)), edge())
+
+
+def test_where_the_tunnel_id_is_ours_it_is_zero_to_the_tenant() -> None:
+    for dpid in (1, 2):  # one switch without a register is enough
+        here = edge(dpid, view=PLAIN)
+        assert rules_for(entry(match=tunnel(5)), here) == rules_for(entry(match=tunnel(4, 6)), here) == ()
+        for match in (tunnel(0), tunnel(0, 7)):
+            assert rules_for(entry(match=match, apply=out(2)), here) == rules_for(entry(apply=out(2)), here)
+
+
+def test_where_the_tunnel_id_is_the_tenants_it_goes_with_the_packet() -> None:
+    written = actions.set_field(tlv(TUNNEL_ID, 1 << 63 | 5))
+    made = plane(entry(1, match=tunnel(0), apply=written, goto=1),
+                 entry(2, table=1, match=tunnel(1 << 63, 1 << 63), goto=2),
+                 entry(3, table=2, match=tunnel(1 << 63 | 5), apply=out(2, CONTROLLER)),
+                 entry(4, table=2, priority=1, apply=out(4)))
+    for number in (1, 3, 4):  # the last one is at the other datapath
+        assert sent(made, number) == {2: FRAME}
+        assert [packet["others"] for packet in told(made)] == [tlv(TUNNEL_ID, 1 << 63 | 5)]

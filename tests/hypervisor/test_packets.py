@@ -14,14 +14,16 @@ from hvproxy.openflow.experimenters import Nicira, nicira
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.messages import AsyncConfig, decode_packet_out
-from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm_fields import NX, OWN_REGISTER
 from hvproxy.openflow.packet_ins import Format, PacketInParts
 from tests.harness import NO_COOKIE, Controller, World, spec
-from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, red
+from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, in_port, red
 
 LAYOUT = ContextLayout()
 RED, WHITE = 1, 2
 CONTROLLER = of13.OFPP_CONTROLLER
+TUNNEL_ID, REGISTER_15 = of13.OFPXMT_OFB_TUNNEL_ID, OWN_REGISTER.number
 FRAME = bytes(range(200))
 DEC_TTL = bytes((0, of13.OFPAT_DEC_NW_TTL, 0, 8, 0, 0, 0, 0))
 
@@ -83,9 +85,69 @@ def test_what_the_action_set_sends_up_is_of_the_entry_that_wrote_it() -> None:
     world, controller = red()
     add(controller, flow_mod(cookie=5, table=1, priority=0, write=actions.output(CONTROLLER, 60)))
     number = world.switches[1].cookies(11)[0] & 0xFFFFFFFF
-    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1), tunnel_id=number)
+    for name in (REGISTER_15, TUNNEL_ID):  # also what the rules sent that were made for other switches
+        world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1),
+                                    others=tlv(name, number))
+        (packet,) = controller.take("PACKET_IN")
+        assert (packet.cookie, packet.table_id, packet.reason) == (5, 1, of13.OFPR_ACTION)
+        assert dict(packet.match.items()) == {"in_port": 1}
+    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1),
+                                others=tlv(TUNNEL_ID, 7) + tlv(REGISTER_15, number))
     (packet,) = controller.take("PACKET_IN")
-    assert (packet.cookie, packet.table_id, packet.reason) == (5, 1, of13.OFPR_ACTION)
+    assert (packet.cookie, dict(packet.match.items())) == (5, {"in_port": 1, "tunnel_id": 7})
+
+
+def test_the_tunnel_id_and_registers_are_told_in_every_format_but_not_ours() -> None:
+    world, controller = red()
+    others = Controller(world, "red"), Controller(world, "red")
+    for form, other in enumerate(others, start=1):
+        other.send(nicira(1, Nicira.SET_PACKET_IN_FORMAT, form.to_bytes(4, "big")))
+    theirs = tlv(TUNNEL_ID, 1 << 63) + tlv(NX, 5) + tlv(NX + 14, 6)
+    world.switches[1].packet_in(FRAME, metadata=at(1, 0xBEEF), others=theirs + tlv(REGISTER_15, 9))
+    world.run()
+    parts = PacketInParts(of13.OFPR_ACTION, 0, NO_COOKIE, 1, 0xBEEF, theirs)
+    for form, each in zip(Format, (controller, *others), strict=True):
+        assert each.messages == [parts.message(form, FRAME, len(FRAME))]
+
+
+def test_over_other_switches_the_tunnel_id_is_not_told_and_not_taken() -> None:
+    world, controller = red()
+    apply = actions.set_field(tlv(TUNNEL_ID, 5))
+    add(controller, flow_mod(table=1, apply=apply), flow_mod(match=tlv(TUNNEL_ID, 7), apply=actions.output(2)),
+        flow_mod(match=tlv(TUNNEL_ID, 0), apply=actions.output(2)), flow_mod(write=actions.output(CONTROLLER)))
+    assert_equal_to_recompute(world)
+    extended = {dpid: dict(switch.rules) for dpid, switch in world.switches.items()}
+    assert names(world) == {REGISTER_15} and matched(world) == [0, 7]
+    world.hv.switches.datapaths[1].extended = False
+    bind(world)
+    assert names(world) == {TUNNEL_ID} and matched(world) == []
+    assert_equal_to_recompute(world)
+    refusal = controller.ask(flow_mod(table=2, apply=apply))
+    assert (refusal.type, refusal.code) == (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_SET_TYPE)
+    world.switches[1].packet_in(FRAME, metadata=at(1), others=tlv(TUNNEL_ID, 5))
+    assert dict(controller.take("PACKET_IN")[0].match.items()) == {"in_port": 1}
+    world.hv.switches.datapaths[1].extended = True
+    bind(world)
+    assert {dpid: dict(switch.rules) for dpid, switch in world.switches.items()} == extended
+
+
+def bind(world: World) -> None:
+    """Look again what the switches of the logical switch can do."""
+    world.hv.bind(world.hv.logical_switches["red"], world.now)
+    world.run()
+
+
+def names(world: World) -> set[int]:
+    """The fields that rules of the first logical table write their names into."""
+    return {number for (table, _, _), (_, instructions, _) in world.switches[1].rules.items() if table == 10
+            for _, action in actions.walk(decode(instructions).write)
+            for number in (REGISTER_15, TUNNEL_ID) if action[4:8] == tlv(number, 0)[:4]}
+
+
+def matched(world: World) -> list[int]:
+    """The tunnel ids that rules ask for."""
+    found = {Match.from_tlvs(match).get(TUNNEL_ID) for _, _, match in world.switches[1].rules}
+    return sorted(each[0] for each in found if each is not None)
 
 
 def test_a_ttl_that_expires_in_the_action_set_is_of_the_entry_that_wrote_the_decrement() -> None:
@@ -95,9 +157,9 @@ def test_a_ttl_that_expires_in_the_action_set_is_of_the_entry_that_wrote_the_dec
                              write=DEC_TTL + actions.output(2)))
     number = world.switches[1].cookies(11)[0] & 0xFFFFFFFF
     rules = [instructions for (table, _, _), (_, instructions, _) in world.switches[1].rules.items() if table == 11]
-    assert {decode(rule).apply for rule in rules} == {actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, number))}
-    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1), tunnel_id=number,
-                                reason=of13.OFPR_INVALID_TTL)
+    assert {decode(rule).apply for rule in rules} == {actions.set_field(tlv(REGISTER_15, number))}
+    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1),
+                                others=tlv(REGISTER_15, number), reason=of13.OFPR_INVALID_TTL)
     (packet,) = controller.take("PACKET_IN")
     assert (packet.cookie, packet.table_id, packet.reason) == (5, 1, of13.OFPR_INVALID_TTL)
 

@@ -16,6 +16,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request, multipart_request
 from hvproxy.openflow.oxm import ofp_match, tlv
+from hvproxy.openflow.oxm_fields import OWN_REGISTER
 from hvproxy.openflow.table_features import MATCH, WRITE_ACTIONS, TableFeatures
 from tests.harness import TYPES, Controller, World, parsed, spec
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
@@ -442,8 +443,8 @@ def test_nothing_of_ours_is_ever_told() -> None:
     first = world.switches[one]
     context = ContextLayout().context(1, 1)
     for cookie in first.cookies(10) + first.cookies(11):
-        first.packet_in(b"frame", table=11, cookie=cookie, metadata=context | 1 << 33 | 3, tunnel_id=4711,
-                        in_port=0x01010101)
+        first.packet_in(b"frame", table=11, cookie=cookie, metadata=context | 1 << 33 | 3,
+                        others=tlv(OWN_REGISTER.number, 0x4711), in_port=0x01010101)
     world.switches[other].refuse = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
     controller.send(flow_mod(priority=77))
     controller.send(build.packet_out(3, 1, actions.output(of13.OFPP_TABLE) + actions.output(5), b"frame"))
@@ -455,7 +456,8 @@ def test_nothing_of_ours_is_ever_told() -> None:
     labels = [(0x1000 | label).to_bytes(2, "big") for label in world.hv.fabric.labels.used.values()]
     assert labels
     hidden = [b"\xa7\x01", b"sd0d1d2", one.to_bytes(8, "big"), other.to_bytes(8, "big"),
-              (4711).to_bytes(8, "big"), (0x01010101).to_bytes(4, "big"), context.to_bytes(8, "big"),
+              (0x4711).to_bytes(4, "big"), OWN_REGISTER.header.to_bytes(4, "big"),
+              (0x01010101).to_bytes(4, "big"), context.to_bytes(8, "big"),
               *(b"\x80\x00\x0c\x02" + label for label in labels)]
     for secret in hidden:
         assert secret not in controller.history, secret

@@ -9,11 +9,11 @@ from hvproxy.openflow.constants import of13
 from tests.harness import spec
 
 
-def offered(table_id: int, tables: int = 3) -> Any:
+def offered(table_id: int, tables: int = 3, extended: bool = True) -> Any:
     """One table's features as ryu reads them."""
     wanted = spec("red", {1: (1, 1)})
     body = features_of(type(wanted)(**{name: getattr(wanted, name) for name in wanted.__struct_fields__}
-                                    | {"tables": tables}), table_id).encode()
+                                    | {"tables": tables}), table_id, extended=extended).encode()
     return parser.OFPTableFeaturesStats.parser(body, 0)
 
 
@@ -40,6 +40,13 @@ def test_tables_without_a_place_in_a_datapath_hold_nothing_and_say_so() -> None:
     assert room == {0: MOST_ENTRIES, HOLDING_TABLES - 1: MOST_ENTRIES, HOLDING_TABLES: 0, 253: 0}
 
 
+def test_the_tunnel_id_is_offered_where_it_is_not_ours() -> None:
+    for kind in (of13.OFPTFPT_MATCH, of13.OFPTFPT_WILDCARDS, of13.OFPTFPT_APPLY_SETFIELD, of13.OFPTFPT_WRITE_SETFIELD):
+        for extended in (True, False):
+            fields = {oxm.type for oxm in properties(offered(0, extended=extended))[kind].oxm_ids}
+            assert ("tunnel_id" in fields) is extended
+
+
 def test_every_table_has_its_number_and_no_name_yet() -> None:
     assert [(offered(t).table_id, offered(t).name) for t in (0, 2)] == [(0, b""), (2, b"")]
 
@@ -50,8 +57,6 @@ def test_the_actions_are_offered_written_and_applied(kind: int) -> None:
 
 
 def test_what_is_ours_cannot_be_matched_or_set() -> None:
-    each = properties(offered(0))
-    assert not {"tunnel_id"} & {oxm.type for oxm in each[of13.OFPTFPT_MATCH].oxm_ids}
-    settable = {oxm.type for oxm in each[of13.OFPTFPT_APPLY_SETFIELD].oxm_ids}
-    assert not {"tunnel_id", "metadata", "in_port"} & settable
+    settable = {oxm.type for oxm in properties(offered(0))[of13.OFPTFPT_APPLY_SETFIELD].oxm_ids}
+    assert not {"metadata", "in_port"} & settable
     assert {"eth_dst", "ipv4_src", "vlan_vid"} <= settable

@@ -401,7 +401,8 @@ def _actions() -> list[Case]:
         s("mpls_bos", MPLS, t(36, 1), set_argument),
         # for a field it does not know Open vSwitch says BAD_SET_LEN or BAD_SET_TYPE by where a hash puts the field
         s("pbb_isid", b"", t(37, 1), set_len, set_type),
-        s("tunnel_id", b"", t(38, 1), None, set_type),
+        s("tunnel_id", b"", t(38, 1), None),
+        s("register 15 of NXM", b"", t(15, 1, size=4, oxm_class=1), None, set_type),
         s("ipv6_exthdr", IP6, t(39, 1), set_len, set_type),
         s("register 0 of NXM", b"", t(0, 1, size=4, oxm_class=1), None),
         s("unknown class", b"", t(0, 1, size=4, oxm_class=0x1234), set_len, set_type),

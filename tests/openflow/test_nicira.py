@@ -15,9 +15,11 @@ from tests.openflow.error_cases import IP, TCP, out, sf, t
 
 REG0, REG1, METADATA, ETH_SRC, ETH_DST = 0x00010004, 0x00010204, 0x80000408, 0x00000406, 0x00000206
 IN_PORT, TUN_ID, ETH_TYPE, IP_SRC, XREG1 = 0x00000002, 0x00012008, 0x00000602, 0x00000e04, 0x80010208
+REG15, XREG7, XXREG3 = 0x00011e04, 0x80010e08, 0x0001e410
 BAD_TYPE, BAD_LEN, NO_EXPERIMENTER, BAD_EXP_TYPE, BAD_ARGUMENT = (2, 0), (2, 1), (2, 2), (2, 3), (2, 5)
 MISFIT, BAD_SET_LEN, BAD_SET_ARGUMENT = (2, 10), (2, 14), (2, 15)
 NX_UNKNOWN_FIELD, NX_CONJUNCTION, NX_NOT_ZERO = (0xffff, 37), (0xffff, 15), (0xffff, 4)
+BAD_SET_TYPE = (2, 13)
 
 
 def nx(kind: int, body: bytes, experimenter: int = 0x2320) -> bytes:
@@ -65,6 +67,10 @@ TAKEN: dict[str, tuple[bytes, bytes]] = {
     "conjunction": (b"", CONJUNCTION), "conjunction and note": (b"", CONJUNCTION + NOTE), "ct_clear": (b"", CT_CLEAR),
     "set a register": (b"", sf(t(0, 5, size=4, oxm_class=1))),
     "set a wide register": (b"", sf(t(0, 5, size=8, oxm_class=0x8001))), "set metadata": (b"", sf(t(2, 5))),
+    "load tun_id": (b"", load(TUN_ID, 8, 16, 5)), "move tun_id": (b"", move(TUN_ID, REG0, 32)),
+    "move into tun_id": (b"", move(ETH_SRC, TUN_ID, 48)), "push tun_id": (b"", stack(27, TUN_ID, 64)),
+    "pop tun_id": (b"", stack(28, TUN_ID, 64)), "multipath to tun_id": (b"", multipath(TUN_ID, 32)),
+    "set tun_id": (b"", sf(t(38, 5))),
 }
 OTHERWISE: dict[str, tuple[bytes, bytes]] = {
     "newer header in a load": (load(0x80000606, 0, 48, 1), load(ETH_DST, 0, 48, 1)),
@@ -72,6 +78,8 @@ OTHERWISE: dict[str, tuple[bytes, bytes]] = {
     "padding": (nx(17, b"\1" * 6), EXIT), "padding of a queue": (nx(5, b"\1" * 6), POP_QUEUE),
     "resubmit with a table": (nx(1, pack("!HB3s", 0xfff8, 7, b"\1\1\1")), HERE),
     "padding of controller": (nx(20, pack("!HHBB", 128, 0, 1, 1)), CONTROLLER),
+    "newer tun_id in a load": (load(0x80004c08, 0, 64, 1), load(TUN_ID, 0, 64, 1)),
+    "older tun_id in a set-field": (sf(t(16, 5, size=8, oxm_class=1)), sf(t(38, 5))),
     "older header in a set-field": (sf(t(1, 5, size=6, oxm_class=0)), sf(t(3, 5))),
 }
 """What Open vSwitch tells in another form."""
@@ -102,13 +110,25 @@ REFUSED: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
 }
 OURS: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
     "load in_port": (b"", load(IN_PORT, 0, 16, 5), BAD_SET_ARGUMENT),
-    "load tun_id": (b"", load(TUN_ID, 0, 64, 5), BAD_SET_ARGUMENT),
+    "load reg15": (b"", load(REG15, 0, 32, 5), NX_UNKNOWN_FIELD),
+    "load half of xreg7": (b"", load(XREG7, 32, 32, 5), NX_UNKNOWN_FIELD),
+    "load the rest of xxreg3": (b"", load(XXREG3, 96, 32, 5), NX_UNKNOWN_FIELD),
+    "move reg15": (b"", move(REG15, REG0, 32), NX_UNKNOWN_FIELD),
+    "move masked reg15": (b"", move(0x00011f08, REG0, 32), NX_UNKNOWN_FIELD),
+    "move into xreg7": (b"", move(REG0, XREG7, 32), NX_UNKNOWN_FIELD),
+    "push reg15": (b"", stack(27, REG15, 32), NX_UNKNOWN_FIELD),
+    "pop xxreg3": (b"", stack(28, XXREG3, 32), NX_UNKNOWN_FIELD),
+    "multipath to reg15": (b"", multipath(REG15, 32), NX_UNKNOWN_FIELD),
+    "set reg15": (b"", sf(t(15, 5, size=4, oxm_class=1)), BAD_SET_TYPE),
+    "set xreg7": (b"", sf(t(7, 5, size=8, oxm_class=0x8001)), BAD_SET_TYPE),
+    "set xxreg3": (b"", sf(t(114, 5, size=16, oxm_class=1)), BAD_SET_TYPE),
+    "load tun_src": (b"", load(0x00013e04, 0, 32, 5), BAD_SET_ARGUMENT),
     "load upper metadata": (b"", load(METADATA, 32, 32, 1), BAD_SET_ARGUMENT),
     "load one bit too much": (b"", load(METADATA, 0, 33, 1 << 32), BAD_SET_ARGUMENT),
     "move in_port": (b"", move(IN_PORT, REG0, 16), BAD_SET_ARGUMENT),
     "move upper metadata": (b"", move(METADATA, REG0, 32, first=1), BAD_SET_ARGUMENT),
     "move into metadata": (b"", move(REG0, METADATA, 32, to=8), BAD_SET_ARGUMENT),
-    "move tun_id": (b"", move(TUN_ID, REG0, 32), BAD_SET_ARGUMENT),
+    "move tun_src": (b"", move(0x00013e04, REG0, 32), BAD_SET_ARGUMENT),
     "push metadata": (b"", stack(27, METADATA, 64), BAD_SET_ARGUMENT),
     "pop metadata": (b"", stack(28, METADATA, 64), BAD_SET_ARGUMENT),
     "pop in_port": (b"", stack(28, IN_PORT, 16), BAD_SET_ARGUMENT),
@@ -166,7 +186,7 @@ def test_an_action_set_takes_few_of_them(data: bytes, error: tuple[int, int] | N
 
 def test_without_the_extensions_all_are_refused() -> None:
     wide = sf(t(0, 5, size=8, oxm_class=0x8001))
-    for data in (NOTE, resubmit(1), sf(t(2, 5)), sf(t(0, 5, size=4, oxm_class=1)), wide):
+    for data in (NOTE, resubmit(1), sf(t(2, 5)), sf(t(38, 5)), sf(t(0, 5, size=4, oxm_class=1)), wide):
         check_each(data)
         with pytest.raises(Refused):
             refuse_extensions(data)
@@ -205,6 +225,15 @@ def test_lists_tell_what_they_do() -> None:
 ])
 def test_text(data: bytes, text: str) -> None:
     assert actions_text(data) == text
+
+
+@pytest.mark.parametrize("header", [REG15, XREG7, XXREG3])
+def test_a_set_field_of_a_part_of_what_is_ours_is_none_of_a_known_field(header: int) -> None:
+    masked = header + (header & 0xff) | 0x100
+    size = header & 0xff
+    with pytest.raises(Refused) as refused:
+        check_each(sf(masked.to_bytes(4, "big") + b"\1" * size + b"\1" * size))
+    assert (refused.value.error_type, refused.value.code) == BAD_SET_TYPE
 
 
 def test_what_is_no_action_of_the_kind_stays_as_it_is() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 import pytest
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm import Match, without
 from hvproxy.openflow.oxm_aliases import read
-from hvproxy.openflow.oxm_fields import EXTENSIONS, FIELDS, HEADERS_EXACT, HEADERS_MASKED, NX
+from hvproxy.openflow.oxm_fields import EXTENSIONS, FIELDS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER
 from hvproxy.openflow.text import match_text
 from tests.openflow import error_cases
 from tests.openflow.error_cases import t
@@ -19,7 +19,7 @@ TOLD = [
     ("masked register", "00010708000000050000000f", "00010708000000050000000f", "reg3=0x5/0xf"),
     ("register with an empty mask", "000107080000000000000000", "", ""),
     ("wide register", "800100080000000000000005", "00010004000000000001020400000005", "reg0=0x0,reg1=0x5"),
-    ("masked wide register", "80010f1000000001000000000000000f00000000", "00011d08000000010000000f", "reg14=0x1/0xf"),
+    ("masked wide register", "80010d1000000001000000000000000f00000000", "00011908000000010000000f", "reg12=0x1/0xf"),
     ("widest register", "0001de10" + "00" * 15 + "05",
      "0001000400000000000102040000000000010404000000000001060400000005", "reg0=0x0,reg1=0x0,reg2=0x0,reg3=0x5"),
     ("tunnel id", "000120080000000000000005", "80004c080000000000000005", "tun_id=0x5"),
@@ -116,13 +116,37 @@ def test_a_part_of_a_priority_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("sent, never, body", [
-    ("80004c080000000000000000", False, ""), ("80004c080000000000000005", True, ""),
+    ("00013e0400000000", False, ""), ("00013e0401010101", True, ""),
+    ("80004c080000000000000005", False, "80004c080000000000000005"),
     ("0001d3080000000000000020" + IP, False, IP), ("0001d3080000002000000020" + IP, True, IP),
     ("0001000400000005", False, "0001000400000005"), (TCP + "000144020002", False, TCP + "000144020002"),
 ])
 def test_what_no_packet_has_is_not_asked_of_a_switch(sent: str, never: bool, body: str) -> None:
     match = parse(sent)
     assert (match.never, match.body.hex()) == (never, body)
+
+
+OURS = ("00011e0400000005", "00011f08000000050000000f", "00011f080000000000000000", "80010e080000000000000005",
+        "80010f1000000001000000000000000f00000000",
+        "0001e410" + "00" * 16, "0001e520" + "01" + "00" * 15 + "ff" + "00" * 15)
+
+
+@pytest.mark.parametrize("sent", OURS)
+def test_a_register_that_is_ours_is_no_field_also_within_wider_ones(sent: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse(sent)
+    assert (refused.value.error_type, refused.value.code) == (4, 6)
+
+
+def test_a_switch_may_tell_of_the_register_that_is_ours() -> None:
+    match = Match.from_tlvs(bytes.fromhex("8000000400000003" "00011e0400000005"))
+    assert match.get(OWN_REGISTER.number) == (5, None)
+
+
+def test_one_field_is_left_out_of_tlvs() -> None:
+    hidden = IP6 + "8000341080004c080000000000000000" + "00" * 4 + "80004d10" + "00" * 7 + "01" + "00" * 7 + "03"
+    assert without(bytes.fromhex(hidden), 38).hex() == hidden[:-40]
+    assert without(bytes.fromhex("80004c080000000000000005"), 38) == without(b"", 38) == b""
 
 
 def test_extended_matches_are_told_from_others() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from hvproxy.openflow import build
 from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_fields import NX
 from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
 
 DATA = b"packet"
@@ -32,6 +33,25 @@ def test_niciras_first_format_numbers_reserved_ports_in_16_bits() -> None:
     assert message[32:34] + message[40:-len(DATA)] == bytes.fromhex("0006" "00000002" "fffd" "0000" "0000")
 
 
+OTHERS = tlv(38, 0x0123456789abcdef) + tlv(NX + 2, 7)
+
+
+def test_the_tunnel_id_and_registers_are_told_between_in_port_and_metadata() -> None:
+    assert PacketInParts(1, 7, 0x56, 2, 0xAB, OTHERS).message(Format.STANDARD, DATA, 6) == build.packet_in(
+        0, 0xFFFFFFFF, 6, 1, 7, 0x56, tlv(0, 2) + OTHERS + tlv(2, 0xAB), DATA)
+    second = PacketInParts(1, 7, 0x56, 2, 0xAB, OTHERS).message(Format.NICIRA2, DATA, 6)
+    assert second.endswith(bytes.fromhex("0006002c") + tlv(0, 2) + OTHERS + tlv(2, 0xAB) + bytes(4))
+
+
+@pytest.mark.parametrize("others, told", [
+    (OTHERS, "00012008" "0123456789abcdef" "00010404" "00000007"), (tlv(NX + 2, 7), "00010404" "00000007")])
+def test_niciras_first_format_has_a_header_of_its_own_for_the_tunnel_id(others: bytes, told: str) -> None:
+    message = PacketInParts(1, 1, 0x56, 1, 0xAB, others).message(Format.NICIRA, DATA, 6)
+    fields = bytes.fromhex("00000002" "0001" + told + "80000408" "00000000000000ab")
+    assert message[32:34] == len(fields).to_bytes(2, "big")
+    assert message[40:] == fields + bytes((-len(fields) & 7) + 2) + DATA
+
+
 def test_niciras_second_format() -> None:
     assert PacketInParts(1, 1, 0x56, 1, 0xAB).message(Format.NICIRA2, DATA, 6) == bytes.fromhex(
         "04040058" "00000000" "00002320" "0000001e" "0000000a") + DATA + bytes(6) + bytes.fromhex(
@@ -48,6 +68,7 @@ def test_niciras_second_format_without_a_cookie_cut_and_buffered() -> None:
 
 @pytest.mark.parametrize("form", Format)
 def test_a_packet_that_no_message_can_hold_is_cut(form: Format) -> None:
-    message = PacketInParts(1, 1, 0x56, 1, 0xAB).message(form, bytes(65535), 65535)
+    everything = tlv(38, 5) + b"".join(tlv(NX + register, 7) for register in range(16))
+    message = PacketInParts(1, 1, 0x56, 1, 0xAB, everything).message(form, bytes(65535), 65535)
     assert 65000 < len(message) <= 65535
     assert int.from_bytes(message[2:4], "big") == len(message)

@@ -43,7 +43,6 @@ EMULATED: tuple[Deviation, ...] = ()
 NOT_ALIKE: dict[str, str] = {
     "output TABLE outside a packet-out": r"(action|write|bucket): output table",
     "output to port 0": r".*: (write )?output 0",
-    "set-field, load, move, push and pop of in_port": r".*: set tunnel",
     "set-field of an unknown field": r".*: set unknown",
     "groups that name or watch themselves": r"group: own group|bucket: missing group",
     "tables 0 to": r"flow-mod: .*table 254|instruction: goto 25[45]",

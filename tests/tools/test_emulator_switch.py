@@ -167,5 +167,7 @@ def test_wrong_addresses_are_refused(address: str) -> None:
 
 
 def test_tlvs_of_a_packet_in_leave_zero_fields_out() -> None:
-    assert wire.packet_in_tlvs(3, 0, 0) == oxm.tlv(oxm.IN_PORT, 3)
-    assert wire.packet_in_tlvs(3, 5, 0) == oxm.tlv(oxm.IN_PORT, 3) + oxm.tlv(oxm.METADATA, 5)
+    assert wire.packet_in_tlvs(3, {oxm.METADATA: 0, oxm.TUNNEL_ID: 0, oxm.REG0 + 2: 0}) == oxm.tlv(oxm.IN_PORT, 3)
+    assert wire.packet_in_tlvs(3, {oxm.METADATA: 5}) == oxm.tlv(oxm.IN_PORT, 3) + oxm.tlv(oxm.METADATA, 5)
+    assert wire.packet_in_tlvs(3, {oxm.METADATA: 5, oxm.REG0 + 2: 7, oxm.TUNNEL_ID: 9}) == bytes.fromhex(
+        "8000000400000003" "80004c080000000000000009" "0001040400000007" "800004080000000000000005")

@@ -39,7 +39,7 @@ Fields = dict[int, int]
 def fields_of(frame: bytes, in_port: int) -> Fields:
     """The fields of a frame that a match may name."""
     return {field: value for field, value in Packet(frame, in_port).fields.items()
-            if field in BY_NUMBER and field != f.TUNNEL_ID}
+            if field in BY_NUMBER}
 
 
 class Rules(NamedTuple):

@@ -11,6 +11,7 @@ from tests.packets import tagged
 from tests.trace.frames import IPS, MACS, frames
 from tools.emulator.frames import FRAG_ANY, FRAG_LATER, Packet
 from tools.emulator.host import echo, ipv4
+from tools.emulator.oxm import REGISTERS
 
 PING = MACS[1] + MACS[0] + b"\x08\0" + ipv4(IPS[0], IPS[1], 1, echo(8, 1, 1, bytes(20)))
 
@@ -20,7 +21,7 @@ def test_every_field_is_read_as_the_emulated_switch_reads_it(data: bytes) -> Non
     frame, expected = Frame(data, 3, 0x77), Packet(data, 3, 0x77).fields
     assert (frame.fragment, frame.later_fragment) == (bool(expected.pop(FRAG_ANY, 0)),
                                                       bool(expected.pop(FRAG_LATER, 0)))
-    assert frame.fields == expected
+    assert frame.fields == {field: value for field, value in expected.items() if field not in REGISTERS}
     assert frame.data == data
 
 

@@ -64,8 +64,8 @@ def bad_instruction(code: int) -> OFError:
 def _set_field(data: bytes, start: int, end: int) -> Action:
     """A set-field; whatever the field, a length that does not suit it counts first."""
     header = int.from_bytes(data[start:start + 4], "big")
-    field_known = oxm.FIELDS.get(header >> 9 & 0x7f) if header >> 16 == 0x8000 else None
-    if field_known is None or header & 0xff != field_known.size << (header >> 8 & 1):
+    known = oxm.field_number(header)
+    if known is None or header & 0xff != oxm.FIELDS[known].size << (header >> 8 & 1):
         raise bad_action(BAD_SET_LEN if header & 0xff else BAD_SET_TYPE)
     number, value, mask, stop = oxm.pull(data, start, end)
     assert number is not None

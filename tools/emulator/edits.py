@@ -134,7 +134,7 @@ def push_mpls(packet: Packet, kind: int) -> None:
             ttl = current_ttl(packet) or 64
         entry = label << 12 | tc << 9 | 0x100 | ttl
     packet.data = data[:l3 - 2] + kind.to_bytes(2, "big") + entry.to_bytes(4, "big") + data[l3:]
-    packet.parse(fields[oxm.IN_PORT], fields[oxm.METADATA])
+    packet.parse({oxm.IN_PORT: fields[oxm.IN_PORT], **packet.pipeline})
 
 
 def pop_mpls(packet: Packet, kind: int) -> None:
@@ -147,7 +147,7 @@ def pop_mpls(packet: Packet, kind: int) -> None:
         raise TooManyLabels
     gone = 4 if kind in MPLS_TYPES else 4 * count
     packet.data = data[:l3 - 2] + kind.to_bytes(2, "big") + data[l3 + gone:]
-    packet.parse(fields[oxm.IN_PORT], fields[oxm.METADATA])
+    packet.parse({oxm.IN_PORT: fields[oxm.IN_PORT], **packet.pipeline})
 
 
 def current_ttl(packet: Packet) -> int:
@@ -186,7 +186,7 @@ def set_mpls_ttl(packet: Packet, ttl: int) -> None:
 def set_field(packet: Packet, field: int, value: int) -> None:
     """Overwrite one field; nothing happens where the packet does not have it."""
     fields = packet.fields
-    if field in (oxm.METADATA, oxm.TUNNEL_ID):
+    if field in oxm.PIPELINE:
         fields[field] = value
     elif field == oxm.ETH_DST:
         packet.data = value.to_bytes(6, "big") + packet.data[6:]

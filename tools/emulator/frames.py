@@ -20,6 +20,7 @@ PORTS = {6: (oxm.TCP_SRC, oxm.TCP_DST, 20), 17: (oxm.UDP_SRC, oxm.UDP_DST, 8),
 IPV6_SKIPPED = (0, 43, 60, 44, 51)
 IPV4 = Struct("!BBHHHBBHII")
 PAIR = Struct("!HH")
+BLANK = dict.fromkeys(oxm.PIPELINE, 0)
 
 
 class Packet:
@@ -37,13 +38,18 @@ class Packet:
         """Offset behind the network header, 0 if there is none."""
         self.tags: list[int] = []
         """VLAN TCIs that are visible below the outermost, which pushing has covered."""
-        self.parse(in_port, metadata)
+        self.parse({oxm.IN_PORT: in_port, **BLANK, oxm.METADATA: metadata})
 
-    def parse(self, in_port: int, metadata: int) -> None:
-        """Read every field from the bytes anew."""
+    @property
+    def pipeline(self) -> dict[int, int]:
+        """What goes with the frame and is no part of it."""
+        return {number: self.fields[number] for number in oxm.PIPELINE}
+
+    def parse(self, apart: dict[int, int]) -> None:
+        """Read every field from the bytes anew; those in `apart` are no part of them."""
         self.l4 = 0
         self.tags = []
-        fields = self.fields = {oxm.IN_PORT: in_port, oxm.METADATA: metadata, oxm.TUNNEL_ID: 0}
+        fields = self.fields = apart
         data = self.data
         fields[oxm.ETH_DST] = int.from_bytes(data[0:6], "big")
         fields[oxm.ETH_SRC] = int.from_bytes(data[6:12], "big")

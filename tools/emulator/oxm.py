@@ -19,6 +19,13 @@ ONF = 0x4f4e4600
 BMC_BAD_TYPE, BMC_BAD_LEN, BMC_BAD_WILDCARDS, BMC_BAD_FIELD = 0, 1, 5, 6
 BMC_BAD_VALUE, BMC_BAD_MASK, BMC_BAD_PREREQ, BMC_DUP_FIELD = 7, 8, 9, 10
 
+BASIC, NXM_NX = 0x8000, 1
+REG0 = 0x100
+"""Open vSwitch's registers, of the class NXM_NX: numbered from here on, beyond all numbers of the standard."""
+REGISTERS = range(REG0, REG0 + 16)
+PIPELINE = (METADATA, TUNNEL_ID, *REGISTERS)
+"""Fields that go with a packet and are no part of it."""
+
 VID_PRESENT = 0x1000
 Match = dict[int, tuple[int, int]]
 
@@ -71,6 +78,7 @@ FIELDS: dict[int, Field] = {
     MPLS_LABEL: Field(4, 20, False, "mpls"), MPLS_TC: Field(1, 3, False, "mpls"),
     MPLS_BOS: Field(1, 1, False, "mpls", False),
     TUNNEL_ID: Field(8, 64, True, ""),
+    **{REG0 + number: Field(4, 32, True, "") for number in range(16)},
 }
 FULL: dict[int, int] = {number: field.full for number, field in FIELDS.items()}
 
@@ -141,6 +149,23 @@ def bad_match(code: int) -> OFError:
     return OFError(OFPET_BAD_MATCH, code)
 
 
+def field_number(header: int) -> int | None:
+    """The number of the field that an OXM header names, if it is known."""
+    number = header >> 9 & 0x7f
+    if header >> 16 == NXM_NX:
+        number += REG0
+    elif header >> 16 != BASIC:
+        return None
+    return number if number in FIELDS else None
+
+
+def field_header(number: int) -> int:
+    """The OXM header of a field without a mask."""
+    if number in REGISTERS:
+        return NXM_NX << 16 | number - REG0 << 9 | FIELDS[number].size
+    return BASIC << 16 | number << 9 | FIELDS[number].size
+
+
 def pull(data: bytes, offset: int, end: int) -> tuple[int | None, int, int | None, int]:
     """One TLV at offset as (field number or None if unknown, value, mask or None, offset behind it)."""
     if end - offset < 4:
@@ -151,8 +176,7 @@ def pull(data: bytes, offset: int, end: int) -> tuple[int | None, int, int | Non
     if experimenter and length < 4:
         raise bad_match(BMC_BAD_LEN)
     start, stop = offset + 4, offset + 4 + length
-    field = FIELDS.get(header >> 9 & 0x7f) if header >> 16 == 0x8000 else None
-    number: int | None = header >> 9 & 0x7f
+    number = field_number(header)
     has_mask = bool(header & 0x100)
     width = length // 2 if has_mask else length
     if stop > end:
@@ -161,7 +185,7 @@ def pull(data: bytes, offset: int, end: int) -> tuple[int | None, int, int | Non
     mask = int.from_bytes(data[start + width:start + 2 * width], "big") if has_mask else None
     if mask is not None and value & ~mask:
         raise bad_match(BMC_BAD_WILDCARDS)
-    if field is None or length != field.size * (2 if has_mask else 1):
+    if number is not None and length != FIELDS[number].size * (2 if has_mask else 1):
         number = None
     return number, value, mask, stop
 
@@ -225,10 +249,10 @@ def tlv(number: int, value: int, mask: int | None = None) -> bytes:
     """One field on the wire."""
     field = FIELDS[number]
     size = field.size
+    header = field_header(number)
     if mask is None or mask == field.full:
-        return ((0x8000 << 16) | (number << 9) | size).to_bytes(4, "big") + value.to_bytes(size, "big")
-    header = (0x8000 << 16) | (number << 9) | 0x100 | 2 * size
-    return header.to_bytes(4, "big") + value.to_bytes(size, "big") + mask.to_bytes(size, "big")
+        return header.to_bytes(4, "big") + value.to_bytes(size, "big")
+    return (header + size | 0x100).to_bytes(4, "big") + value.to_bytes(size, "big") + mask.to_bytes(size, "big")
 
 
 def encode_match(match: Match) -> bytes:

@@ -44,8 +44,8 @@ class PacketIn(NamedTuple):
     table_id: int
     cookie: int
     in_port: int
-    metadata: int
-    tunnel_id: int
+    pipeline: dict[int, int]
+    """What goes with it, by OXM field number."""
     data: bytes
 
 
@@ -268,9 +268,8 @@ class Walk:
         if (reason == ACTION and entry is not None and entry.is_miss and not self.in_packet_out
                 and not self.in_group and not self.in_set):
             reason = NO_MATCH
-        fields = packet.fields
         self.out.append(PacketIn(reason, self.table_id, NO_COOKIE if entry is None else entry.cookie, self.in_port,
-                                 fields[oxm.METADATA], fields[oxm.TUNNEL_ID], packet.data))
+                                 packet.pipeline, packet.data))
 
     def group(self, group_id: int, packet: Packet) -> None:
         """A group action: every bucket that is used works on a copy."""

@@ -137,10 +137,8 @@ def header_ids(numbers: list[int], mask: bool) -> bytes:
     """OXM headers of fields."""
     ids = b""
     for number in numbers:
-        field = oxm.FIELDS[number]
-        masked = mask and field.maskable
-        ids += ((0x8000 << 16) | number << 9 | (0x100 if masked else 0) | field.size * (2 if masked else 1)).to_bytes(
-            4, "big")
+        field, header = oxm.FIELDS[number], oxm.field_header(number)
+        ids += (header + field.size | 0x100 if mask and field.maskable else header).to_bytes(4, "big")
     return ids
 
 

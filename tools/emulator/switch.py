@@ -90,7 +90,7 @@ class Switch:
     def tell_packets(self, packets: list[PacketIn]) -> None:
         """Packet-ins to every controller that wants them."""
         for packet in packets:
-            tlvs = wire.packet_in_tlvs(packet.in_port, packet.metadata, packet.tunnel_id)
+            tlvs = wire.packet_in_tlvs(packet.in_port, packet.pipeline)
             for session in self.sessions:
                 session.tell(wire.PACKET_IN, packet.reason, lambda xid: wire.packet_in(
                     xid, packet.reason, packet.table_id, packet.cookie, tlvs, packet.data))

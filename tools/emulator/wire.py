@@ -54,14 +54,11 @@ def packet_in(xid: int, reason: int, table_id: int, cookie: int, tlvs: bytes, da
                    + match + b"\0\0" + data)
 
 
-def packet_in_tlvs(in_port: int, metadata: int, tunnel_id: int) -> bytes:
-    """The pipeline fields of a packet-in, those that are zero left out."""
-    tlvs = oxm.tlv(oxm.IN_PORT, in_port)
-    if metadata:
-        tlvs += oxm.tlv(oxm.METADATA, metadata)
-    if tunnel_id:
-        tlvs += oxm.tlv(oxm.TUNNEL_ID, tunnel_id)
-    return tlvs
+def packet_in_tlvs(in_port: int, pipeline: dict[int, int]) -> bytes:
+    """The pipeline fields of a packet-in in Open vSwitch's order, those that are zero left out."""
+    told = [oxm.tlv(number, pipeline[number]) for number in (oxm.TUNNEL_ID, *oxm.REGISTERS, oxm.METADATA)
+            if pipeline.get(number)]
+    return oxm.tlv(oxm.IN_PORT, in_port) + b"".join(told)
 
 
 def multipart_replies(xid: int, kind: int, records: list[bytes]) -> list[bytes]:
