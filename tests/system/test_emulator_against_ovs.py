@@ -121,6 +121,20 @@ def test_the_action_set_and_the_outputs_to_the_arrival_port(compare: Compare) ->
     assert seen["frames"] == 5
 
 
+def test_the_tunnel_id_and_registers_go_with_a_packet(compare: Compare) -> None:
+    register = oxm.REG0 + 15
+    seen = compare([
+        flow(apply(set_field(oxm.TUNNEL_ID, 1 << 63 | 5), set_field(register, 7), simple(19, 0x8847),
+                   output(CONTROLLER)) + goto(1), IN_PORT=1, TUNNEL_ID=0),
+        flow(write(set_field(oxm.REG0, 9), output(CONTROLLER)) + goto(2), table=1,
+             TUNNEL_ID=(1 << 63, 1 << 63), REG0=0),
+        flow(apply(output(2), output(CONTROLLER)), table=2, TUNNEL_ID=(5, 0xff)),
+        *FLOWS, sent(1, PLAIN),
+        Step("packet-out", wire.PACKET_OUT, packet_out(
+            PLAIN, set_field(oxm.TUNNEL_ID, 5), set_field(register, 3), output(CONTROLLER), in_port=1))])
+    assert seen["frames"] == 1
+
+
 def test_adding_again_keeps_counters_and_modifying_keeps_timeouts(compare: Compare) -> None:
     compare([
         flow(apply(output(2)), cookie=1, hard=600, flags=1), sent(1, PLAIN), flow(apply(output(3)), cookie=2, idle=500),

@@ -146,6 +146,8 @@ def test_actions_are_told_alike(pair: Pair) -> None:
              "enqueue:2:1", "set_field:5->reg3,set_field:7->xreg1,set_field:9->xxreg1", "set_field:5->metadata",
              "controller(max_len=40,reason=no_match)", "exit", "ct_clear,2",
              "write_actions(resubmit(,3),load:5->NXM_NX_REG0[])",
+             "set_field:5->tun_id,load:7->NXM_NX_TUN_ID[],load:1->NXM_NX_TUN_ID[3..60],push:NXM_NX_TUN_ID[]",
+             "move:NXM_NX_TUN_ID[0..31]->NXM_NX_REG1[],multipath(eth_src,50,modulo_n,1,0,NXM_NX_TUN_ID[0..31])",
              "conjunction(7,1/2)", "load:3->OXM_OF_METADATA[0..31],goto_table:1", "normal")
     said = pair.flows(*(f"priority={number},actions={each}" for number, each in enumerate(lists, 1)))
     assert said.count("actions=") == len(lists)
@@ -160,6 +162,48 @@ def test_resubmits_and_registers_carry_a_decision_through_tables(pair: Pair) -> 
                "table=2,priority=5,metadata=0x55,actions=2", "table=2,priority=4,reg5=1,actions=1,2")
     assert set(pair.agree(1, frame())) == {2, 3, 4}
     assert set(pair.agree(4, frame())) == {1, 2}
+
+
+def test_the_tunnel_id_is_a_field_of_the_packet_that_is_zero_at_first(pair: Pair) -> None:
+    pair.flows("in_port=1,tun_id=0,actions=set_field:0x8000000000000005->tun_id,goto_table:1",
+               "in_port=2,actions=load:7->NXM_NX_TUN_ID[8..15],push:NXM_NX_TUN_ID[],load:0->NXM_NX_TUN_ID[],"
+               "resubmit(,2)",
+               "in_port=3,actions=move:NXM_OF_ETH_SRC[]->NXM_NX_TUN_ID[0..47],resubmit(,3)",
+               "in_port=4,actions=write_actions(set_field:1->tun_id,output:2)",
+               "table=1,priority=2,tun_id=0x8000000000000000/0xf000000000000000,actions=2",
+               "table=1,priority=1,actions=4",
+               "table=2,tun_id=0,actions=pop:NXM_NX_TUN_ID[],resubmit(,4)", "table=4,tun_id=0x700,actions=3",
+               "table=3,tun_id=0x20000000001,actions=move:NXM_NX_TUN_ID[0..47]->NXM_OF_ETH_DST[],1,4")
+    assert set(pair.agree(1, frame())) == {2}
+    assert set(pair.agree(2, frame())) == {3}
+    assert set(pair.agree(3, frame())) == {1, 4}
+    assert set(pair.agree(4, frame())) == {2}
+    assert set(pair.agree_on_packet_out(1, "set_field:0x700->tun_id,resubmit(,4),resubmit(,1)")) == {3, 4}
+    pair.both("add-group", "group_id=1,type=all,bucket=set_field:3->tun_id,output:4,bucket=output:2")
+    pair.flows("actions=set_field:0xffffffffffffffff->tun_id,group:1,3")
+    assert set(pair.agree(1, frame())) == {2, 3, 4}
+    pair.both("del-flows")
+    pair.both("del-groups")
+
+
+@pytest.mark.parametrize("match", ["reg15=1", "reg15=1/1", "xreg7=1", "xxreg3=1"])
+def test_register_15_cannot_be_matched(pair: Pair, match: str) -> None:
+    assert pair.ofctl("plain", "add-flow", f"{match},actions=2") == ""
+    assert "OFPBMC_BAD_FIELD" in pair.ofctl("logical", "add-flow", f"{match},actions=2")
+    pair.both("del-flows")
+
+
+@pytest.mark.parametrize("actions, error", [
+    ("set_field:1->reg15", "OFPBAC_BAD_SET_TYPE"), ("set_field:1->xreg7", "OFPBAC_BAD_SET_TYPE"),
+    ("set_field:1->xxreg3", "OFPBAC_BAD_SET_TYPE"), ("write_actions(set_field:1->reg15)", "OFPBAC_BAD_SET_TYPE"),
+    *((each, "NXFMFC_INVALID_TLV_FIELD") for each in (
+        "load:1->NXM_NX_REG15[3..4]", "load:1->NXM_NX_XXREG3[96..99]", "move:NXM_NX_REG15[]->NXM_NX_REG0[]",
+        "move:NXM_NX_REG0[]->NXM_NX_REG15[]", "push:NXM_NX_REG15[]", "pop:NXM_NX_REG15[]",
+        "multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG15[])"))])
+def test_register_15_cannot_be_used(pair: Pair, actions: str, error: str) -> None:
+    assert pair.ofctl("plain", "add-flow", f"actions={actions}") == ""
+    assert error in pair.ofctl("logical", "add-flow", f"actions={actions}")
+    pair.both("del-flows")
 
 
 def test_lower_tables_are_looked_up_and_the_action_set_is_kept(pair: Pair) -> None:

@@ -8,8 +8,11 @@ import pytest
 
 from tests.system.ovs import require
 from tests.system.pair import Client, Pair
-from tests.tools.controller import CONTROLLER, apply, flow_mod, goto, match, metadata, output, packet_out, simple, write
+from tests.tools.controller import (
+    CONTROLLER, apply, flow_mod, goto, match, metadata, output, packet_out, set_field, simple, write,
+)
 from tools.emulator.host import ipv4
+from tools.emulator.oxm import REG0, TUNNEL_ID
 
 NICIRA, ONF = 0x2320, 0x4F4E4600
 SET_CONFIG, EXPERIMENTER, PACKET_OUT, FLOW_MOD, MULTIPART, ROLE, GET_ASYNC, SET_ASYNC = 9, 4, 13, 14, 18, 24, 26, 28
@@ -168,6 +171,11 @@ def test_packet_ins(both: Pair, form: int) -> None:
                         cookie=3))
         side.frame(frame())
         tell((3, 3))
+        named = (set_field(TUNNEL_ID, 1 << 63 | 5), set_field(REG0 + 14, 6), set_field(REG0, 7))
+        set_up(flow_mod(match(TUNNEL_ID=0, REG0=0), metadata(0xAB, 0xFF) + apply(*named, output(CONTROLLER))
+                        + write(output(CONTROLLER)), cookie=6))
+        side.frame(frame())
+        tell((2, 2))
         set_up(flow_mod(ip, apply(DEC_TTL, output(2)), cookie=4))
         side.primary.ask(SET_ASYNC, words(7, 0, 7, 7, 15, 0))
         side.frame(frame(1))
