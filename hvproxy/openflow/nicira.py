@@ -1,10 +1,10 @@
 """Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
 
 What the actions refer to is a part of a field, by an NXM or OXM header. Fields that say where a packet came from below
-(in_port, tunnels' addresses) are refused, and so are the metadata beyond the tenant's bits and one register, which is
-as if it were not there, nor the wider ones that it is a part of: they hold what is hvproxy's. Refused
-although Open vSwitch takes them, with the error of one that does not know them: learn, ct, bundle, fin_timeout, sample,
-clone, output to a register, resubmit with another port, and whatever else is not in `_KNOWN`.
+(in_port, tunnels' addresses) are refused, and so is the metadata beyond the tenant's bits: they hold what is hvproxy's.
+The register which is hvproxy's own, and wider ones that it is a part of, are no fields at all. Refused although Open
+vSwitch takes them, with the error of one that does not know them: learn, ct, bundle, fin_timeout, sample, clone, output
+to a register, resubmit with another port, and whatever else is not in `_KNOWN`.
 
 Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
 """
