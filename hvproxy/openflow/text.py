@@ -41,7 +41,7 @@ MATCH_NAMES: Final[dict[str, str]] = {
 _SET_NAMES: Final[dict[str, str]] = {
     "ipv4_src": "ip_src", "ipv4_dst": "ip_dst", "ip_ecn": "nw_ecn", "icmpv4_type": "icmp_type",
     "icmpv4_code": "icmp_code", "ipv6_flabel": "ipv6_label", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll",
-    "ipv6_nd_tll": "nd_tll",
+    "ipv6_nd_tll": "nd_tll", "tunnel_id": "tun_id",
 }
 """In a set-field Open vSwitch has other names."""
 _DECIMAL: Final = frozenset((

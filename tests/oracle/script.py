@@ -62,8 +62,6 @@ def some_match(rng: Dice) -> dict[str, int | tuple[int, int]]:
         whole = 0x1011 if "metadata" in rng.features else (0x1011, 0xffffffff)
         fields["METADATA"] = rng.choice(((0x10, 0xf0), (0x1000, 0xff00), (0x11, 0xff), whole))
     if rng.random() < 0.2:
-        fields["TUNNEL_ID"] = rng.choice((0, 5, (5, 0xff), (1 << 63, 1 << 63)))
-    if rng.random() < 0.2:
         fields["ETH_DST"] = rng.choice((MACS[0], MACS[1], (1 << 40, 1 << 40)))
     if rng.random() < 0.2:
         fields["VLAN_VID"] = rng.choice((0, (0x1000, 0x1000), 0x1005, 0x1001))
@@ -138,8 +136,7 @@ def some_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket:
                  groups: tuple[int, ...] = GROUPS, telling: bool = True) -> list[bytes]:
     """Actions that mostly suit the match."""
     choices: list[bytes] = [
-        set_field(oxm.ETH_DST, rng.choice(MACS)), set_field(oxm.ETH_SRC, MACS[1]), set_queue(1),
-        set_field(oxm.TUNNEL_ID, rng.choice((5, 1 << 63 | 5)))]
+        set_field(oxm.ETH_DST, rng.choice(MACS)), set_field(oxm.ETH_SRC, MACS[1]), set_queue(1)]
     if "metadata" in rng.features:
         choices.append(set_field(oxm.METADATA, 0x1011))
     if "tags" in rng.features or (fields.get("VLAN_VID") == 0 and not in_bucket):
