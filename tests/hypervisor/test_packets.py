@@ -118,7 +118,7 @@ def test_over_other_switches_the_tunnel_id_is_not_told_and_not_taken() -> None:
     assert_equal_to_recompute(world)
     extended = {dpid: dict(switch.rules) for dpid, switch in world.switches.items()}
     assert names(world) == {REGISTER_15} and matched(world) == [0, 7]
-    world.hv.switches.datapaths[1].extended = False
+    world.hv.switches.datapaths[1].offer.extended = False
     bind(world)
     assert names(world) == {TUNNEL_ID} and matched(world) == []
     assert_equal_to_recompute(world)
@@ -126,7 +126,7 @@ def test_over_other_switches_the_tunnel_id_is_not_told_and_not_taken() -> None:
     assert (refusal.type, refusal.code) == (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_SET_TYPE)
     world.switches[1].packet_in(FRAME, metadata=at(1), others=tlv(TUNNEL_ID, 5))
     assert dict(controller.take("PACKET_IN")[0].match.items()) == {"in_port": 1}
-    world.hv.switches.datapaths[1].extended = True
+    world.hv.switches.datapaths[1].offer.extended = True
     bind(world)
     assert {dpid: dict(switch.rules) for dpid, switch in world.switches.items()} == extended
 
