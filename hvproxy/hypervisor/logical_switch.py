@@ -183,6 +183,8 @@ class LogicalSwitch(CompiledSwitch):
                 if self.resetting.pop(number, None) is not None:
                     self.retire(entry, number)
 
+        for number, entry in resets.items():
+            self.farewells.remember(entry, number, now)
         if resets:
             self.resetting.update(resets)
             self.down.confirm(dpids, confirmed, now)

@@ -302,6 +302,16 @@ def test_a_packet_that_an_entry_sent_before_it_was_removed_is_told() -> None:
     assert controller.take("PACKET_IN")[0].cookie == 5
 
 
+def test_a_packet_from_before_a_reset_of_its_entrys_counters_is_told() -> None:
+    world, controller = red()
+    add(controller, flow_mod(cookie=5, apply=actions.output(CONTROLLER)))
+    old = world.switches[1].cookies()[0]
+    add(controller, flow_mod(cookie=5, apply=actions.output(CONTROLLER), flags=of13.OFPFF_RESET_COUNTS))
+    assert world.switches[1].cookies()[0] != old
+    world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
+    assert controller.take("PACKET_IN")[0].cookie == 5
+
+
 def test_all_controllers_but_slaves_get_every_packet() -> None:
     world, one = red()
     other, slave = Controller(world, "red"), Controller(world, "red")
