@@ -7,7 +7,8 @@ from __future__ import annotations
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import label_rule_on_the_way
 from hvproxy.model.layout import (
-    PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie, destination_group_id,
+    FRAGMENT, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie,
+    destination_group_id,
 )
 from hvproxy.model.rules import Content, Group, Rule
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Transport, Vif
@@ -16,6 +17,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.oxm import metadata_tlv, tlv
+from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG
 
 DISCOVERY_PRIORITY = 400
 SUBPORT_PRIORITY = 300
@@ -26,6 +28,7 @@ DROP_PRIORITY = 1
 SPANNING_TREE = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x05FF)
 """What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
 type, which OpenFlow writes as type 0x05ff."""
+_IS_FRAGMENT = tlv(NW_FRAG, 1, 1)
 CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~PACKET_OUT_FLAG
 """The bits of the metadata that classification writes."""
 
@@ -67,6 +70,8 @@ def placement(
     for dpid in edges:
         edge = Edge(layout, logical_switch, dpid, {})
         _classify(contents[dpid], edge)
+        if logical_switch.drops_fragments and not edge.plain:
+            _drop_fragments(contents[dpid], edge)
         _groups(contents[dpid], edge, transport)
         _arriving_labels(contents[dpid], edge, transport)
     if len(edges) > 1:
@@ -94,6 +99,29 @@ def _classify(content: Content, edge: Edge) -> None:
             # physical port, where the switch would carry out an IN_PORT (hypervisor.packets).
             but = metadata_tlv(PACKET_OUT_FLAG, PACKET_OUT_FLAG) if lport.down else SPANNING_TREE
             content.add_rule(Rule(Table.CLASSIFY, priority + 1, arriving + but + tagged, enter, owner))
+
+
+def _drop_fragments(content: Content, edge: Edge) -> None:
+    """What Open vSwitch does by its own setting, which tenants share, before it looks a packet up in any table."""
+    layout, ls_id = edge.layout, edge.logical_switch.ls_id
+
+    def drop(priority: int, where: bytes, vlan: bytes, metadata: bytes, index: int) -> None:
+        for eth_type in sorted(IP_ETH_TYPES):
+            match = where + metadata + tlv(of13.OFPXMT_OFB_ETH_TYPE, eth_type) + vlan + _IS_FRAGMENT
+            content.add_rule(Rule(Table.CLASSIFY, priority, match, b"", cookie(ls_id, FRAGMENT | index)))
+
+    for lport in edge.logical_switch.at(edge.dpid):
+        assert lport.vif is not None
+        # Above the rules that classify; those of a port that is down drop without counting a look-up.
+        vlan = b"" if lport.vif.vlan is None else tlv(
+            of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
+        if not lport.down or lport.shared:
+            drop((SUBPORT_PRIORITY if vlan else ACCESS_PRIORITY) + 2,
+                 tlv(of13.OFPXMT_OFB_IN_PORT, lport.vif.port_no), vlan,
+                 metadata_tlv(PACKET_OUT_FLAG, PACKET_OUT_FLAG) if lport.down else b"", lport.index)
+    # Packet-outs that do not come from the physical port of their in_port.
+    drop(FABRIC_PRIORITY + 1, tlv(of13.OFPXMT_OFB_IN_PORT, of13.OFPP_CONTROLLER), b"",
+         metadata_tlv(layout.context(ls_id), layout.logical_switch_mask), 0)
 
 
 def _groups(content: Content, edge: Edge, transport: Transport) -> None:

@@ -22,7 +22,7 @@ from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.hypervisor.tenant_meters import TenantMeters
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import HOLDING_TABLES, PLACE, ContextLayout
+from hvproxy.model.layout import FRAGMENT, HOLDING_TABLES, PLACE, ContextLayout
 from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
 from hvproxy.openflow.constants import of13
@@ -41,8 +41,10 @@ class CompiledSwitch:
         self.hosts = MacTable()
         """What output to NORMAL knows."""
         self.counters = Counters()
+        self.counters.watch(FRAGMENT)
         self.table_counters = TableCounters(spec.tables)
         self.resubmits = False
+        self.frag_flags: int = of13.OFPC_FRAG_NORMAL
         """Some action of the tenant's has looked up a table on its way."""
         self.ports: dict[int, LogicalPort] = {}
         self.port_at: dict[int, LogicalPort] = {}
@@ -68,6 +70,7 @@ class CompiledSwitch:
     def add_port(self, port: LogicalPort) -> None:
         self.ports[port.number] = self.port_at[port.index] = port
         self.counters.watch(PLACE | port.index)
+        self.counters.watch(FRAGMENT | port.index)
         self._last_index = port.index
 
     def free_index(self) -> int | None:
@@ -82,7 +85,9 @@ class CompiledSwitch:
             del self.port_at[port.index]
             self._hidden_gone += self.hosts.port_gone(number)
             self.table_counters.port_gone(self.counters.total(PLACE | port.index)[0])
+            self.table_counters.entry_gone(0, None, self.counters.total(FRAGMENT | port.index)[0])
             self.counters.forget(PLACE | port.index)
+            self.counters.forget(FRAGMENT | port.index)
         return port
 
     @property
@@ -116,7 +121,7 @@ class CompiledSwitch:
                                 receives=not config & of13.OFPPC_NO_RECV))
         plain = self.plain & {lport.vif.dpid for lport in lports if lport.vif is not None}
         return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
-                                 self.resubmits)
+                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP)
 
     @property
     def _live(self) -> frozenset[int]:

@@ -50,7 +50,6 @@ class ControllerSession:
         it sets miss_send_len or its async masks."""
         self.channel = Channel(frozenset({4}), now, from_switch=False)
         self.role: int = of13.OFPCR_ROLE_EQUAL
-        self.frag_flags: int = of13.OFPC_FRAG_NORMAL
         self.miss_send_len = 0 if passive else 128
         self.masks = DEFAULT_MASKS
         """Which asynchronous messages go to it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.layout import HIDDEN, PLACE, GroupKind, RuleKind, Table, read_cookie
+from hvproxy.model.layout import FRAGMENT, HIDDEN, PLACE, GroupKind, RuleKind, Table, read_cookie
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
@@ -108,6 +108,10 @@ class Explanations:
 
     def _placing(self, rule: Rule, ls: LogicalSwitch, index: int) -> str:
         match = Match.from_tlvs(rule.match)
+        if index & ~PLACE & FRAGMENT:
+            index &= ~FRAGMENT
+            whose = f"packet-outs to {ls.spec.name}" if index == 0 else self._lport(ls.ls_id, index)
+            return f"drops fragments of {whose} as it is configured"
         if rule.table == Table.CLASSIFY:
             vlan = match.get(of13.OFPXMT_OFB_VLAN_VID)
             tagged = "" if vlan is None else f", VLAN {vlan[0] & _VID},"

@@ -97,7 +97,7 @@ class LogicalSwitch(CompiledSwitch):
             of13.OFPT_BARRIER_REQUEST: self._barrier,
             of13.OFPT_ROLE_REQUEST: self._role,
             of13.OFPT_GET_CONFIG_REQUEST: self._setting(session_settings.get_config),
-            of13.OFPT_SET_CONFIG: self._setting(session_settings.set_config),
+            of13.OFPT_SET_CONFIG: self._set_config,
             of13.OFPT_GET_ASYNC_REQUEST: self._setting(session_settings.get_async),
             of13.OFPT_SET_ASYNC: self._setting(session_settings.set_async),
             of13.OFPT_EXPERIMENTER: self._experimenter,
@@ -286,6 +286,11 @@ class LogicalSwitch(CompiledSwitch):
     def carry_out(self, session: ControllerSession, message: bytes, now: float) -> None:
         """Any message that changes something, whoever brings it. Raises Refused."""
         self._requests[type_of(message)](session, message, now)
+
+    def _set_config(self, session: ControllerSession, message: bytes, now: float) -> None:
+        if session_settings.set_config(self, session, message):
+            session.unsettled = True
+            self.down.configured(self, [], now)
 
     def _packet_out(self, session: ControllerSession, message: bytes, now: float) -> None:
         dpid = packets.packet_out(self, Origin(self, session, message), message, now)

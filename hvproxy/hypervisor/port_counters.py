@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from hvproxy.model.layout import PLACE, GroupKind
+from hvproxy.model.layout import FRAGMENT, PLACE, GroupKind
 from hvproxy.model.view import Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.multipart import GroupStats, PortStats
@@ -136,7 +136,8 @@ def _read(
         for number in parts:
             port = ls.ports.get(number)
             if port is not None:
-                packets, octets = ls.counters.total(PLACE | port.index)
+                packets, octets = map(sum, zip(
+                    ls.counters.total(PLACE | port.index), ls.counters.total(FRAGMENT | port.index), strict=True))
                 readings[number].append((_BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
         done(readings, at)
 

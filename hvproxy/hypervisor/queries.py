@@ -17,7 +17,7 @@ from hvproxy.hypervisor.flow_mods import HIDDEN_TABLE, check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
 from hvproxy.hypervisor.table_offer import features_of, renamed
 from hvproxy.hypervisor.tenant_meters import TenantMeter, refuse
-from hvproxy.model.layout import PLACE
+from hvproxy.model.layout import FRAGMENT, PLACE
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import build as build_instructions
@@ -159,10 +159,12 @@ def _with_counters(ls: LogicalSwitch, entries: list[Entry], done: Callable[[floa
 
 def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     def counted(at: float) -> None:
+        entered = sum(ls.counters.total(PLACE | index)[0] for index in ls.port_at)
+        dropped = sum(ls.counters.total(FRAGMENT | index)[0] for index in (0, *ls.port_at))
         counting = chain(((e.number, e) for e in ls.tables.entries()), ls.resetting.items())
-        looked_up, matched = ls.table_counters.totals(
-            ((e.table_id, e.instructions.goto, ls.counters.total(number)[0]) for number, e in counting),
-            sum(ls.counters.total(PLACE | port.index)[0] for port in ls.ports.values()))
+        matches = ((e.table_id, e.instructions.goto, ls.counters.total(number)[0]) for number, e in counting)
+        # Open vSwitch counts a fragment that it drops as one that matched.
+        looked_up, matched = ls.table_counters.totals(chain(matches, [(0, None, dropped)]), entered + dropped)
         _send(session, request, [
             TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)])
 

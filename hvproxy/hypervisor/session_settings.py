@@ -36,15 +36,27 @@ _ASYNC_UNSUPPORTED: Final = 2371
 
 
 def get_config(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
-    session.send(build.get_config_reply(xid_of(message), session.frag_flags, session.miss_send_len))
+    session.send(build.get_config_reply(xid_of(message), ls.frag_flags, session.miss_send_len))
 
 
-def set_config(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
+def set_config(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> bool:
+    """Whether the logical switch treats fragments otherwise from now on, which is its own and not the connection's.
+
+    REASM is taken and changes nothing, as in Open vSwitch: GET_CONFIG tells (trap 24). Nicira's fourth way shows
+    tenants the ports of first fragments: that is a setting of whole datapaths, which tenants share. What a slave that
+    was dialled says about fragments is passed over.
+    """
     config = decode_set_config(message)
-    if config.flags not in (of13.OFPC_FRAG_NORMAL, of13.OFPC_FRAG_REASM):
-        # REASM is taken and changes nothing, as in Open vSwitch: GET_CONFIG tells (trap 24).
-        raise Refused(of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS, "fragments are passed on as they are")
+    offered = [of13.OFPC_FRAG_NORMAL, of13.OFPC_FRAG_REASM]
+    if not ls.view.plain:
+        offered.append(of13.OFPC_FRAG_DROP)
+    if config.flags not in offered:
+        raise Refused(of13.OFPET_SWITCH_CONFIG_FAILED, of13.OFPSCFC_BAD_FLAGS, "fragments are not treated so")
     session.miss_send_len = config.miss_send_len
+    if config.flags in (ls.frag_flags, of13.OFPC_FRAG_REASM) or session.is_slave and not session.passive:
+        return False
+    ls.frag_flags = config.flags
+    return True
 
 
 def get_async(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:

@@ -29,6 +29,7 @@ from hvproxy.openflow.messages import PacketIn
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
 from hvproxy.trace.compose import compose
+from hvproxy.trace.frame import Frame
 from hvproxy.trace.switch import Flow, Port, Switch
 from hvproxy.trace.walk import Kind, Step, Told, Walk, walk
 
@@ -136,6 +137,8 @@ def trace(hv: Hypervisor, name: str, spec: TraceSpec) -> Trace:
     except ValueError as error:
         raise ModelError("frame", str(error)) from error
     shut = _shut(port, data)
+    if not shut and ls.frag_flags == of13.OFPC_FRAG_DROP and Frame(data, port.number).fragment:
+        shut = f"{ls.spec.name} is configured to drop fragments (FRAG_DROP): the frame is dropped"
     logical = Walk([Step(0, Kind.DROP, shut)]) if shut else walk(logical_switch(hv, ls), data, port.number)
     carried = None if port.vif is None else carry(hv, port.vif, data)
     upward = [_logical_upward(port.number, told) for told in logical.told if told.reason != of13.OFPR_INVALID_TTL]

@@ -39,6 +39,8 @@ PLACE = 1 << 31
 Entries are numbered below it."""
 HIDDEN = PLACE | 1 << 30
 """Set in the cookie's number for the rules of the hidden tables, which belong to no entry and place nothing."""
+FRAGMENT = PLACE | 1 << 29
+"""Set in the cookie's number for the rules that drop fragments: FRAGMENT | lport index, 0 for some packet-outs."""
 
 
 LAST_METER = 1 << 18

@@ -71,11 +71,13 @@ class LogicalSwitchView:
     """Its edges -> the destination index of each (Transport.destinations)."""
     resubmits: bool = False
     """Its entries may look up tables in any order, not only from lower to higher."""
+    drops_fragments: bool = False
+    """IP fragments are dropped before its table 0 (OFPC_FRAG_DROP)."""
 
     @property
     def shape(self) -> LogicalSwitchView:
         """All of it that the compilation of entries depends on."""
-        return replace(self, lports=tuple(lport.shape for lport in self.lports))
+        return replace(self, lports=tuple(lport.shape for lport in self.lports), drops_fragments=False)
 
     @property
     def extended(self) -> bool:

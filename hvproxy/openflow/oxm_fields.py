@@ -22,6 +22,7 @@ _BASIC: Final[int] = of13.OFPXMC_OPENFLOW_BASIC
 _NXM_NX: Final = 1
 NX: Final = 0x100
 """Added to the number of a field of Open vSwitch's class NXM_NX, so that numbers stay unique and sort behind."""
+NW_FRAG: Final = NX + 26
 TCP_FLAGS: Final = NX + 34
 TUN_FLAGS: Final = NX + 104
 CT_STATE: Final = NX + 105
@@ -148,7 +149,7 @@ def _fields() -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     add(PACKET_TYPE, "packet_type", 32, writable=False, zero=True)
     for register in range(16):
         add(NX + register, f"reg{register}", 32, maskable=True)
-    add(NX + 26, "nw_frag", 2, maskable=True, writable=False, eth_types=IP_ETH_TYPES)
+    add(NW_FRAG, "nw_frag", 2, maskable=True, writable=False, eth_types=IP_ETH_TYPES)
     add(NX + 29, "nw_ttl", 8, eth_types=IP_ETH_TYPES)
     add(NX + 30, "mpls_ttl", 8, eth_types=MPLS_ETH_TYPES)
     add(NX + 31, "tun_src", 32, maskable=True, writable=False, zero=True)

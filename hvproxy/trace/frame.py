@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.oxm_fields import BY_NUMBER, MPLS_ETH_TYPES, REGISTERS, VLAN_ETH_TYPES, VLAN_PRESENT
+from hvproxy.openflow.oxm_fields import BY_NUMBER, MPLS_ETH_TYPES, NW_FRAG, REGISTERS, VLAN_ETH_TYPES, VLAN_PRESENT
 
 IN_PORT: Final[int] = of13.OFPXMT_OFB_IN_PORT
 METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
@@ -122,7 +122,9 @@ class Frame:
     @property
     def value(self) -> int:
         """All fields in the fixed layout of oxm.Match."""
-        return sum(value << BY_NUMBER[number].shift for number, value in self.fields.items())
+        fragment = self.fragment | self.later_fragment << 1
+        return fragment << BY_NUMBER[NW_FRAG].shift | sum(
+            value << BY_NUMBER[number].shift for number, value in self.fields.items())
 
     def copy(self) -> Frame:
         other = Frame.__new__(Frame)

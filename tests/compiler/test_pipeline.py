@@ -1,6 +1,8 @@
 """What a logical switch needs besides its entries, and what it keeps out."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hvproxy.compiler.buckets import tenant_groups
@@ -15,6 +17,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm_fields import NW_FRAG
 from tests.compiler.placed import (
     CUT, DELIVER, FABRIC_PORT, FLOOD, FRAME, LAYOUT, LS_ID, TRANSPORT, VIEW, VIFS, AnEntry, a_group, edge, plane,
     sent, told,
@@ -65,6 +68,35 @@ def test_a_frame_is_known_by_its_port_and_tag_and_loses_the_tag_of_a_sub_port(nu
     assert isinstance(packet["metadata"], int)
     assert LAYOUT.read(packet["metadata"]) == (LS_ID, 10 + number, 0)
     assert packet["data"] == FRAME
+
+
+@pytest.mark.parametrize("number", VIFS)
+def test_fragments_are_dropped_where_they_enter_if_that_is_wanted(number: int) -> None:
+    view = replace(VIEW, drops_fragments=True)
+    others = set(VIFS) - {number}
+    for dropped, kind, packet in ((False, 0x0800, ipv4(0)), (False, 0x0800, ipv4(0x4000)), (True, 0x0800, ipv4(0x2000)),
+                                  (True, 0x0800, ipv4(5)), (False, 0x86DD, ipv6(0)), (True, 0x86DD, ipv6(1)),
+                                  (True, 0x86DD, ipv6(0x28)), (False, 0x88B5, ipv4(5))):
+        frame = FRAME[:12] + kind.to_bytes(2, "big") + packet
+        assert sent(plane(ALL_OUT), number, frame) == dict.fromkeys(others, frame)
+        assert sent(plane(ALL_OUT, view=view), number, frame) == ({} if dropped else dict.fromkeys(others, frame))
+    assert view.shape == VIEW.shape
+
+
+def test_a_switch_that_is_not_open_vswitch_is_not_told_of_fragments() -> None:
+    plain = replace(VIEW, drops_fragments=True, plain=frozenset((1,)))
+    held = {dpid: sum(tlv(NW_FRAG, 1, 1) in rule.match for rule in content.rules.values())
+            for dpid, content in placement(LAYOUT, plain, TRANSPORT).items()}
+    assert held == {1: 0, 2: 6}
+
+
+def ipv4(fragment: int) -> bytes:
+    return (bytes.fromhex("4500002e0001") + fragment.to_bytes(2, "big")
+            + bytes.fromhex("401100000a0000010a000002") + bytes(26))
+
+
+def ipv6(fragment: int) -> bytes:
+    return (b"\x60\0\0\0\0\x22\x2c\x40" + bytes(32) + b"\x11\0" + fragment.to_bytes(2, "big") + bytes(4) + bytes(26))
 
 
 @pytest.mark.parametrize("vid", [None, 0, 11, 30, *DELIVER.values(), *FLOOD.values()])

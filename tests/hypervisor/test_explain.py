@@ -115,6 +115,14 @@ def test_the_hidden_tables_say_what_they_are_for() -> None:
     assert "switches frames of red as a learning switch does" in groups(world, 1)
 
 
+def test_rules_that_drop_fragments_say_so() -> None:
+    world = a_world()
+    Controller(world, "red").send(build.set_config(1, of13.OFPC_FRAG_DROP, 128))
+    world.run()
+    assert rules(world, 1) >= {f"drops fragments of {whose} as it is configured"
+                               for whose in ("red/1", "red/5", "packet-outs to red")}
+
+
 def test_nothing_in_the_fabric_is_unexplained() -> None:
     world = a_world()
     for dpid in world.hv.switches.datapaths:

@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.hypervisor import Settings
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.experimenters import Nicira, nicira
 from hvproxy.openflow.messages import AsyncConfig, decode_async
-from tests.harness import PORT_LOST, Controller
-from tests.hypervisor.worlds import a_world, add, flow_mod, red
+from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_fields import NW_FRAG
+from tests.harness import PORT_LOST, Controller, World, spec
+from tests.hypervisor.worlds import LINKS, a_world, add, assert_equal_to_recompute, flow_mod, port_spec, red
 
 CONTEXT = ContextLayout().context(1, 1)
 DEFAULT = AsyncConfig(5, (3, 0), (7, 7), (15, 0))
@@ -113,6 +117,85 @@ def test_packets_reach_a_slave_that_asks_for_them() -> None:
     controller.ask(build.role_request(1, of13.OFPCR_ROLE_SLAVE, 1))
     world.switches[1].packet_in(b"data", metadata=CONTEXT)
     controller.take("PACKET_IN")
+
+
+def flags(*controllers: Controller) -> list[int]:
+    return [each.ask(build.get_config_request(3)).flags for each in controllers]
+
+
+def fragment_rules(world: World) -> dict[int, int]:
+    """Datapath -> how many rules that drop fragments it is to hold."""
+    fragment = tlv(NW_FRAG, 1, 1)
+    return {dpid: sum(fragment in key[2] for key in dp.desired_rules)
+            for dpid, dp in world.hv.switches.datapaths.items()}
+
+
+def test_fragments_are_dropped_for_a_whole_logical_switch_and_for_no_other() -> None:
+    world = a_world(spec("red", {1: (1, 1), 3: (2, 3, 20)}), spec("blue", {1: (1, 2), 2: (2, 2)}, dpid=2))
+    one, two, blue = Controller(world, "red"), Controller(world, "red"), Controller(world, "blue")
+    add(one, build.set_config(1, of13.OFPC_FRAG_DROP, 128))
+    assert flags(one, two, blue) == [1, 1, 0]
+    assert fragment_rules(world) == {1: 4, 2: 4, 3: 0, 0x11: 0, 0x12: 0}
+    assert_equal_to_recompute(world)
+    two.send(build.set_config(1, of13.OFPC_FRAG_REASM, 77))
+    assert flags(one, two, blue) == [1, 1, 0]
+    one.disconnect()
+    assert flags(two) == [1]
+    add(two, build.set_config(1, of13.OFPC_FRAG_NORMAL, 128))
+    assert flags(two) == [0] and not any(fragment_rules(world).values())
+    assert_equal_to_recompute(world)
+
+
+def test_no_entry_is_compiled_again_for_fragments_and_a_barrier_waits_for_the_switches() -> None:
+    world, controller = red()
+    add(controller, flow_mod())
+    compiled = world.hv.logical_switches["red"].entries_compiled
+    world.switches[1].hold_barriers = True
+    controller.send(build.set_config(1, of13.OFPC_FRAG_DROP, 128) + build.barrier_request(2))
+    assert controller.take() == []
+    world.switches[1].release()
+    controller.take("BARRIER_REPLY")
+    assert world.hv.logical_switches["red"].entries_compiled == compiled
+    assert_equal_to_recompute(world)
+
+
+def test_ports_that_move_go_down_or_change_take_the_setting_with_them() -> None:
+    world, controller = red()
+    add(controller, build.set_config(1, of13.OFPC_FRAG_DROP, 128))
+    for config in (of13.OFPPC_PORT_DOWN, of13.OFPPC_NO_RECV, 0):
+        for number in (1, 5):
+            address = world.hv.logical_switches["red"].ports[number].hw_addr
+            controller.send(build.port_mod(7, number, address, config, of13.OFPPC_PORT_DOWN | of13.OFPPC_NO_RECV))
+            assert_equal_to_recompute(world)
+    intent.put_port(world.hv, "red", port_spec(1, "p1", 3, 4), world.now)
+    world.pass_time(1.0)
+    assert_equal_to_recompute(world)
+    assert fragment_rules(world)[3] == 6
+
+
+def test_a_switch_that_cannot_match_fragments_drops_none() -> None:
+    world = World(spec("red", {1: (1, 1), 2: (2, 1)}), settings=Settings(links=LINKS))
+    world.add_switches(1, 2, 3, 0x11, 0x12)
+    world.pass_time(1.0)
+    controller = Controller(world, "red")
+    add(controller, build.set_config(1, of13.OFPC_FRAG_DROP, 5))
+    world.switches[2].hardware = "another switch"
+    world.switches[2].reboot()
+    world.pass_time(1.0)
+    assert fragment_rules(world)[1] and not fragment_rules(world)[2]
+    assert_equal_to_recompute(world)
+    controller.messages.clear()
+    controller.send(build.set_config(1, of13.OFPC_FRAG_NORMAL, 5))
+    assert controller.refused(build.set_config(1, of13.OFPC_FRAG_DROP, 5)) == (of13.OFPET_SWITCH_CONFIG_FAILED, 0)
+
+
+def test_a_slave_that_was_dialled_says_nothing_about_fragments() -> None:
+    world = a_world()
+    for passive, told in ((False, 0), (True, 1)):
+        controller = Controller(world, "red", passive)
+        controller.ask(build.role_request(1, of13.OFPCR_ROLE_SLAVE, 1))
+        controller.send(build.set_config(1, of13.OFPC_FRAG_DROP, 5))
+        assert flags(controller) == [told]
 
 
 @pytest.mark.parametrize(("request_", "error"), [

@@ -13,7 +13,7 @@ from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.tracing import Trace, TraceSpec, label_of, trace
 from hvproxy.model.layout import Table
 from hvproxy.model.rules import Change, Rule
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm import tlv
 from hvproxy.trace.compose import compose
@@ -209,6 +209,16 @@ def test_an_output_to_a_port_that_is_down_is_dropped_in_both() -> None:
     found = traced(world)
     assert found.agree and not found.logical.sent
     assert any("port 2 is down (the physical port is down)" in step.text for step in found.logical.steps)
+
+
+def test_a_fragment_is_dropped_where_its_tenant_wants_that() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(4)), build.set_config(1, of13.OFPC_FRAG_DROP, 128))
+    for fragment, dropped in (("0000", False), ("2000", True), ("0005", True)):
+        data = "ffffffffffff0200000000010800" + "4500002e0001" + fragment + "401100000a0000010a000002" + "00" * 26
+        for name in (1, 5):
+            found = trace(world.hv, "red", TraceSpec(port=name, frame=data))
+            assert found.agree and bool(found.logical.sent) is not dropped
 
 
 def test_what_its_tenant_shut_a_port_to_is_told() -> None:

@@ -5,11 +5,13 @@ from hypothesis import given
 
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm_fields import BY_NUMBER, NW_FRAG
 from hvproxy.trace import frame as f
 from hvproxy.trace.frame import Frame
 from tests.packets import tagged
 from tests.trace.frames import IPS, MACS, frames
-from tools.emulator.frames import FRAG_ANY, FRAG_LATER, Packet
+from tools.emulator import oxm
+from tools.emulator.frames import FRAGMENT, LATER, Packet
 from tools.emulator.host import echo, ipv4
 from tools.emulator.oxm import REGISTERS
 
@@ -19,8 +21,10 @@ PING = MACS[1] + MACS[0] + b"\x08\0" + ipv4(IPS[0], IPS[1], 1, echo(8, 1, 1, byt
 @given(frames())
 def test_every_field_is_read_as_the_emulated_switch_reads_it(data: bytes) -> None:
     frame, expected = Frame(data, 3, 0x77), Packet(data, 3, 0x77).fields
-    assert (frame.fragment, frame.later_fragment) == (bool(expected.pop(FRAG_ANY, 0)),
-                                                      bool(expected.pop(FRAG_LATER, 0)))
+    nw_frag = expected.pop(oxm.NW_FRAG, 0)
+    assert (frame.fragment, frame.later_fragment) == (bool(nw_frag & FRAGMENT), bool(nw_frag & LATER))
+    field = BY_NUMBER[NW_FRAG]
+    assert frame.value >> field.shift & field.full == nw_frag
     assert frame.fields == {field: value for field, value in expected.items() if field not in REGISTERS}
     assert frame.data == data
 

@@ -6,7 +6,7 @@ the packet lacks does nothing, and a checksum is adjusted by the difference, so 
 from __future__ import annotations
 
 from tools.emulator import oxm
-from tools.emulator.frames import FRAG_ANY, FRAG_LATER, MPLS_TYPES, PORTS, Packet, nd_options
+from tools.emulator.frames import LATER, MPLS_TYPES, PORTS, Packet, nd_options
 
 MAX_LABELS = 3
 SIMPLE = {oxm.ARP_OP: (6, 2), oxm.ARP_SHA: (8, 6), oxm.ARP_SPA: (14, 4), oxm.ARP_THA: (18, 6), oxm.ARP_TPA: (24, 4)}
@@ -204,7 +204,7 @@ def set_field(packet: Packet, field: int, value: int) -> None:
     elif field == oxm.VLAN_PCP:
         fields[field] = value
         put(packet, 14, (value << 13 | fields[oxm.VLAN_VID] & 0xfff).to_bytes(2, "big"))
-    elif FRAG_ANY in fields and field in TRANSPORT:
+    elif fields.get(oxm.NW_FRAG) and field in TRANSPORT:
         _set_inner(packet, field, value)
     elif fields[field] != value:
         _set_inner(packet, field, value)
@@ -233,7 +233,7 @@ def _set_inner(packet: Packet, field: int, value: int) -> None:
         shift, bits = MPLS_BITS[field]
         entry = int.from_bytes(data[l3:l3 + 4], "big") & ~((1 << bits) - 1 << shift) | value << shift
         put(packet, l3, entry.to_bytes(4, "big"))
-    elif packet.l4 and (field in ICMP or FRAG_LATER not in packet.fields):
+    elif packet.l4 and (field in ICMP or not packet.fields.get(oxm.NW_FRAG, 0) & LATER):
         _set_transport(packet, field, value)
 
 

@@ -12,8 +12,8 @@ from tools.emulator import oxm
 
 VLAN_TYPES = (0x8100, 0x88a8)
 MPLS_TYPES = (0x8847, 0x8848)
-FRAG_ANY, FRAG_LATER = -2, -1
-"""Pseudo fields of a parsed frame: it is a fragment, it is one without the upper layer's header."""
+FRAGMENT, LATER = 1, 2
+"""Bits of nw_frag: it is a fragment, it is one without the upper layer's header."""
 
 PORTS = {6: (oxm.TCP_SRC, oxm.TCP_DST, 20), 17: (oxm.UDP_SRC, oxm.UDP_DST, 8),
          132: (oxm.SCTP_SRC, oxm.SCTP_DST, 12)}
@@ -105,6 +105,7 @@ class Packet:
         header = (first & 15) * 4
         if first >> 4 != 4 or header < 20 or total < header or offset + total > len(data):
             return
+        fields[oxm.NW_FRAG] = 0
         fields[oxm.IPV4_SRC] = source
         fields[oxm.IPV4_DST] = destination
         fields[oxm.IP_PROTO] = protocol
@@ -143,6 +144,7 @@ class Packet:
         fields[oxm.IPV6_DST] = int.from_bytes(data[offset + 24:offset + 40], "big")
         fields[oxm.IPV6_FLABEL] = first & 0xfffff
         fields[oxm.IP_PROTO] = protocol
+        fields[oxm.NW_FRAG] = 0
         fields[oxm.IP_DSCP] = first >> 22 & 0x3f
         fields[oxm.IP_ECN] = first >> 20 & 3
         self.l4 = position
@@ -152,9 +154,7 @@ class Packet:
 
     @staticmethod
     def _fragment(later: bool, fields: dict[int, int]) -> None:
-        fields[FRAG_ANY] = 1
-        if later:
-            fields[FRAG_LATER] = 1
+        fields[oxm.NW_FRAG] = FRAGMENT | LATER if later else FRAGMENT
 
     def _transport(self, data: bytes, offset: int, end: int, protocol: int, visible: bool,
                    fields: dict[int, int]) -> None:

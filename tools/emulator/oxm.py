@@ -23,6 +23,8 @@ BASIC, NXM_NX = 0x8000, 1
 REG0 = 0x100
 """Open vSwitch's registers, of the class NXM_NX: numbered from here on, beyond all numbers of the standard."""
 REGISTERS = range(REG0, REG0 + 16)
+NW_FRAG = REG0 + 26
+"""Of the same class: what part of an IP packet it is."""
 PIPELINE = (METADATA, TUNNEL_ID, *REGISTERS)
 """Fields that go with a packet and are no part of it."""
 
@@ -79,6 +81,7 @@ FIELDS: dict[int, Field] = {
     MPLS_BOS: Field(1, 1, False, "mpls", False),
     TUNNEL_ID: Field(8, 64, True, ""),
     **{REG0 + number: Field(4, 32, True, "") for number in range(16)},
+    NW_FRAG: Field(1, 2, True, "ip", False),
 }
 FULL: dict[int, int] = {number: field.full for number, field in FIELDS.items()}
 
@@ -161,7 +164,7 @@ def field_number(header: int) -> int | None:
 
 def field_header(number: int) -> int:
     """The OXM header of a field without a mask."""
-    if number in REGISTERS:
+    if number >= REG0:
         return NXM_NX << 16 | number - REG0 << 9 | FIELDS[number].size
     return BASIC << 16 | number << 9 | FIELDS[number].size
 
