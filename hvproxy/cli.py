@@ -90,6 +90,7 @@ def switches(api: str, as_json: bool) -> None:
     _show(api, "/v1/datapaths", as_json, "datapaths", [
         _field("dpid"), _field("state"), _field("role"), _field("address"), _field("ports"), _field("rules"),
         _field("groups"), _field("description"), ("wrong settings", _settings),
+        ("missing", lambda row: "; ".join(row.get("missing") or ()) or None),
     ])
 
 

@@ -5,6 +5,7 @@ groups they were given, and `Controller`s, which a test speaks through. The byte
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ryu.ofproto import ofproto_v1_3_parser as parser
@@ -13,6 +14,7 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.commands import Close, GoOn, Send
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.table_offer import ACTIONS, INSTRUCTIONS
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from hvproxy.model.layout import GroupKind
 from hvproxy.openflow import build
@@ -29,7 +31,9 @@ from hvproxy.openflow.multipart import (
     decode_multipart, multipart_replies,
 )
 from hvproxy.openflow.oxm import ofp_match, tlv
+from hvproxy.openflow.oxm_fields import EXTENSIONS, FIELDS
 from hvproxy.openflow.ports import PortDesc
+from hvproxy.openflow.table_features import table_features
 
 OF13 = ProtocolDesc(4)
 HELLO = build.hello(0)
@@ -43,6 +47,27 @@ TYPES = {value: name.removeprefix("OFPT_") for name, value in vars(of13).items()
 def parsed(message: bytes) -> Any:
     """A message as ryu reads it."""
     return parser.msg_parser(OF13, message[0], message[1], len(message), int.from_bytes(message[4:8], "big"), message)
+
+
+def described_tables(
+    count: int = 40, *, without_actions: Iterable[int] = (), without_set: Iterable[int] = (),
+    without_match: Iterable[int] = (), without_instructions: Iterable[int] = (), exact: Iterable[int] = (),
+    metadata: int = 0xFFFFFFFFFFFFFFFF,
+) -> list[bytes]:
+    """The records of TABLE_FEATURES of a switch that can do all that hvproxy knows but this."""
+    fields = [field for field in (*FIELDS, *EXTENSIONS) if field.number not in without_match]
+    match = [(field.header & ~0xFF | 0x100 | 2 * field.size)
+             if field.maskable and field.number not in exact else field.header for field in fields]
+    actions = [kind for kind in ACTIONS if kind not in without_actions]
+    written = [field.header for field in (*FIELDS, *EXTENSIONS) if field.number not in without_set]
+    return [table_features(
+        table, f"t{table}", instructions=[kind for kind in INSTRUCTIONS if kind not in without_instructions],
+        next_tables=range(table + 1, count), write_actions=actions, apply_actions=actions, match=match,
+        wildcards=[field.header for field in fields], write_setfield=written, apply_setfield=written,
+        metadata_match=metadata, metadata_write=metadata, max_entries=1_000_000).encode() for table in range(count)]
+
+
+TABLES = described_tables()
 
 
 class EndSwitch:
@@ -70,6 +95,8 @@ class EndSwitch:
         self.packet_outs: list[bytes] = []
         self.hardware = "Open vSwitch"
         """What it says it is, and by that which extensions it has."""
+        self.tables: list[bytes] | None = TABLES
+        """What it tells of its tables; None: it refuses to."""
         self.silent = False
         """It does not answer requests for statistics, but keeps them."""
         self.unanswered: list[bytes] = []
@@ -246,6 +273,8 @@ class EndSwitch:
                 if cookie & asked.cookie_mask == asked.cookie & asked.cookie_mask]
         elif request.kind == Kind.GROUP_DESC:
             records = [GroupDesc(kind, number, buckets).encode() for number, (kind, buckets) in self.groups.items()]
+        elif request.kind == Kind.TABLE_FEATURES and self.tables is not None:
+            records = self.tables
         elif request.kind == Kind.METER_FEATURES and self.meter_features is not None:
             records = [self.meter_features.encode()]
         elif request.kind == Kind.METER_CONFIG and self.meter_features is not None:

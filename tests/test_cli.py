@@ -83,6 +83,7 @@ ANSWERS: dict[str, object] = {
     "/v1/datapaths": [
         {"dpid": "0000000000000001", "state": "ready", "role": "edge", "address": "127.0.0.1:4", "description": "OVS",
          "ports": 3, "rules": 17, "groups": 5, "news": {"a": [1]},
+         "missing": ["8 tables", "action pop_vlan in table 1"],
          "settings": ["fail_mode=standalone (needs secure)", "x"]},
         {"dpid": "0000000000000002", "state": "absent"},
     ],
@@ -217,10 +218,10 @@ def test_show_databases(api: str) -> None:
 def test_show_switches(api: str) -> None:
     assert rows(run("show", "switches", "--api", api).stdout) == [
         ["dpid", "state", "role", "address", "ports", "rules", "groups", "description",
-         "wrong settings"],
+         "wrong settings", "missing"],
         ["0000000000000001", "ready", "edge", "127.0.0.1:4", "3", "17", "5", "OVS",
-         "fail_mode=standalone (needs secure), x"],
-        ["0000000000000002", "absent", "-", "-", "-", "-", "-", "-", "-"],
+         "fail_mode=standalone (needs secure), x", "8 tables; action pop_vlan in table 1"],
+        ["0000000000000002", "absent", "-", "-", "-", "-", "-", "-", "-", "-"],
     ]
 
 

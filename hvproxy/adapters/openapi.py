@@ -47,6 +47,7 @@ _DATAPATH: dict[str, Schema] = {
     "rules": _NUMBER,
     "groups": _NUMBER,
     "settings": _TEXTS,
+    "missing": _TEXTS,
 }
 _EXPLAINED: dict[str, Schema] = {
     "tenant": _nullable(_TEXT),

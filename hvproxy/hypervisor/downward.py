@@ -4,13 +4,14 @@ The protocol is the seam along which owners can later be processes of their own 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
+from hvproxy.openflow.abilities import SwitchTables
 from hvproxy.openflow.meters import MeterFeatures, MeterStats
 from hvproxy.openflow.multipart import GroupStats, PortStats
 
@@ -60,6 +61,9 @@ class Downward(Protocol):
         now: float,
     ) -> None:
         """(dpid, physical meter id) -> its statistics, for those that answer."""
+
+    def switch_tables(self, dpids: Iterable[Dpid]) -> Collection[SwitchTables]:
+        """What the tables of these datapaths can do, of those that were asked; equal ones are told once."""
 
     def meter_features(self, dpids: Iterable[Dpid]) -> MeterFeatures:
         """What the meters of all these datapaths can do alike; what Open vSwitch can where none has told."""

@@ -19,15 +19,17 @@ from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.gather import Gather, all_of
+from hvproxy.hypervisor.lacking import missing
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.switches import NamedLink, Switches
 from hvproxy.hypervisor.tenant_meters import OFFERED
-from hvproxy.model.layout import HIDDEN, ContextLayout, RuleKind, Table, cookie, read_cookie
+from hvproxy.model.layout import HIDDEN, ContextLayout, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Change, Item, Rule
 from hvproxy.model.view import Dpid, PortNo
+from hvproxy.openflow.abilities import SwitchTables
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
 from hvproxy.openflow.meters import MeterFeatures
@@ -90,6 +92,8 @@ class Hypervisor(Gather):
         """Logical switches whose controllers are not dialled yet, because not all switches are known."""
         self.without_identifiers: set[str] = set()
         """Logical switches that have not found room for all their ports."""
+        self._missing: dict[Dpid, list[str]] = {}
+        """What each switch lacked of what hvproxy needs when that was looked at last."""
         self._next_poll = now + IDLE_POLL
         for link in settings.links:
             for dpid, _ in (link.a, link.b):
@@ -181,14 +185,24 @@ class Hypervisor(Gather):
             self.bind(ls, now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
-        needed = Table.LOGICAL + max((min(ls.spec.tables, ls.tables.holding) for ls in self._on(dp.dpid)), default=0)
-        if dp.offer.features is not None and dp.offer.features.n_tables < needed:
-            self.switches.alarm("a switch has too few tables for the logical switches on it", dpid=f"{dp.dpid:016x}",
-                                has=dp.offer.features.n_tables, needed=needed)
+        self._see_missing(dp)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
         self.databases.check(now)
         self._dial_when_known(now)
+
+    def missing(self, dp: Datapath) -> list[str]:
+        """What a switch lacks of what hvproxy needs for the logical switches on it; nothing before it has told."""
+        if dp.offer.features is None:
+            return []
+        tables = max((min(ls.spec.tables, ls.tables.holding) for ls in self._on(dp.dpid)), default=0)
+        return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, tables)
+
+    def _see_missing(self, dp: Datapath) -> None:
+        lacks = self.missing(dp)
+        if lacks and lacks != self._missing.get(dp.dpid):
+            self.switches.alarm("a switch lacks what hvproxy needs", dpid=f"{dp.dpid:016x}", missing=lacks)
+        self._missing[dp.dpid] = lacks
 
     def datapath_absent(self, dp: Datapath, now: float) -> None:
         for ls in self._on(dp.dpid):
@@ -286,6 +300,9 @@ class Hypervisor(Gather):
             self._count_bound()
             parts = self.fabric.place(ls.view, now)
             self.rollout.aim(parts, now, ls.recompile_all() if ls.reshaped else {})
+        for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
+            if self.ready(dpid):
+                self._see_missing(self.switches.datapaths[dpid])
         placing = [*moved, *risen]
         if placing:
             self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
@@ -400,6 +417,10 @@ class Hypervisor(Gather):
     def group_types(self, dpid: Dpid) -> int | None:
         features = self.switches.datapaths[dpid].offer.group_features
         return None if features is None else features.types
+
+    def switch_tables(self, dpids: Iterable[Dpid]) -> set[SwitchTables]:
+        datapaths = self.switches.datapaths
+        return {tables for dpid in dpids if (tables := datapaths[dpid].offer.tables) is not None}
 
     def meter_features(self, dpids: Iterable[Dpid]) -> MeterFeatures:
         told = [dp.offer.meter_features for dpid, dp in self.switches.datapaths.items() if dpid in set(dpids)]

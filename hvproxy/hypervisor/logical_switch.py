@@ -6,7 +6,7 @@ computed by compiled_switch and handed to Downward. Answers to questions are in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from hvproxy.compiler.lowering import TenantGroup
@@ -22,13 +22,15 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
+from hvproxy.hypervisor.lacking import UNTOLD
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import HIDDEN, PLACE, ContextLayout
+from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
+from hvproxy.openflow.abilities import Ability
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.experimenters import Onf, kind_of
 from hvproxy.openflow.groups import GroupMod, walk_buckets
@@ -109,6 +111,16 @@ class LogicalSwitch(CompiledSwitch):
         types = (self.down.group_types(dpid) for dpid in self._edges)
         return all(known is None or known >> of13.OFPGT_SELECT & 1 for known in types)
 
+    def abilities(self, table_id: int, *, told: bool = False) -> set[Ability]:
+        """What the tables below that carry a logical table can do; `told`: leaving out switches that do not say."""
+        last = HOLDING_TABLES - 1
+        found = {tables.of(Table.LOGICAL + min(table_id, last)) for tables in self.down.switch_tables(self._edges)
+                 if not told or tables is not UNTOLD}
+        if table_id < last:
+            return found
+        # The tables behind hold nothing: nobody has to go there.
+        return {replace(each, instructions=each.instructions | {of13.OFPIT_GOTO_TABLE}) for each in found}
+
     def emptied(self, now: float) -> dict[Dpid, Change]:
         """What takes every entry, group and meter of it off the datapaths, when it is deleted."""
         self._forget_meters(list(self.meters.meters))
@@ -153,7 +165,8 @@ class LogicalSwitch(CompiledSwitch):
         """What a flow-mod does to the logical tables, and nothing else. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.instructions:
             self.need_local(_actions_in(mod.instructions))
-        return self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended)
+        return self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended,
+                                    below=self.abilities(mod.table_id, told=True))
 
     def change_groups(self, mod: GroupMod, now: float) -> tuple[TenantGroup | None, list[int]]:
         """What a group-mod does to the logical groups, as TenantGroups.apply. Raises Refused."""

@@ -17,8 +17,10 @@ from hvproxy.hypervisor.flow_mods import (
     ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, HIDDEN_TABLE, MODIFY_STRICT, RESET_COUNTS,
     Request, check_out_port, check_table_id, read,
 )
+from hvproxy.hypervisor.lacking import check
 from hvproxy.model.layout import PLACE, TABLES
 from hvproxy.openflow import actions
+from hvproxy.openflow.abilities import Ability
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import FlowMod
@@ -96,12 +98,12 @@ class LogicalTables:
 
     def flow_mod(
         self, mod: FlowMod, now: float, groups: Container[int] = (), meters: Container[int] = (), *,
-        extended: bool = True,
+        extended: bool = True, below: Iterable[Ability] = (),
     ) -> list[Edit]:
         """Carries out a tenant's flow-mod, or raises Refused and changes nothing.
 
         `groups` and `meters` are the tenant's: no others may be named. `extended`: the switches have Open vSwitch's
-        extensions.
+        extensions. `below` is what the tables can do that carry the one concerned: a deletion needs nothing of it.
         A reset of counters gives the entry a new number (Edit.reset_number). The switches then hold a rule with another
         cookie; since an identical ADD keeps a switch's counts, the old rule must go first or the new one carry
         OFPFF_RESET_COUNTS.
@@ -112,6 +114,8 @@ class LogicalTables:
                 raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_FIELD, "the switches do not know the field")
             actions.refuse_extensions(request.instructions.apply)
             actions.refuse_extensions(request.instructions.write)
+        if not request.deletes:
+            check(below, request.instructions, request.match if mod.command == ADD else None)
         if mod.command == ADD:
             return [self._add(request, now, groups, meters)]
         if request.deletes:

@@ -5,6 +5,7 @@ Whatever is not offered gets the exact OpenFlow error: no request stays without 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from hvproxy.openflow.multipart import (
     decode_flow_stats_request, decode_id_request, decode_multipart, decode_queue_stats_request, multipart_replies,
 )
 from hvproxy.openflow.oxm import Match, ofp_match
-from hvproxy.openflow.table_features import TableFeatures, decode_table_features
+from hvproxy.openflow.table_features import decode_table_features
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -181,14 +182,11 @@ def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
 
 
 def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
-    def offered() -> list[TableFeatures]:
-        return [features_of(ls.spec, table, ls.table_names.get(table, ""), extended=ls.extended)
-                for table in range(ls.spec.tables)]
-
-    told = offered()
+    told = [features_of(ls.spec, table, ls.table_names.get(table, ""), ls.abilities(table), extended=ls.extended)
+            for table in range(ls.spec.tables)]
     if request.body:
         ls.table_names.update(renamed(told, decode_table_features(request.body)))
-        told = offered()
+        told = [replace(each, name=ls.table_names[each.table_id]) for each in told]
     _send(session, request, [each.encode() for each in told])
 
 

@@ -81,6 +81,7 @@ def _summary(hv: Hypervisor, dp: Datapath) -> Row:
         "rules": len(dp.desired_rules),
         "groups": len(dp.desired_groups),
         "settings": settings(hv, dp.dpid),
+        "missing": hv.missing(dp),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow import guard_experimenter, guard_parts as parts
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.memo import remembered
 
 _TYPE_LENGTH: Final = Struct("!HH").unpack_from
 _U16: Final = Struct("!H").unpack_from
@@ -148,13 +149,21 @@ def _table_properties(data: bytes, at: int, end: int) -> None:
         after = at + (length + 7 & ~7)
         if length < 4 or after > end:
             _bad_features("property length")
-        if kind in _ID_PROPERTIES:
-            _ids(data, at + 4, at + length)
-        elif kind in _FIELD_PROPERTIES:
-            parts.oxm_headers(data, at + 4, at + length)
-        elif kind in _EXPERIMENTER_PROPERTIES and length < 12:
-            _bad_features("experimenter property without its header")
+        if kind not in _NEXT_TABLES:
+            _table_property(data[at:at + length])
         at = after
+
+
+@remembered(1 << 10)
+def _table_property(data: bytes) -> None:
+    """Prove one property. A switch says the same of each of 254 tables."""
+    kind, length = _TYPE_LENGTH(data, 0)
+    if kind in _ID_PROPERTIES:
+        _ids(data, 4, length)
+    elif kind in _FIELD_PROPERTIES:
+        parts.oxm_headers(data, 4, length)
+    elif kind in _EXPERIMENTER_PROPERTIES and length < 12:
+        _bad_features("experimenter property without its header")
 
 
 def _ids(data: bytes, at: int, end: int) -> None:
@@ -172,6 +181,7 @@ def _bad_features(why: str) -> NoReturn:
     raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_BAD_LEN, why)
 
 
+_NEXT_TABLES: Final = frozenset({of13.OFPTFPT_NEXT_TABLES, of13.OFPTFPT_NEXT_TABLES_MISS})
 _ID_PROPERTIES: Final = frozenset({
     of13.OFPTFPT_INSTRUCTIONS, of13.OFPTFPT_INSTRUCTIONS_MISS,
     of13.OFPTFPT_WRITE_ACTIONS, of13.OFPTFPT_WRITE_ACTIONS_MISS,

@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.memo import remembered
-from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, WIDE_REGISTERS
+from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_MASKED, IP_ETH_TYPES, Field, Headers
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
@@ -243,13 +243,12 @@ def _targets() -> dict[int, Target]:
         field = BY_NUMBER[number]
         found[header] = Target(field, field.full.bit_length(), OLD_HEADERS.get(number, field.header))
     found.update((header, Target(None, bits, header)) for header, bits in _NEW_REGISTERS.items())
-    found[_VLAN_TCI] = Target(None, 16, _VLAN_TCI)
+    found[VLAN_TCI] = Target(None, 16, VLAN_TCI)
     return {header: target for header, target in found.items() if header not in OWN_HEADERS}
 
 
-_VLAN_TCI: Final = 0x00000802
 _TARGETS: Final = _targets()
-_WIDE_NAMES: Final = {_VLAN_TCI: "vlan_tci", **{
+_WIDE_NAMES: Final = {VLAN_TCI: "vlan_tci", **{
     header: f"xreg{index}" if len(registers) == 2 else f"xxreg{index - 8}"
     for index, (header, registers) in enumerate(WIDE_REGISTERS.items())}}
 

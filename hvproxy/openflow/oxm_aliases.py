@@ -22,6 +22,9 @@ _EXPERIMENTER: Final[int] = of13.OFPXMC_EXPERIMENTER
 _XXREG0: Final = 111
 _IN_PORT, _VLAN_VID, _VLAN_PCP, _IP_DSCP = (BY_NUMBER[number] for number in (0, 6, 7, 8))
 _VLAN_TCI, _IP_TOS = (_NXM_OF, 4), (_NXM_OF, 5)
+VLAN_TCI: Final = 0x00000802
+"""The header of a whole VLAN tag."""
+IP_TOS: Final = 0x00000a01
 _TELLING_TCP_FLAGS: Final = _EXPERIMENTER << 16 | 42 << 9
 
 _SAME: Final[Mapping[tuple[int, int], Field]] = {

@@ -34,6 +34,7 @@ MISS = 1
 _TYPE_LISTS = {first + miss for first in (INSTRUCTIONS, WRITE_ACTIONS, APPLY_ACTIONS) for miss in (0, MISS)}
 _TABLE_LISTS = {NEXT_TABLES, NEXT_TABLES + MISS}
 _OXM_LISTS = {MATCH, WILDCARDS} | {first + miss for first in (WRITE_SETFIELD, APPLY_SETFIELD) for miss in (0, MISS)}
+_LISTS = _TYPE_LISTS | _TABLE_LISTS | _OXM_LISTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +109,17 @@ def _read_properties(data: bytes) -> dict[int, bytes | tuple[int, ...]]:
     while offset < end:
         kind, length = _HEADER.unpack_from(data, offset)
         value = data[offset + _HEADER.size:offset + length]
-        if kind in _TYPE_LISTS:
-            properties[kind] = _read_types(value)
-        elif kind in _OXM_LISTS:
-            properties[kind] = _read_oxms(value)
-        elif kind in _TABLE_LISTS:
-            properties[kind] = tuple(value)
-        else:
-            properties[kind] = value
+        properties[kind] = read_list(kind, value) if kind in _LISTS else value
         # A property's length leaves out the padding that follows it (OF 1.3.5 section 7.3.5.5.2).
         offset += length + 7 & -8
     return properties
+
+
+def read_list(kind: int, value: bytes) -> tuple[int, ...]:
+    """The identifiers in a property of such a kind, given the bytes behind its header."""
+    if kind in _TYPE_LISTS:
+        return _read_types(value)
+    return _read_oxms(value) if kind in _OXM_LISTS else tuple(value)
 
 
 def _read_types(data: bytes) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from hvproxy.openflow.meters import MeterConfig, MeterFeatures, MeterMod, decode
 from hvproxy.openflow.multipart import Desc, FlowStats, GroupDesc, GroupFeatures, Kind, decode_multipart
 from hvproxy.openflow.multipart import multipart_replies
 from hvproxy.openflow.ports import PortDesc
+from tests.harness import TABLES
 
 LOCAL = PortDesc(of13.OFPP_LOCAL, b"\2\0\0\0\0\0", "br0")
 SETTINGS = {of13.OFPT_SET_CONFIG: b"\0\0\xff\xff",
@@ -137,6 +138,8 @@ class Switch:
             return [FlowStats(mod.table_id, 1, 0, mod.priority, mod.idle_timeout, mod.hard_timeout, mod.flags,
                               mod.cookie, 7, 700, mod.match, mod.instructions).encode()
                     for mod in self.flows.values()]
+        if kind is Kind.TABLE_FEATURES:
+            return TABLES
         if kind is Kind.METER_FEATURES:
             return [FEATURES_OF_METERS.encode()]
         if kind is Kind.METER_CONFIG:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hvproxy.hypervisor.datapath import CONFIRM_WITHIN, READ_AGAIN_AFTER, READ_WITHIN, Datapath
 from hvproxy.hypervisor.datapath_state import State
+from hvproxy.hypervisor.lacking import UNTOLD
 from hvproxy.model.rules import Change, Group, Rule, RuleKey
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
@@ -18,7 +19,8 @@ from hvproxy.openflow.ports import PortDesc
 from tests.hypervisor.contents import brief, group, meter, put, rule
 from tests.hypervisor.switch import FEATURES, FEATURES_OF_METERS, Scene
 
-READS = ["DESC", "GROUP_FEATURES", "METER_FEATURES", "PORT_DESC", "GROUP_DESC", "METER_CONFIG", "FLOW"]
+READS = ["DESC", "GROUP_FEATURES", "METER_FEATURES", "TABLE_FEATURES", "PORT_DESC", "GROUP_DESC", "METER_CONFIG",
+         "FLOW"]
 TABLE_FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
 
 
@@ -153,6 +155,30 @@ def test_switch_may_lack_what_is_optional(kind: Kind) -> None:
     scene.connect()
     scene.pump()
     assert scene.dp.ready and (scene.dp.offer.desc if kind is Kind.DESC else scene.dp.offer.group_features) is None
+
+
+def test_what_its_tables_can_do_is_known_when_a_switch_is_ready() -> None:
+    scene = ready(1)
+    tables = scene.dp.offer.tables
+    assert tables is not None and of13.OFPAT_PUSH_MPLS in tables.of(39).apply_actions
+    scene.dp.detached(scene.now)
+    scene.connect()
+    assert scene.dp.offer.tables is tables, "what it said last counts until it says something else"
+    scene.switch.refused_kinds = {Kind.TABLE_FEATURES}
+    scene.dp.detached(scene.now)
+    scene.connect()
+    scene.pump()
+    assert scene.dp.ready and scene.dp.offer.tables is UNTOLD
+
+
+def test_a_switch_that_is_silent_about_its_tables_is_not_waited_for() -> None:
+    scene = Scene(1)
+    scene.switch.silent_kinds = {Kind.TABLE_FEATURES}
+    scene.connect()
+    scene.pump()
+    assert scene.dp.ready and scene.dp.offer.tables is None
+    scene.pass_time(31.0)
+    assert scene.dp.ready and scene.dp.offer.tables is UNTOLD
 
 
 @pytest.mark.parametrize("kind", [Kind.PORT_DESC, Kind.FLOW, Kind.GROUP_DESC])

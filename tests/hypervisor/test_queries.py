@@ -18,7 +18,7 @@ from hvproxy.openflow.multipart import FlowStatsRequest, Kind, encode_id_request
 from hvproxy.openflow.oxm import ofp_match, tlv
 from hvproxy.openflow.oxm_fields import OWN_REGISTER
 from hvproxy.openflow.table_features import MATCH, WRITE_ACTIONS, TableFeatures
-from tests.harness import TYPES, Controller, World, parsed, spec
+from tests.harness import TYPES, Controller, EndSwitch, World, described_tables, parsed, spec
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
 
 BAD_REQUEST = of13.OFPET_BAD_REQUEST
@@ -376,7 +376,8 @@ def features_message(*tables: TableFeatures) -> bytes:
 
 def test_tables_can_be_named_and_nothing_else_of_them_can_be_changed() -> None:
     world, controller = red()
-    offered = [features_of(spec("red", {}), table) for table in range(8)]
+    ls = world.hv.logical_switches["red"]
+    offered = [features_of(ls.spec, table, "", ls.abilities(table), extended=True) for table in range(8)]
     assert [(each.table_id, each.name) for each in stats(controller, Kind.TABLE_FEATURES)] == [
         (table, b"") for table in range(8)]
     named = [replace(each, name=f"t{each.table_id}") for each in offered]
@@ -389,6 +390,58 @@ def test_tables_can_be_named_and_nothing_else_of_them_can_be_changed() -> None:
         assert controller.refused(features_message(*wrong)) == eperm
     assert [each.name for each in stats(Controller(world, "red"), Kind.TABLE_FEATURES)] == [
         b"t%d" % table for table in range(8)]
+
+
+PUSH_MPLS = actions.push_vlan(0x8847).replace(b"\0\x11", b"\0\x13", 1)
+
+
+def offers(controller: Controller, action: int) -> bool:
+    """Table 0 is told to apply an action."""
+    lists = {each.type: each for each in stats(controller, Kind.TABLE_FEATURES)[0].properties}
+    return action in [each.type for each in lists[of13.OFPTFPT_APPLY_ACTIONS].action_ids]
+
+
+def test_table_features_follow_the_switches_that_ports_are_bound_to() -> None:
+    world = World(spec("red", {1: (1, 1), 2: (2, 1)}))
+    world.add_switches(1, 2)
+    world.switches[3] = EndSwitch(world, 3, 8)
+    world.switches[3].tables = described_tables(without_actions=(of13.OFPAT_PUSH_MPLS,))
+    world.switches[3].connect()
+    world.pass_time(2.0)
+    controller = Controller(world, "red")
+    push = flow_mod(apply=PUSH_MPLS)
+    assert offers(controller, of13.OFPAT_PUSH_MPLS)
+    add(controller, push)
+
+    def bind(dpid: int) -> None:
+        intent.put_port(world.hv, "red", port_spec(2, "red2", dpid, 1), world.now)
+        world.pass_time(3.0)
+        controller.messages.clear()
+
+    bind(3)
+    assert not offers(controller, of13.OFPAT_PUSH_MPLS)
+    before = world.switches[1].flow_mods, world.switches[3].flow_mods
+    other = flow_mod(priority=7, apply=PUSH_MPLS)
+    assert controller.refused(other) == (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_TYPE)
+    assert (world.switches[1].flow_mods, world.switches[3].flow_mods) == before
+    bind(2)
+    assert offers(controller, of13.OFPAT_PUSH_MPLS)
+    add(controller, other)
+    bind(3)
+    add(controller, flow_mod(command=of13.OFPFC_DELETE))
+    assert not flows(controller)
+
+
+def test_nothing_needs_to_lead_to_the_tables_that_hold_nothing() -> None:
+    world = World(spec("red", {1: (1, 1)}))
+    world.switches[1] = EndSwitch(world, 1, 8)
+    world.switches[1].tables = described_tables(254, without_instructions=(of13.OFPIT_GOTO_TABLE,))
+    world.switches[1].connect()
+    world.pass_time(2.0)
+    ls = world.hv.logical_switches["red"]
+    leads = {table: {of13.OFPIT_GOTO_TABLE in each.instructions for each in ls.abilities(table)}
+             for table in (0, 242, 243, 244, 253)}
+    assert leads == {0: {False}, 242: {False}, 243: {True}, 244: {True}, 253: {True}}
 
 
 def test_table_features_that_cannot_be_are_refused_as_open_vswitch_does() -> None:

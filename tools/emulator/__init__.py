@@ -9,6 +9,7 @@
     pipeline    what one packet goes through: tables, action set, groups, ports
     tables      flow tables; groups: group table; meters: meter table; ports: ports and their counters
     decode      actions, instructions and buckets, checked as Open vSwitch 3.1 checks them
+    lacks       what a restricted switch cannot do
     oxm         match fields on the wire; frames: Ethernet frames as match fields; edits: changes to a frame
     wire        small builders of OpenFlow messages
 

@@ -170,6 +170,9 @@ def flow_mod(switch: Switch, session: Session, message: bytes) -> None:
         memo[raw] = instructions
     if flags & ~0x1f:
         raise OFError(FLOW_MOD_FAILED, BAD_FLAGS)
+    if command in (ADD, MODIFY, MODIFY_STRICT):
+        switch.lacks.refuse_match(match)
+        switch.lacks.refuse_instructions(instructions)
     decode.check_instructions(instructions, context, table_id)
     if command == ADD and table_id == HIDDEN_TABLE:
         raise bad_request(wire.BRC_EPERM)
@@ -199,6 +202,8 @@ def group_mod(switch: Switch, session: Session, message: bytes) -> None:
     command = int.from_bytes(message[8:10], "big")
     group_id = int.from_bytes(message[12:16], "big")
     buckets = decode.parse_buckets(message, 16)
+    for bucket in buckets:
+        switch.lacks.refuse_actions(bucket.actions)
     for gone in switch.groups.modify(command, message[10], group_id, buckets):
         switch.tables.delete(switch.tables.using_group(gone), GROUP_DELETE)
     if command != GROUP_DELETE_COMMAND:
@@ -228,6 +233,7 @@ def packet_out(switch: Switch, session: Session, message: bytes) -> None:
     if 0xff00 <= in_port < PORT_MAX:
         raise decode.bad_action(decode.BAD_OUT_PORT)
     actions, _ = decode.parse_actions(message, 24, 24 + size)
+    switch.lacks.refuse_actions(actions)
     if in_port >= PORT_MAX and in_port not in (PORT_LOCAL, PORT_ANY, PORT_CONTROLLER):
         raise bad_request(wire.BRC_BAD_PORT)
     if buffer_id != wire.NO_BUFFER:

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from tools.emulator import oxm, wire
 from tools.emulator.decode import GROUP_ALL, PORT_ANY, PORT_MAX, BAD_OUT_PORT, bad_action
+from tools.emulator.lacks import Lacks, left
 from tools.emulator.oxm import OFError
 from tools.emulator.tables import Entry, Filter
 
@@ -142,25 +144,26 @@ def header_ids(numbers: list[int], mask: bool) -> bytes:
     return ids
 
 
-def _common_properties() -> tuple[bytes, bytes]:
+@cache
+def _common_properties(lacks: Lacks) -> tuple[bytes, bytes]:
     """The properties in front of and behind those that name the next tables."""
-    instructions = b"".join(kind.to_bytes(2, "big") + b"\x00\x04" for kind in INSTRUCTIONS)
-    actions = b"".join(kind.to_bytes(2, "big") + b"\x00\x04" for kind in ACTIONS)
-    everything = sorted(oxm.FIELDS)
-    writable = header_ids([number for number in everything if oxm.FIELDS[number].writable], False)
-    behind = [(4, actions), (5, actions), (6, actions), (7, actions), (8, header_ids(everything, True)),
-              (10, header_ids(everything, False)), (12, writable), (13, writable), (14, writable), (15, writable)]
+    instructions = b"".join(kind.to_bytes(2, "big") + b"\x00\x04" for kind in left(INSTRUCTIONS, lacks.instructions))
+    actions = b"".join(kind.to_bytes(2, "big") + b"\x00\x04" for kind in left(ACTIONS, lacks.actions))
+    matched = left(sorted(oxm.FIELDS), lacks.match_fields)
+    writable = header_ids([number for number in left(sorted(oxm.FIELDS), lacks.set_fields)
+                           if oxm.FIELDS[number].writable], False)
+    behind = [(4, actions), (5, actions), (6, actions), (7, actions), (8, header_ids(matched, True)),
+              (10, header_ids(sorted(oxm.FIELDS), False)), (12, writable), (13, writable), (14, writable),
+              (15, writable)]
     return (prop(0, instructions) + prop(1, instructions), b"".join(prop(kind, body) for kind, body in behind))
-
-
-FRONT, BEHIND = _common_properties()
 
 
 def table_features(switch: Switch, body: bytes) -> list[bytes]:
     records = []
+    front, behind = _common_properties(switch.lacks)
     for number in range(TABLES):
         following = bytes(range(number + 1, TABLES))
-        properties = FRONT + prop(2, following) + prop(3, following) + BEHIND
+        properties = front + prop(2, following) + prop(3, following) + behind
         limit = switch.table_limit or 1_000_000
         records.append((64 + len(properties)).to_bytes(2, "big") + bytes((number, 0, 0, 0, 0, 0))
                        + fixed(f"table{number}", 32) + b"\xff" * 16 + bytes(4) + limit.to_bytes(4, "big") + properties)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tools.emulator import wire
 from tools.emulator.decode import PORT_LOCAL, Instructions
 from tools.emulator.groups import GroupTable
+from tools.emulator.lacks import Lacks
 from tools.emulator.meters import MOST_METERS, MeterTable
 from tools.emulator.pipeline import PacketIn, Pipeline
 from tools.emulator.ports import PORT_DOWN, Port
@@ -31,10 +32,11 @@ class Switch:
     """An OpenFlow 1.3 switch; needs a running asyncio loop."""
 
     def __init__(self, dpid: int, name: str | None = None, table_limit: int | None = None, meters: int = MOST_METERS,
-                 remarks: bool = False) -> None:
+                 remarks: bool = False, lacks: Lacks = Lacks()) -> None:
         self.dpid = dpid
         self.name = name or f"s{dpid:x}"
         self.table_limit = table_limit
+        self.lacks = lacks
         self.generation: int | None = None
         """The highest generation id of a role request so far."""
         self.sessions: list[Session] = []
