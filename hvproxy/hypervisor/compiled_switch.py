@@ -144,7 +144,7 @@ class CompiledSwitch:
         return True
 
     def see_edges(self) -> None:
-        groups, meters = dict(self.groups.groups), self.meters.places
+        groups, meters = self.groups.held, self.meters.places
         self._edges = {dpid: Edge(self.layout, self._view, dpid, groups, meters) for dpid in self._view.edges}
 
     def recompile_all(self) -> dict[Dpid, Change]:
@@ -152,7 +152,7 @@ class CompiledSwitch:
         gone, self._hidden_gone = self._hidden_gone, []
         return joined(self.meter_changes(list(self.meters.meters)),
                       self.alive_changes({*self._alive_contents, *self.groups.watched}),
-                      self.group_changes(list(self.groups.groups)), self.recompile(self.tables.entries()),
+                      self.group_changes(list(self.groups.held)), self.recompile(self.tables.entries()),
                       self.hidden_changes(self.hosts.entries(), gone))
 
     def see_liveness(self) -> dict[Dpid, Change]:
@@ -235,8 +235,9 @@ class CompiledSwitch:
     def group_changes(self, group_ids: Iterable[int]) -> dict[Dpid, Change]:
         """What makes the datapaths hold these groups as they and the view are now."""
         changes = []
-        for group_id in group_ids:
-            group = self.groups.groups.get(group_id)
+        held = self.groups.held
+        for group_id in dict.fromkeys([*group_ids, *self.groups.turned()]):
+            group = held.get(group_id)
             new: dict[Dpid, Content] = {}
             if group is not None:
                 for dpid, edge in self._edges.items():

@@ -51,7 +51,7 @@ class Explanations:
                 self._lports[ls_id, port.index] = f"{ls.spec.name}/{port.number}"
             for dpid in ls.view.edges:
                 self._edges[hv.fabric.destination_index(dpid)] = format_dpid(dpid)
-            for group in ls.groups.groups.values():
+            for group in ls.groups.held.values():
                 for ingress, place in group.indexes.items():
                     self._tenant_groups[ls_id, place] = (group.group_id, ingress)
         self._labels = {label: key for key, label in hv.fabric.labels.used.items()}

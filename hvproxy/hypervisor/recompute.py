@@ -40,7 +40,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
                     crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
         watched = {number for group in ls.groups.groups.values() for number in group.watched_ports}
         for dpid in view.edges:
-            edge = Edge(hv.settings.layout, view, dpid, ls.groups.groups, ls.meters.places)
+            edge = Edge(hv.settings.layout, view, dpid, ls.groups.held, ls.meters.places)
             content = Content()
             for meter in ls.meters.meters.values():
                 content.add_meter(meter_on(meter, dpid, _entered(ls, meter.meter_id)))
@@ -48,7 +48,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             for entry in entries:
                 for rule in rules_for(entry, edge):
                     content.add_rule(rule)
-            for group in ls.groups.groups.values():
+            for group in ls.groups.held.values():
                 for lowered in tenant_groups(group, edge):
                     content.add_group(lowered)
             for number in watched & edge.lports.keys():

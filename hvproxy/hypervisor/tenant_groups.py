@@ -4,6 +4,9 @@ Group-mods are judged as Open vSwitch 3.1 judges them, but for groups that lead 
 are too long, which it finds out with every packet. Watching is limited for the sake of others: Open vSwitch 3.1 looks
 along every way from bucket to watched group to bucket, up to 128 deep, and two buckets that watch their own group
 stop it for ever.
+
+A bucket may name or watch a group that is not there. An empty one stands in for it on the switches, so that what names
+it stays as it is when the group comes or goes: a switch forgets what a group has counted when it is changed.
 """
 from __future__ import annotations
 
@@ -51,9 +54,22 @@ class TenantGroups:
         """Grows whenever what a group does changes."""
         self.watched: Counter[int] = Counter()
         """Port number -> how many groups watch it, of those that any does; a port of that number need not be there."""
+        self.stand_ins: dict[int, TenantGroup] = {}
+        """Empty groups for those that are named or watched and not there."""
+        self._turned: set[int] = set()
         self._last_index = last_index
         self._used: set[int] = set()
         self._next = 1
+
+    @property
+    def held(self) -> dict[int, TenantGroup]:
+        """What the switches are to hold: the groups and their stand-ins."""
+        return {**self.stand_ins, **self.groups}
+
+    def turned(self) -> set[int]:
+        """The ids for which a stand-in has come or gone since this was last asked."""
+        turned, self._turned = self._turned, set()
+        return turned
 
     def apply(
         self, mod: GroupMod, shared: Iterable[int], now: float, *, selects: bool = True, extended: bool = True,
@@ -80,11 +96,17 @@ class TenantGroups:
         else:
             made = replace(before, type=mod.type, buckets=mod.buckets, serial=before.serial + 1)
         self._check_ways(made)
+        absent = (made.named | set(made.watched_groups)) - self.held.keys() - {mod.group_id}
+        stand_in = self.stand_ins.get(mod.group_id)
+        shared = tuple(shared)
+        self._need_places((1 + len(shared)) * (len(absent) + (before is stand_in is None)))
         if before is None:
-            made = replace(made, indexes=self._places(shared))
+            made = replace(made, indexes=self._places(shared)) if stand_in is None else replace(
+                made, indexes=stand_in.indexes, serial=stand_in.serial + 1)
             self.created[mod.group_id] = now
         self.revision += 1
         self._put(made)
+        self._see_stand_ins(shared)
         # A modification resets the counters, and leaves the time of creation (Open vSwitch 3.1).
         self.counters[mod.group_id] = Counters()
         return before, []
@@ -97,7 +119,8 @@ class TenantGroups:
             group = self.groups.pop(group_id)
             self._unwatch(group)
             del self.created[group_id], self.counters[group_id]
-            self._used.difference_update(group.indexes.values())
+            self._stand_in(group)
+        self._see_stand_ins(())
         return self.referring(gone)
 
     def referring(self, group_ids: Iterable[int]) -> list[int]:
@@ -110,7 +133,9 @@ class TenantGroups:
         """Put back what a refused modification replaced."""
         self.revision += 1
         # There may be more places by now.
-        self._put(replace(group, indexes=self.groups[group.group_id].indexes))
+        indexes = self.groups[group.group_id].indexes
+        self._put(replace(group, indexes=indexes))
+        self._see_stand_ins(index for index in indexes if index)
 
     def snapshot(self) -> dict[str, object]:
         """All of it as it is now, for `go_back`."""
@@ -126,24 +151,28 @@ class TenantGroups:
             self.restore(group)
             return
         self.revision += 1
-        places = self._places(index for index in group.indexes if index)
-        self._put(replace(group, indexes=places))
+        stand_in = self.stand_ins.get(group.group_id)
+        shared = [index for index in group.indexes if index]
+        self._put(replace(group, indexes=self._places(shared)) if stand_in is None else replace(
+            group, indexes=stand_in.indexes, serial=max(group.serial, stand_in.serial) + 1))
+        self._see_stand_ins(shared)
         self.created[group.group_id] = now
         self.counters[group.group_id] = Counters()
 
     def widen(self, shared: Iterable[int]) -> None:
         """Give every group a variant for each shared lport: the lports have changed."""
         shared = tuple(shared)
-        for group in list(self.groups.values()):
-            missing = [index for index in shared if index not in group.indexes]
-            if missing:
-                places = {**group.indexes, **{index: self._place() for index in missing}}
-                self.groups[group.group_id] = replace(group, indexes=places)
+        for held in (self.groups, self.stand_ins):
+            for group in list(held.values()):
+                missing = [index for index in shared if index not in group.indexes]
+                if missing:
+                    places = {**group.indexes, **{index: self._place() for index in missing}}
+                    held[group.group_id] = replace(group, indexes=places)
 
     def room(self, shared: Iterable[int]) -> bool:
         """Whether there are places for `widen`."""
         indexes = {0, *shared}
-        missing = sum(len(indexes - group.indexes.keys()) for group in self.groups.values())
+        missing = sum(len(indexes - group.indexes.keys()) for group in self.held.values())
         return len(self._used) + missing <= self._last_index
 
     def _put(self, group: TenantGroup) -> None:
@@ -152,6 +181,28 @@ class TenantGroups:
             self._unwatch(before)
         self.watched.update(group.watched_ports)
         self.groups[group.group_id] = group
+
+    def _stand_in(self, gone: TenantGroup) -> None:
+        self.stand_ins[gone.group_id] = replace(gone, type=of13.OFPGT_ALL, buckets=b"", serial=gone.serial + 1)
+        self._turned.add(gone.group_id)
+
+    def _see_stand_ins(self, shared: Iterable[int]) -> None:
+        """Have a stand-in for what is named or watched and not there, and for nothing else."""
+        meant = {number for group in self.groups.values() for number in (*group.named, *group.watched_groups)}
+        absent = meant - self.groups.keys()
+        for number in self.stand_ins.keys() - absent:
+            stand_in = self.stand_ins.pop(number)
+            self._turned.add(number)
+            if number not in self.groups:
+                self._used.difference_update(stand_in.indexes.values())
+        shared = tuple(shared)
+        for number in sorted(absent - self.stand_ins.keys()):
+            self.stand_ins[number] = TenantGroup(number, of13.OFPGT_ALL, b"", self._places(shared))
+            self._turned.add(number)
+
+    def _need_places(self, count: int) -> None:
+        if len(self._used) + count > self._last_index:
+            raise refuse(of13.OFPGMFC_OUT_OF_GROUPS, "no group ids left")
 
     def _unwatch(self, group: TenantGroup) -> None:
         for number in group.watched_ports:
@@ -173,8 +224,7 @@ class TenantGroups:
 
     def _places(self, shared: Iterable[int]) -> dict[int, int]:
         indexes = (0, *shared)
-        if len(self._used) + len(indexes) > self._last_index:
-            raise refuse(of13.OFPGMFC_OUT_OF_GROUPS, "no group ids left")
+        self._need_places(len(indexes))
         return {index: self._place() for index in indexes}
 
     def _place(self) -> int:

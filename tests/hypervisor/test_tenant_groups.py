@@ -12,6 +12,7 @@ from hvproxy.model.layout import GroupKind
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, GroupMod, bucket, walk_buckets
+from hvproxy.openflow.messages import decode_group_mod
 from hvproxy.openflow.multipart import GroupFeatures, Kind, multipart_request
 from tests.harness import PORT_LOST, Controller, World
 from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, port_spec, red
@@ -133,31 +134,70 @@ def alive(world: World, number: int, dpid: int = 1) -> list[tuple[int, int]]:
     return [(each.watch_port, each.watch_group) for each in walk_buckets(world.switches[dpid].groups[group_id][1])]
 
 
+def place(world: World, group_id: int) -> int:
+    """The physical id of a tenant's group, or of what stands in for it."""
+    ls = world.hv.logical_switches["red"]
+    return ls.layout.group_id(GroupKind.TENANT, ls.ls_id, ls.groups.held[group_id].indexes[0])
+
+
+def variants(world: World, group_id: int) -> int:
+    """How many groups of switch 1 carry out one of the tenant's: two lports share a port there."""
+    return len(world.hv.logical_switches["red"].groups.held[group_id].indexes)
+
+
 def test_a_bucket_may_name_a_group_that_is_not_there_any_more_or_not_yet() -> None:
+    """An empty group stands in for it, so that the group of the bucket need not be changed, which would reset it."""
     world, controller = red()
-    nowhere = actions.group(world.hv.settings.layout.group_id(GroupKind.NOWHERE, 1))
+    switch = world.switches[1]
     add(controller, mod(2, names(1) + TO_2))
-    assert physical(world, 2)[0].actions == nowhere
+    there, sent = place(world, 1), switch.group_mods
+    assert physical(world, 2)[0].actions == actions.group(there) and switch.groups[there][1] == b""
+    assert_equal_to_recompute(world)
     add(controller, mod(1))
-    assert physical(world, 2)[0].actions not in (b"", nowhere)
+    assert place(world, 1) == there and switch.groups[there][1] != b""
     assert_equal_to_recompute(world)
     add(controller, mod(1, b"", DELETE))
-    assert physical(world, 2)[0].actions == nowhere
+    assert place(world, 1) == there and switch.groups[there][1] == b""
+    assert switch.group_mods == sent + 2 * variants(world, 1)
     (group,) = controller.ask(multipart_request(3, Kind.GROUP_DESC)).body
     assert [a.group_id for a in group.buckets[0].actions] == [1]
     assert_equal_to_recompute(world)
+    add(controller, mod(2, b"", DELETE))
+    assert there not in switch.groups and world.hv.logical_switches["red"].groups.held == {}
+    assert_equal_to_recompute(world)
+
+
+def test_an_empty_group_that_takes_the_place_of_its_stand_in_counts_anew() -> None:
+    world, controller = red()
+    add(controller, mod(2, names(1)))
+    sent = world.switches[1].group_mods
+    add(controller, mod(1, b""))
+    assert world.switches[1].group_mods == sent + variants(world, 1)
+    assert_equal_to_recompute(world)
+
+
+def test_stand_ins_take_places_and_are_refused_when_there_are_none() -> None:
+    groups = TenantGroups(3)
+    groups.apply(decode_group_mod(mod(1, names(7))), (), 0.0)
+    with pytest.raises(Refused) as caught:
+        groups.apply(decode_group_mod(mod(2, names(8))), (), 0.0)
+    assert caught.value.code == of13.OFPGMFC_OUT_OF_GROUPS and groups.held.keys() == {1, 7}
+    groups.apply(decode_group_mod(mod(7)), (), 0.0)
+    groups.apply(decode_group_mod(mod(2, names(7))), (), 0.0)
+    assert groups.held.keys() == {1, 2, 7}
 
 
 def test_a_watched_group_may_come_and_go() -> None:
     world, controller = red()
-    nowhere = world.hv.settings.layout.group_id(GroupKind.NOWHERE, 1)
     add(controller, mod(2, watching(1), kind=FF))
-    assert physical(world, 2)[0].watch_group == nowhere
+    there = place(world, 1)
+    assert physical(world, 2)[0].watch_group == there and world.switches[1].groups[there][1] == b""
     add(controller, mod(1, TO_2, kind=SELECT))
-    assert physical(world, 2)[0].watch_group >> 28 == GroupKind.TENANT
+    assert physical(world, 2)[0].watch_group == there == place(world, 1)
     assert_equal_to_recompute(world)
     add(controller, mod(of13.OFPG_ALL, b"", DELETE))
     assert_equal_to_recompute(world)
+    assert there not in world.switches[1].groups
 
 
 def test_a_change_of_liveness_touches_the_port_of_a_group_and_nothing_else() -> None:
