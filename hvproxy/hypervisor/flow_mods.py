@@ -11,9 +11,10 @@ from typing import Final
 from hvproxy.errors import Refused
 from hvproxy.model.layout import TABLES
 from hvproxy.openflow.constants import NO_BUFFER, of13
-from hvproxy.openflow.instructions import Instructions, check, parse
+from hvproxy.openflow.instructions import Instructions, build, check, parse
 from hvproxy.openflow.messages import FlowMod
-from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.multipart import fits_flow_stats
+from hvproxy.openflow.oxm import Match, ofp_match
 
 ALL_TABLES: int = of13.OFPTT_ALL
 ANY_PORT: int = of13.OFPP_ANY
@@ -30,6 +31,8 @@ RESET_COUNTS: int = of13.OFPFF_RESET_COUNTS
 HIDDEN_TABLE: Final = 254
 """Open vSwitch keeps entries of its own there, which nobody may touch, whatever other tables there are."""
 _ANY_TABLE: Final = 255
+_SURELY_TOLD: Final = 0x4000
+"""So many bytes of instructions fit into flow statistics however they are written."""
 _KNOWN_FLAGS: int = (SEND_FLOW_REM | CHECK_OVERLAP | RESET_COUNTS
                      | of13.OFPFF_NO_PKT_COUNTS | of13.OFPFF_NO_BYT_COUNTS)
 _DELETES = frozenset((DELETE, DELETE_STRICT))
@@ -70,6 +73,10 @@ def read(mod: FlowMod, n_tables: int) -> Request:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM, "the table is the switch's own")
     if not deletes and mod.buffer_id != NO_BUFFER:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
+    if not deletes and len(mod.instructions) > _SURELY_TOLD and not fits_flow_stats(
+            ofp_match(match.tlvs), build(instructions)):
+        # Open vSwitch takes such an entry, and leaves it out when it is asked for its entries.
+        raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY, "no message can tell of the entry")
     return Request(mod, match, instructions)
 
 

@@ -37,6 +37,8 @@ from hvproxy.openflow.meters import MeterFeatures
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
 PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
 """Where the reason and the match stand in a PACKET_IN (OF 1.3.5 section 7.4.1)."""
+SHOWN = 200
+"""Characters of a refused rule that the operator is told."""
 ATTRIBUTIONS = 4096
 """Different kinds of packet-ins remembered."""
 IDLE_POLL = 1.0
@@ -258,7 +260,7 @@ class Hypervisor(Gather):
             refusals.take_back(origin.logical_switch, origin, error, now, content)
         else:
             self.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,
-                                code=error.code, content=repr(content))
+                                code=error.code, content=repr(content)[:SHOWN])
 
     def vifs_moved(self, iface_ids: Collection[str], now: float) -> None:
         vifs.moved(self, iface_ids, now)

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import error as StructError
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hvproxy.hypervisor.reconcile import HeldKey, rule_flags
 from hvproxy.model.layout import Table
 from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.messages import ErrorMsg
+from hvproxy.openflow.multipart import fits_flow_stats, fits_group_replies
+from hvproxy.openflow.oxm import ofp_match
 from hvproxy.openflow.xids import Xids
 
+_SURELY_TOLD: Final = 0x4000
+"""So many bytes of instructions or buckets fit into statistics."""
 Confirmed: TypeAlias = Callable[[float], None]
 """Called with the time when a promise is kept."""
 
@@ -268,6 +273,8 @@ class Installed:
             else:
                 self.held[sent.key] = sent.after
         try:
+            if not _can_be_told(sent.after):
+                raise StructError
             messages.append(encode(xid))
         except StructError:
             self.oversize.append(ErrorMsg(xid, *_too_long(sent.content), b""))
@@ -285,10 +292,19 @@ class Installed:
         return None
 
 
+def _can_be_told(content: Item | None) -> bool:
+    """Whether a switch that holds this can tell of it. Open vSwitch takes what it cannot, and leaves it out of its
+    answer: it would be found missing, and not be counted."""
+    if isinstance(content, Rule) and len(content.instructions) > _SURELY_TOLD:
+        return fits_flow_stats(ofp_match(content.match), content.instructions)
+    if isinstance(content, Group) and len(content.buckets) > _SURELY_TOLD:
+        return fits_group_replies(content.buckets, len(walk_buckets(content.buckets)))
+    return True
+
+
 def _too_long(content: Item | None) -> tuple[int, int]:
-    """The error type and code that come closest to "does not fit into a message"."""
+    """The error that says best that what a switch is to do fits into no message, of Open vSwitch's for what is too much
+    for it. It is the actions that become longer on their way down, of packet-outs too."""
     if isinstance(content, Group):
         return of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_BUCKETS
-    if isinstance(content, Rule):
-        return of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY
-    return of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_LEN
+    return of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY

@@ -23,6 +23,7 @@ from hvproxy.openflow import actions
 from hvproxy.openflow.action_checks import check_each
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, walk_buckets
+from hvproxy.openflow.multipart import fits_group_replies
 
 LONGEST_CHAIN: Final = 16
 """Groups naming groups, deeper than this is refused: a switch's own limit is not much above (Open vSwitch: 64
@@ -253,6 +254,9 @@ def _check(mod: GroupMod, selects: bool, extended: bool) -> None:
         raise refuse(of13.OFPGMFC_BAD_TYPE, "group type not offered")
     if mod.type == of13.OFPGT_INDIRECT and mod.command != _DELETE and len(buckets) != 1:
         raise refuse(of13.OFPGMFC_INVALID_GROUP, "an indirect group has one bucket")
+    if mod.command != _DELETE and not fits_group_replies(
+            actions.canonical_buckets(mod.buckets), len(buckets)):
+        raise refuse(of13.OFPGMFC_OUT_OF_BUCKETS, "no message can tell of the group")
     if mod.command > _DELETE:
         raise refuse(of13.OFPGMFC_BAD_COMMAND, "unknown command")
     for each in buckets:

@@ -120,6 +120,17 @@ def _padded(match: bytes) -> bytes:
     return match + bytes(-len(match) & 7)
 
 
+def fits_flow_stats(match: bytes, instructions: bytes) -> bool:
+    """Whether one reply can hold the statistics of an entry with this struct ofp_match."""
+    return _FLOW_STATS_FIXED.size + len(_padded(match)) + len(instructions) <= _ROOM
+
+
+def fits_group_replies(buckets: bytes, count: int) -> bool:
+    """Whether one reply can hold the description of a group with these buckets, and one its statistics."""
+    return (_GROUP_DESC.size + len(buckets) <= _ROOM
+            and _GROUP_STATS.size + _BUCKET_COUNTER.size * count <= _ROOM)
+
+
 @dataclass(frozen=True, slots=True)
 class FlowStatsRequest:
     """struct ofp_flow_stats_request, which is also that of AGGREGATE (OF 1.3.5 sections 7.3.5.2, 7.3.5.3)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hvproxy.hypervisor.logical_switch import Origin
 from hvproxy.hypervisor.refusals import take_back
@@ -11,13 +13,133 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.messages import ErrorMsg
-from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
+from hvproxy.openflow.multipart import (
+    FlowStatsRequest, Kind, decode_group_desc, decode_group_stats, decode_multipart, multipart_request,
+)
 from tests.harness import TYPES, Controller, EndSwitch, World, parsed
 from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, red
 
+ALL_GROUPS = of13.OFPG_ALL.to_bytes(4, "big") + bytes(4)
 FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
 OUT_OF_GROUPS = (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_GROUPS)
 RESET = of13.OFPFF_RESET_COUNTS
+
+
+MAX_MESSAGE = 0xFFFF
+IN_LISTS = (actions.group(7), actions.output(2), *map(actions.output, (
+    of13.OFPP_CONTROLLER, of13.OFPP_IN_PORT, of13.OFPP_FLOOD, of13.OFPP_NORMAL)))
+NARROW = st.one_of(st.integers(0, 16), st.integers(0, 0xF000))
+"""Bytes that a request leaves of the longest message."""
+
+
+@pytest.mark.parametrize("how", ["apply", "write"])
+@given(action=st.sampled_from(IN_LISTS), left=NARROW, table=st.integers(0, 1), goto=st.sampled_from((None, 2)),
+       port=st.sampled_from((0, 1, 5)), reset=st.booleans())
+@settings(max_examples=8, deadline=None)
+def test_an_entry_of_any_length_is_there_and_told_or_refused_and_nowhere(
+    how: str, action: bytes, left: int, table: int, goto: int | None, port: int, reset: bool,
+) -> None:
+    world, controller = red()
+    other = Controller(world, "red")
+    add(controller, build.group_mod(7, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(4))))
+    match = in_port(port) if port else b""
+    add(controller, flow_mod(table=table, match=match, apply=actions.output(3)))
+    before = flows(controller)
+
+    def asked(count: int) -> bytes:
+        doing: Any = {how: action * count}
+        return flow_mod(xid=5, table=table, match=match, goto=goto, flags=RESET if reset else 0, **doing)
+
+    message = asked((MAX_MESSAGE - left - len(asked(0)) - 8) // len(action))
+    controller.send(message + build.barrier_request(6))
+    *errors, barrier = controller.take(*["ERROR", "BARRIER_REPLY"][-len(told_types(world, controller)):])
+    assert barrier.xid == 6
+    for error in errors:
+        assert (error.xid, error.type, error.code) == (5, of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY)
+    after = flows(controller)
+    assert len(after) == 1
+    changed = (after[0].instructions[0].len if after[0].instructions else 0) != before[0].instructions[0].len
+    assert changed is not bool(errors)
+    assert other.take() == []
+    assert_equal_to_recompute(world)
+
+
+@given(kind=st.sampled_from((of13.OFPGT_ALL, of13.OFPGT_SELECT, of13.OFPGT_FF, of13.OFPGT_INDIRECT)),
+       action=st.sampled_from((b"", *IN_LISTS)), each=st.sampled_from((0, 1, 100)), left=NARROW)
+@settings(max_examples=15, deadline=None)
+def test_a_group_of_any_length_is_there_and_told_or_refused_and_nowhere(
+    kind: int, action: bytes, each: int, left: int,
+) -> None:
+    world, controller = red()
+    add(controller, build.group_mod(7, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(4))))
+    room = MAX_MESSAGE - left - 16
+    if kind == of13.OFPGT_INDIRECT:
+        buckets = bucket(action * ((room - 24) // len(action) if action else 0))
+    else:
+        one = bucket(action * each, weight=kind == of13.OFPGT_SELECT,
+                     watch_port=2 if kind == of13.OFPGT_FF else of13.OFPP_ANY)
+        buckets = one * (room // len(one))
+    controller.send(build.group_mod(5, of13.OFPGC_ADD, kind, 8, buckets) + build.barrier_request(6))
+    *errors, barrier = controller.take(*["ERROR", "BARRIER_REPLY"][-len(told_types(world, controller)):])
+    assert barrier.xid == 6
+    for error in errors:
+        assert (error.xid, error.type, error.code) == (5, of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_OUT_OF_BUCKETS)
+    for request in (multipart_request(3, Kind.GROUP_DESC), multipart_request(3, Kind.GROUP, ALL_GROUPS)):
+        controller.send(request)
+        world.run()
+        parts = [decode_multipart(message) for message in controller.messages]
+        controller.messages.clear()
+        assert not parts[-1].more
+        found = (decode_group_desc if request[9] == Kind.GROUP_DESC else decode_group_stats)(
+            b"".join(part.body for part in parts))
+        assert [each.group_id for each in found] == ([7] if errors else [7, 8])
+    assert_equal_to_recompute(world)
+
+
+@given(action=st.sampled_from((*IN_LISTS, actions.output(of13.OFPP_TABLE))), left=NARROW,
+       port=st.sampled_from((1, 2, 5, of13.OFPP_CONTROLLER)))
+@settings(max_examples=15, deadline=None)
+def test_a_packet_out_of_any_length_is_sent_or_refused(action: bytes, left: int, port: int) -> None:
+    world, controller = red()
+    add(controller, build.group_mod(7, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(4))))
+    frame = bytes(60)
+    controller.send(build.packet_out(5, port, action * ((MAX_MESSAGE - left - 24 - len(frame)) // len(action)), frame)
+                    + build.barrier_request(6))
+    *errors, barrier = controller.take(*["ERROR", "BARRIER_REPLY"][-len(told_types(world, controller)):])
+    assert barrier.xid == 6
+    assert sum(len(switch.packet_outs) for switch in world.switches.values()) == 1 - len(errors)
+    for error in errors:
+        assert (error.xid, error.type, error.code) == (5, of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY)
+
+
+def test_an_entry_that_becomes_too_long_for_the_switches_stays_and_the_operator_is_told() -> None:
+    """The first resubmit has what is written into action sets marked in every table, which takes more room."""
+    world, controller = red()
+    add(controller, build.group_mod(7, of13.OFPGC_ADD, of13.OFPGT_ALL, 7, bucket(actions.output(4))))
+    longest = next(count for count in range(8180, 0, -1) if accepted(controller, flow_mod(
+        priority=9, match=in_port(1), write=actions.group(7) * count)))
+    assert longest > 8000
+    alarms = sum(world.hv.switches.alarms.values())
+    resubmit = actions.resubmit(2)
+    add(controller, flow_mod(table=1, apply=resubmit))
+    world.pass_time(0.1)
+    assert controller.ask(multipart_request(3, Kind.AGGREGATE, FlowStatsRequest().encode())).body.flow_count == 2
+    assert sum(world.hv.switches.alarms.values()) > alarms
+    add(controller, flow_mod(command=of13.OFPFC_DELETE, table=255))
+    assert_equal_to_recompute(world)
+
+
+def accepted(controller: Controller, message: bytes) -> bool:
+    controller.send(message + build.barrier_request(6))
+    controller.world.run()
+    kinds, controller.messages = [TYPES[each[1]] for each in controller.messages], []
+    return kinds == ["BARRIER_REPLY"]
+
+
+def told_types(world: World, controller: Controller) -> list[str]:
+    """The types of the messages that have come, which stay."""
+    world.run()
+    return [TYPES[message[1]] for message in controller.messages]
 
 
 def told(world: World, controller: Controller) -> list[str]:
