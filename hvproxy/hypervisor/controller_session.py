@@ -181,6 +181,11 @@ class ControllerSession:
             done(now)
 
     @property
+    def busy(self) -> bool:
+        """It waits for us and not we for it: what it has asked is not worked off, and it is not read meanwhile."""
+        return not self.congested and (self._paused or bool(self._answers))
+
+    @property
     def _waits(self) -> bool:
         return self._barrier is not None or self._unsent > UNSENT_MOST or bool(self._answers)
 

@@ -432,6 +432,8 @@ class LogicalSwitch(CompiledSwitch):
     def tick(self, now: float) -> None:
         """Expire entries and barriers, send what keeps sessions alive."""
         for session in list(self.sessions.values()):
+            if session.busy:
+                session.channel.excuse(now)
             session.channel.tick(now)
             session.flush()
             for first, refused in session.parts.overdue(now):

@@ -144,6 +144,11 @@ class Channel:
             self._probed = True
             self.send.append(build.echo_request(0))
 
+    def excuse(self, now: float) -> None:
+        """The peer is not heard because it is not read, for our reasons: its silence begins now at the earliest."""
+        self._heard = now
+        self._probed = False
+
     def leave(self, reason: str) -> None:
         """End the session from our side; a session that has ended keeps its first reason."""
         if self.closed is None:

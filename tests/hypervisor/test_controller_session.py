@@ -292,3 +292,16 @@ def test_only_a_passive_connection_has_to_ask_for_what_is_not_asked_for(passive:
     world.switches[1].packet_in(b"data", metadata=CONTEXT)
     world.switches[1].set_port(1, True)
     controller.take("PACKET_IN", "PORT_STATUS")
+
+
+def test_a_controller_that_waits_for_our_answers_is_not_dead() -> None:
+    """It may not be read meanwhile, so that nothing can be heard of it."""
+    world, controller = blocked()
+    controller.send(build.get_config_request(22) * (HELD_MOST + 1))
+    world.run()
+    world.hv.sessions[controller.conn][1].block(build.barrier_request(21), 1e9)  # for longer than a session lives
+    world.pass_time(100.0)
+    assert controller.closed is None
+    world.hv.congested(controller.conn, True, world.now)
+    world.pass_time(100.0)
+    assert controller.closed is not None
