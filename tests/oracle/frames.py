@@ -18,11 +18,21 @@ class Dice(Random):
         super().__init__(seed)
         self.features = features
         self._serial = self.randrange(1 << 40)
+        self._priorities: dict[str, int] = {}
 
     def serial(self) -> bytes:
         """A number no other frame has."""
         self._serial += 1
         return self._serial.to_bytes(6, "big")
+
+    def priority(self, constrained: str) -> int:
+        """A priority that entries share only if they constrain the same bits."""
+        known = self._priorities
+        while constrained not in known:
+            drawn = self.randrange(1000, 61000)
+            if drawn not in known.values():
+                known[constrained] = drawn
+        return known[constrained]
 
 
 def mac(value: int) -> bytes:

@@ -21,7 +21,11 @@ def tlv(field: int, size: int, data: bytes, mask: bool = False) -> bytes:
 
 
 def invalid_messages() -> list[tuple[str, int, bytes]]:
-    """Ways to be wrong, each as (name, message type, body)."""
+    """Ways to be wrong, each as (name, message type, body).
+
+    Some matches are taken after all: each is of a priority of its own, since which of two that overlap counts a packet
+    is undefined.
+    """
     act = apply(output(1))
     ip = tlv(5, 2, b"\x08\x00")
     matches = {
@@ -78,7 +82,8 @@ def invalid_messages() -> list[tuple[str, int, bytes]]:
         "write queue": write(b"\x00\x15\x00\x08\x00\x00\x00\x01", output(1)), "goto duplicate": goto(5) + goto(6),
         "write only set": write(set_field(3, 1)), "meter": b"\x00\x06\x00\x08\x00\x00\x00\x01",
     }
-    ways = [(f"match: {name}", wire.FLOW_MOD, flow_mod(body, act, priority=50)) for name, body in matches.items()]
+    ways = [(f"match: {name}", wire.FLOW_MOD, flow_mod(body, act, priority=200 + index))
+            for index, (name, body) in enumerate(matches.items())]
     ways += [(f"match delete: {name}", wire.FLOW_MOD, flow_mod(body, command=3, table=9)) for name, body in
              matches.items()]
     ways += [(f"action: {name}", wire.FLOW_MOD, flow_mod(match(), apply(body), priority=50, table=3))

@@ -7,7 +7,6 @@ out. A script comes in bursts of one sort, which the world does in one round eac
 from __future__ import annotations
 
 from collections.abc import Callable
-from zlib import crc32
 
 from tests.oracle.deviations import answered_alike
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
@@ -189,16 +188,16 @@ def some_instructions(rng: Dice, fields: dict[str, int | tuple[int, int]], table
     return whole
 
 
-def own_priority(fields: dict[str, int | tuple[int, int]]) -> int:
+def own_priority(rng: Dice, fields: dict[str, int | tuple[int, int]]) -> int:
     """A priority that entries share only if they constrain the same bits.
 
     Which of two overlapping entries of one priority a packet hits is undefined, so there must be none; those with
-    priority 100 are added with CHECK_OVERLAP.
+    priority 100 are added with CHECK_OVERLAP, and wrong messages have priorities of their own below 1000.
     """
     if not fields:
         return 0
-    masks = sorted((name, value[1] if isinstance(value, tuple) else -1) for name, value in fields.items())
-    return 1000 + crc32(repr(masks).encode()) % 60000
+    return rng.priority(repr(sorted((name, value[1] if isinstance(value, tuple) else -1)
+                                    for name, value in fields.items())))
 
 
 def some_flow_mod(rng: Dice) -> Step:
@@ -213,7 +212,7 @@ def some_flow_mod(rng: Dice) -> Step:
     if command > 2 and rng.random() < 0.3:
         table = 0xff
     flags = rng.choice((0, 0, 0, 1, 1, *((4, 5) if "resets" in rng.features else (0, 1))))
-    priority = own_priority(fields)
+    priority = own_priority(rng, fields)
     if rng.random() < 0.3:
         priority, flags = 100, flags | 2
     body = flow_mod(match(**fields), some_instructions(rng, fields, table), command=command, table=table,
@@ -292,7 +291,7 @@ def some_expiry(rng: Dice) -> list[Step]:
     for _ in range(rng.choice((2, 4, 8))):
         fields = some_match(rng)
         steps.append(Step("flow-mod", wire.FLOW_MOD, flow_mod(
-            match(**fields), apply(output(rng.choice(PORTS))), priority=own_priority(fields),
+            match(**fields), apply(output(rng.choice(PORTS))), priority=own_priority(rng, fields),
             flags=rng.choice((1, 1, 0)), cookie=0x31,
             **rng.choice(({"hard": 2}, {"hard": 3}, {"idle": 2}, {"idle": 2, "hard": 3}, {"idle": 3, "hard": 2}, {})),
             table=rng.choice((0, 0, 1)))))

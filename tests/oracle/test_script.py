@@ -1,12 +1,14 @@
 """Random scripts: reproducible, and with what their features say."""
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
 from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, random_script
 from tests.oracle.world import rounds, together
-from tools.emulator import wire
+from tools.emulator import oxm, wire
 
 
 def kinds(steps: list[Step]) -> set[int]:
@@ -46,3 +48,24 @@ def test_rounds_hold_every_step_once_and_one_sort_each() -> None:
     found = list(rounds(steps))
     assert [number for start, end in found for number in range(start, end)] == list(range(len(steps)))
     assert all(len({together(step) for step in steps[start:end]}) == 1 for start, end in found)
+
+
+def test_entries_of_one_priority_are_the_same_or_meet_no_packet_in_common() -> None:
+    """Which of two overlapping entries of one priority a packet hits is undefined; 100 is added with CHECK_OVERLAP."""
+    for seed in (1, 2):
+        found: dict[tuple[int, int], set[frozenset[tuple[int, bytes]]]] = {}
+        for step in random_script(seed, 8000):
+            if step.kind == wire.FLOW_MOD and len(step.body) >= 48:
+                fields = wire.FLOW_MOD_BODY.unpack_from(step.body)
+                try:
+                    match, _, _ = oxm.parse_match(step.body, wire.FLOW_MOD_BODY.size)
+                except oxm.OFError:
+                    continue
+                if fields[3] == 0 and fields[6] not in (0, 100):
+                    found.setdefault((fields[2], fields[6]), set()).add(frozenset(match.items()))
+        for matches in found.values():
+            assert not any(overlap(dict(one), dict(other)) for one, other in combinations(matches, 2))
+
+
+def overlap(one: oxm.Match, other: oxm.Match) -> bool:
+    return all((one[name][0] ^ other[name][0]) & one[name][1] & other[name][1] == 0 for name in one.keys() & other)
