@@ -12,7 +12,7 @@ from ryu.ofproto import ofproto_v1_3_parser as parser
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from hvproxy.hypervisor import intent
-from hvproxy.hypervisor.commands import Close, GoOn, Send
+from hvproxy.hypervisor.commands import Close, Commit, GoOn, Send
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
 from hvproxy.hypervisor.table_offer import ACTIONS, INSTRUCTIONS
 from hvproxy.model.intent import LogicalSwitchSpec, parse
@@ -345,6 +345,11 @@ class World:
     def __init__(self, *specs: LogicalSwitchSpec, settings: Settings | None = None) -> None:
         self.now = 100.0
         self.hv = Hypervisor(settings or Settings(), self.now)
+        self.records: dict[str, bytes] = {}
+        """What the store holds."""
+        self.hold_commits = False
+        self.uncommitted: Commit | None = None
+        """The batch that is held."""
         self.ends: dict[int, EndSwitch | Controller] = {}
         self.switches: dict[int, EndSwitch] = {}
         self.queue: list[tuple[int, bytes]] = []
@@ -403,17 +408,33 @@ class World:
             self.running = False
 
     def deliver(self) -> None:
-        for command in self.hv.commands():
-            self.commands.append(command)
-            if isinstance(command, Send) and command.conn in self.ends:
-                self.ends[command.conn].received(command.data)
-            elif isinstance(command, GoOn):
-                self.to_core(command.conn, b"")
-            elif isinstance(command, Close) and command.conn in self.ends:
-                end = self.ends[command.conn]
-                if isinstance(end, Controller):
-                    end.closed = command.reason
-                self.disconnect_later(command.conn)
+        while commands := self.hv.commands():
+            for command in commands:
+                self.commands.append(command)
+                if isinstance(command, Send) and command.conn in self.ends:
+                    self.ends[command.conn].received(command.data)
+                elif isinstance(command, Commit):
+                    assert self.uncommitted is None
+                    self.uncommitted = command
+                    if not self.hold_commits:
+                        self.commit()
+                elif isinstance(command, GoOn):
+                    self.to_core(command.conn, b"")
+                elif isinstance(command, Close) and command.conn in self.ends:
+                    end = self.ends[command.conn]
+                    if isinstance(end, Controller):
+                        end.closed = command.reason
+                    self.disconnect_later(command.conn)
+
+    def commit(self) -> None:
+        """Store the batch that is held, and say so."""
+        assert self.uncommitted is not None
+        batch, self.uncommitted = self.uncommitted, None
+        self.records.update(batch.puts)
+        for key in batch.deletes:
+            self.records.pop(key, None)
+        self.hv.committed(batch.revision, self.now)
+        self.run()
 
     def disconnect_later(self, conn: int) -> None:
         self.ends.pop(conn)

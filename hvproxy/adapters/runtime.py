@@ -94,9 +94,9 @@ class Runtime:
 
     def flush(self) -> None:
         """Carry out what the core has to have done."""
-        while self.hv.out:
+        while commands := self.hv.commands():
             writes: dict[int, list[bytes]] = {}
-            for command in self.hv.commands():
+            for command in commands:
                 if isinstance(command, Send):
                     writes.setdefault(command.conn, []).append(command.data)
                     continue

@@ -5,6 +5,7 @@ and listeners by numbers and keys that both sides agreed on, never by objects of
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -89,7 +90,17 @@ class StopListening:
     key: str
 
 
-Command: TypeAlias = Send | Close | Pause | Resume | GoOn | Log | Dial | StopDialing | Listen | StopListening
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Store records, all or none, and say when that is done (Hypervisor.committed). There is no next one before."""
+
+    revision: int
+    puts: Mapping[str, bytes]
+    deletes: tuple[str, ...]
+
+
+Command: TypeAlias = (
+    Send | Close | Pause | Resume | GoOn | Log | Dial | StopDialing | Listen | StopListening | Commit)
 
 
 class Outbox(list[Command]):
@@ -126,6 +137,9 @@ class Outbox(list[Command]):
 
     def stop_listening(self, key: str) -> None:
         self.append(StopListening(key))
+
+    def commit(self, revision: int, puts: Mapping[str, bytes], deletes: tuple[str, ...]) -> None:
+        self.append(Commit(revision, puts, deletes))
 
     def drain(self) -> list[Command]:
         """Take everything out."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets
+from hvproxy.hypervisor import barriers, packets
 from hvproxy.hypervisor.bundles import Bundle, bad
 from hvproxy.hypervisor.compiled_switch import joined
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -131,7 +131,7 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
             ls.carry_out(session, message, now)
         except Refused as refused:
             commit.failure = commit.failure or (added, refused)
-    ls.when_confirmed(session, origin.request, dpids, lambda at: answer(session, origin.request, commit), now)
+    barriers.when_confirmed(ls, session, origin.request, dpids, lambda at: answer(session, origin.request, commit), now)
 
 
 def prepare(ls: LogicalSwitch, commit: Commit, now: float) -> None:

@@ -64,6 +64,8 @@ class ControllerSession:
         self.parts = RequestParts()
         self.unsettled = False
         """A message since the last barrier has changed what the fabric carries."""
+        self.taken_back = 0
+        """The revision of what was taken back last, because a datapath refused what a message of it had caused."""
         self._tally = tally
         """Messages sent, by type."""
         self._out = out

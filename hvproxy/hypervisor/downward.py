@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from hvproxy.hypervisor.counters import Count
+from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class Downward(Protocol):
     """The switches, as seen by the owner of a logical switch."""
 
+    journal: Journal
     meter_ids: MeterIds
 
     def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:

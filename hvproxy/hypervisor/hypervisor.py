@@ -19,6 +19,7 @@ from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.gather import Gather, all_of
+from hvproxy.hypervisor.journal import Durability, Journal
 from hvproxy.hypervisor.lacking import missing
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
@@ -62,14 +63,18 @@ class Settings:
     databases: tuple[str, ...] = ()
     """The addresses of the switches' databases."""
     configure_bridges: bool = False
+    durability: Durability = Durability.NONE
 
 
 class Hypervisor(Gather):
     """All state. Adapters call the methods that take `now`, then carry out `commands()`."""
 
-    def __init__(self, settings: Settings, now: float) -> None:
+    def __init__(self, settings: Settings, now: float, records: Mapping[str, bytes] | None = None) -> None:
+        """`records`: what an earlier core has had stored."""
         self.out = Outbox()
         self.settings = settings
+        self.journal = Journal(settings.durability)
+        self.stored: Mapping[str, bytes] = records or {}
         discovery = None if settings.secret is None else Discovery(settings.secret, settings.discovery_interval)
         self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
         self.databases = Databases(self, self.switches, self.out, settings.grace, settings.databases,
@@ -103,6 +108,9 @@ class Hypervisor(Gather):
 
     def commands(self) -> list[Command]:
         """What is to be done now, in order."""
+        batch = self.journal.take()
+        if batch is not None:
+            self.out.commit(batch.revision, batch.puts, batch.deletes)
         return self.out.drain()
 
     # Connections
@@ -151,6 +159,22 @@ class Hypervisor(Gather):
             self.databases.lost(conn, now)
         else:
             self.switches.lost(conn, now)
+
+    # The store
+
+    def committed(self, revision: int, now: float) -> None:
+        """A Commit is stored."""
+        self.journal.stored(revision, now)
+
+    def store_failed(self, reason: str, now: float) -> None:
+        """The store cannot store: the Commit is tried again, and barriers are not promised until `store_recovered`."""
+        self.out.log("error", "the store has failed: nothing is stored until it works again", reason=reason)
+        self.journal.failed(reason, now)
+
+    def store_recovered(self, now: float) -> None:
+        """The store stores again."""
+        self.out.log("info", "the store works again")
+        self.journal.recovered()
 
     # Time
 

@@ -12,7 +12,7 @@ from math import inf
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import commits, packets, port_config, port_counters, queries, session_settings
+from hvproxy.hypervisor import barriers, commits, packets, port_config, port_counters, queries, session_settings
 from hvproxy.hypervisor.bundles import Bundles
 from hvproxy.hypervisor.commits import Commit
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
@@ -35,7 +35,7 @@ from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.experimenters import Onf, kind_of
 from hvproxy.openflow.groups import GroupMod, walk_buckets
 from hvproxy.openflow.messages import (
-    FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of, xid_of,
+    FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
 )
 from hvproxy.openflow.meters import MeterMod, decode_meter_mod
 from hvproxy.openflow.ports import PortDesc
@@ -310,47 +310,12 @@ class LogicalSwitch(CompiledSwitch):
         if dpid is not None:
             session.touched.add(dpid)
 
+    def unblock(self, session: ControllerSession, now: float) -> None:
+        """Its barrier is answered: what waited behind it goes on."""
+        session.unblock(now, lambda held, at: self._take(session, held, at))
+
     def _barrier(self, session: ControllerSession, message: bytes, now: float) -> None:
-        touched = set(session.touched)
-        session.touched.clear()
-
-        def reply(at: float) -> None:
-            session.send(build.barrier_reply(xid_of(message)))
-            self.down.barrier_answered(at - now)
-
-        if session.unsettled:
-            session.unsettled = False
-            self.when_confirmed(session, message, touched, reply, now, settled=True)
-        else:
-            self.when_confirmed(session, message, touched, reply, now)
-
-    def when_confirmed(self, session: ControllerSession, message: bytes, dpids: set[Dpid],
-                       reply: Callable[[float], None], now: float, *, settled: bool = False) -> None:
-        """Have `reply` answer `message` once these datapaths have confirmed all that was sent to them, and, with
-        `settled`, nothing of the fabric is on its way; the session waits until then."""
-        answered = False
-
-        def confirmed(at: float) -> None:
-            session.once_answered(answer, at)
-
-        def answer(at: float) -> None:
-            nonlocal answered
-            if self.sessions.get(session.conn) is not session or answered or (
-                    blocked and session.overdue is not message):
-                return
-            answered = True
-            reply(at)
-            if blocked:
-                session.unblock(at, lambda held, later: self._take(session, held, later))
-
-        blocked = False
-        if settled:
-            self.down.when_settled(lambda at: self.down.confirm(dpids, confirmed, at), now)
-        else:
-            self.down.confirm(dpids, confirmed, now)
-        if not answered:
-            blocked = True
-            session.block(message, now)
+        barriers.barrier(self, session, message, now)
 
     def _role(self, session: ControllerSession, message: bytes, now: float) -> None:
         self.roles.request(session, self.sessions.values(), message)
@@ -441,8 +406,8 @@ class LogicalSwitch(CompiledSwitch):
             if now >= session.barrier_deadline:
                 overdue = session.overdue
                 assert overdue is not None
-                session.refuse(overdue, Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM))
-                session.unblock(now, lambda held, at, s=session: self._take(s, held, at))  # type: ignore[misc]
+                session.refuse(overdue, barriers.unkept())
+                self.unblock(session, now)
         self.farewells.tick(self, now)
         self.bundles.tick(now)
         expired = self.tables.expired(now)

@@ -43,6 +43,7 @@ def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float,
         _undo_group(ls, origin, now)
     if origin.meter is not None:
         _undo_meter(ls, origin, now)
+    origin.session.taken_back = ls.down.journal.revision
     if commit is not None:
         _fail_commit(ls, origin, commit, content, error)
     elif origin.session.conn in ls.sessions:
