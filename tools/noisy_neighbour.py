@@ -64,6 +64,14 @@ def buckets(number: int) -> bytes:
     return wire.message(wire.GROUP_MOD, number, head + each * (4090 - number % 7))
 
 
+def select_buckets(number: int) -> bytes:
+    """The same of a group whose buckets all differ in weight."""
+    head = (ADD if number == 1 else MODIFY).to_bytes(2, "big") + b"\x01\0" + (7).to_bytes(4, "big")
+    each = (b"\0\x10" + (1 + (at * 7 + number) % 60000).to_bytes(2, "big") + b"\xff" * 8 + bytes(4)
+            for at in range(4000))
+    return wire.message(wire.GROUP_MOD, number, head + b"".join(each))
+
+
 def packet_outs(number: int) -> bytes:
     """A packet-out of 4 000 outputs and a short frame."""
     frame = number.to_bytes(8, "big") * 8
@@ -81,7 +89,8 @@ def broken(number: int) -> bytes:
 
 
 KINDS = {"outputs": outputs, "written outputs": lambda number: outputs(number, WRITE_ACTIONS),
-         "set-fields": set_fields, "buckets": buckets, "packet-outs": packet_outs, "broken at the end": broken}
+         "set-fields": set_fields, "buckets": buckets, "select buckets": select_buckets,
+         "packet-outs": packet_outs, "broken at the end": broken}
 
 
 def noise(kind: str) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from hvproxy.model.layout import GroupKind, destination_group_id
 from hvproxy.model.rules import Group
 from hvproxy.model.view import Lport
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import Bucket, bucket, walk_buckets
+from hvproxy.openflow.groups import Bucket, action_lists, bucket, walk_buckets
 
 _ANY_PORT: int = of13.OFPP_ANY
 _ANY_GROUP: int = of13.OFPG_ANY
@@ -33,14 +33,14 @@ def tenant_groups(group: TenantGroup, edge: Edge) -> list[Group]:
         weights = scores(weights)
         nowhere = edge.group_id(GroupKind.NOWHERE)
         ending = b"".join(bucket(b"", weight, watch_group=nowhere) for weight in NEVER)
-    return [
-        Group(edge.tenant_group_id(group, ingress), group.type,
-              b"".join(bucket(lower(each.actions, edge, ingress, in_set=True), weight,
-                              *_watched(group.type, each, edge, ingress))
-                       for each, weight in zip(buckets, weights, strict=True)) + ending,
-              group.serial)
-        for ingress in (None, *edge.shared)
-    ]
+    distinct = action_lists(group.buckets)
+    found = []
+    for ingress in (None, *edge.shared):
+        lowered = {data: lower(data, edge, ingress, in_set=True) for data in distinct}
+        found.append(Group(edge.tenant_group_id(group, ingress), group.type, b"".join([
+            bucket(lowered[each.actions], weight, *_watched(group.type, each, edge, ingress))
+            for each, weight in zip(buckets, weights, strict=True)]) + ending, group.serial))
+    return found
 
 
 def alive_group(lport: Lport, edge: Edge) -> Group:
@@ -58,11 +58,12 @@ def alive_group(lport: Lport, edge: Edge) -> Group:
 
 def _watched(kind: int, each: Bucket, edge: Edge, ingress: Lport | None) -> tuple[int, int]:
     """The physical watch_port and watch_group of a tenant's bucket."""
-    nowhere = edge.group_id(GroupKind.NOWHERE)
-    if kind == of13.OFPGT_SELECT and not each.weight and not edge.plain:
-        return _ANY_PORT, nowhere  # no packet goes there; a score of 0 could still be the highest
-    if each.watch_port == _ANY_PORT and each.watch_group == _ANY_GROUP:
+    weightless = kind == of13.OFPGT_SELECT and not each.weight and not edge.plain
+    if not weightless and each.watch_port == _ANY_PORT and each.watch_group == _ANY_GROUP:
         return _ANY_PORT, _ANY_GROUP
+    nowhere = edge.group_id(GroupKind.NOWHERE)
+    if weightless:
+        return _ANY_PORT, nowhere  # no packet goes there; a score of 0 could still be the highest
     lport = edge.lports.get(each.watch_port)
     watched = edge.tenant_groups.get(each.watch_group)
     group_id = nowhere if watched is None else edge.tenant_group_id(watched, ingress)

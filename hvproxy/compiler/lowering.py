@@ -15,7 +15,7 @@ from hvproxy.model.layout import ContextLayout, GroupKind, Table
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
 from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow.groups import action_lists, walk_buckets
 from hvproxy.openflow.memo import remembered
 
 _ACTION: Final = Struct("!HHI")
@@ -42,7 +42,7 @@ class TenantGroup:
     @cached_property
     def named(self) -> frozenset[int]:
         """The groups that its buckets send packets to."""
-        return frozenset(group_id for each in walk_buckets(self.buckets) for group_id in actions.groups(each.actions))
+        return frozenset(group_id for data in action_lists(self.buckets) for group_id in actions.groups(data))
 
     @cached_property
     def watched_ports(self) -> frozenset[int]:

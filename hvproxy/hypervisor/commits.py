@@ -22,7 +22,7 @@ from hvproxy.model.view import Dpid
 from hvproxy.openflow import bundles
 from hvproxy.openflow.bundles import ATOMIC, BundleError
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_packet_out, type_of
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def prepare(ls: LogicalSwitch, commit: Commit, now: float) -> None:
     """Have the datapaths ready for what the bundle does."""
     ls.prepare_entries((edit for edit, *_ in commit.edits), now)
     for group in commit.left.values():
-        for each in () if group is None else walk_buckets(group.buckets):
-            ls.prepare(each.actions, now)
+        for data in () if group is None else action_lists(group.buckets):
+            ls.prepare(data, now)
 
 
 def changes(ls: LogicalSwitch, commit: Commit, now: float) -> list[dict[Dpid, Change]]:

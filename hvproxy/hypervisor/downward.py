@@ -14,7 +14,7 @@ from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.abilities import SwitchTables
 from hvproxy.openflow.meters import MeterFeatures, MeterStats
-from hvproxy.openflow.multipart import GroupStats, PortStats
+from hvproxy.openflow.multipart import GroupFeatures, GroupStats, PortStats
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -73,8 +73,8 @@ class Downward(Protocol):
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         """Send a frame into a datapath."""
 
-    def group_types(self, dpid: Dpid) -> int | None:
-        """The types of groups that a datapath has, one bit for each OFPGT_*; None while it has not said."""
+    def group_features(self, dpids: Iterable[Dpid]) -> Collection[GroupFeatures]:
+        """What the groups of these datapaths can do, of those that have said it; equal ones are told once."""
 
     def ready(self, dpid: Dpid) -> bool:
         """Whether a datapath is connected and reconciled."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.counters import Counters
 from hvproxy.openflow import actions
-from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow.groups import count_buckets
 from hvproxy.openflow.multipart import GroupStats
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def record(ls: LogicalSwitch, group_id: int, now: float) -> GroupStats:
     """A group as its statistics tell it (OF 1.3.5 section 7.3.5.9)."""
     lived = max(0.0, now - ls.groups.created[group_id])
     counters = ls.groups.counters[group_id]
-    buckets = tuple(counters.total(n) for n in range(len(walk_buckets(ls.groups.groups[group_id].buckets))))
+    buckets = tuple(counters.total(n) for n in range(count_buckets(ls.groups.groups[group_id].buckets)))
     naming = [entry.instructions for entry in ls.tables.entries_with_group(group_id)]
     references = sum((actions.groups(each.apply) + actions.groups(each.write)).count(group_id) for each in naming)
     return GroupStats(group_id, references, *counters.total("all"), int(lived),

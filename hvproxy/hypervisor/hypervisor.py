@@ -34,6 +34,7 @@ from hvproxy.openflow.abilities import SwitchTables
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
 from hvproxy.openflow.meters import MeterFeatures
+from hvproxy.openflow.multipart import GroupFeatures
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
 PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
@@ -440,9 +441,9 @@ class Hypervisor(Gather):
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)
 
-    def group_types(self, dpid: Dpid) -> int | None:
-        features = self.switches.datapaths[dpid].offer.group_features
-        return None if features is None else features.types
+    def group_features(self, dpids: Iterable[Dpid]) -> set[GroupFeatures]:
+        datapaths = self.switches.datapaths
+        return {features for dpid in dpids if (features := datapaths[dpid].offer.group_features) is not None}
 
     def switch_tables(self, dpids: Iterable[Dpid]) -> set[SwitchTables]:
         datapaths = self.switches.datapaths

@@ -17,7 +17,7 @@ from hvproxy.model.layout import Table
 from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import walk_buckets
+from hvproxy.openflow.groups import count_buckets
 from hvproxy.openflow.messages import ErrorMsg
 from hvproxy.openflow.multipart import fits_flow_stats, fits_group_replies
 from hvproxy.openflow.oxm import ofp_match
@@ -298,7 +298,7 @@ def _can_be_told(content: Item | None) -> bool:
     if isinstance(content, Rule) and len(content.instructions) > _SURELY_TOLD:
         return fits_flow_stats(ofp_match(content.match), content.instructions)
     if isinstance(content, Group) and len(content.buckets) > _SURELY_TOLD:
-        return fits_group_replies(content.buckets, len(walk_buckets(content.buckets)))
+        return fits_group_replies(content.buckets, count_buckets(content.buckets))
     return True
 
 

@@ -1,12 +1,15 @@
-"""What switches lack: of what hvproxy itself needs of them, and of what a tenant's entry uses (trap 37).
+"""What switches lack: of what hvproxy itself needs of them, and of what entries, groups and packet-outs of a tenant use
+(trap 37).
 
 A switch that does not describe its tables is taken to have what OpenFlow requires and what hvproxy needs; what it then
 refuses is undone (refusals). Knows neither sessions nor logical switches.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Final
 
 from hvproxy.errors import Refused
@@ -29,6 +32,8 @@ _NOT_MATCHED: Final = ZEROS | _TUNNEL_ID.full << _TUNNEL_ID.shift
 """What no rule below looks at: it is 0 in every packet, at least where a switch may lack it."""
 _NOT_BELOW: Final = frozenset((of13.OFPAT_SET_QUEUE, of13.OFPAT_EXPERIMENTER))
 """Actions that reach no switch, or that switches do not list."""
+_ALL_KINDS: Final = 0xFFFFFFFF
+_LAST_GROUP_TYPE: Final[int] = of13.OFPGT_FF
 _GROUP_TYPES: Final = {of13.OFPGT_ALL: "ALL", of13.OFPGT_INDIRECT: "INDIRECT", of13.OFPGT_FF: "FAST_FAILOVER"}
 
 
@@ -129,7 +134,7 @@ def _action(kind: int) -> str:
     return _name("OFPAT_", kind)
 
 
-# What a tenant's entry uses
+# What a tenant uses
 
 def check(abilities: Iterable[Ability], instructions: Instructions, match: Match | None = None) -> None:
     """Raises Refused, as the switch would, when a table of one of the switches cannot hold an entry. Without `match`
@@ -162,10 +167,60 @@ def _check_instructions(instructions: Instructions, ability: Ability) -> None:
     for data, kinds, fields in ((instructions.apply, ability.apply_actions, ability.apply_fields),
                                 (instructions.write, ability.write_actions, ability.write_fields)):
         use = _used(data)
-        if not use.kinds <= kinds:
-            _refuse(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_TYPE, "an action that a switch below lacks")
-        if not use.fields <= fields:
-            _refuse(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_SET_TYPE, "a field that a switch below cannot set")
+        _need_kinds(use, kinds)
+        _need_fields(use, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What groups and packet-outs find on the switches of a logical switch, as far as these say."""
+
+    extended: bool = True
+    """None is known to lack Open vSwitch's extensions."""
+    groups: Collection[GroupFeatures] = ()
+    tables: Collection[SwitchTables] = ()
+
+    @property
+    def selects(self) -> bool:
+        """None says that it lacks SELECT groups."""
+        return all(features.types >> of13.OFPGT_SELECT & 1 for features in self.groups)
+
+    def bucket_actions(self, group_type: int) -> int:
+        """The actions in buckets that none says it lacks: bit n for those of type n."""
+        # Who names no action at all does not say.
+        said = (features.actions[group_type] for features in self.groups)
+        return reduce(and_, (offered for offered in said if offered), _ALL_KINDS)
+
+    def check_bucket(self, data: bytes, group_type: int) -> None:
+        """Raises Refused, as the switch would, when one of them cannot carry out the actions of a bucket. What fields a
+        bucket can set no switch says: those that some table of it can."""
+        if not self.extended:
+            actions.refuse_extensions(data)
+        use = _used(data)
+        if group_type <= _LAST_GROUP_TYPE:
+            offered = self.bucket_actions(group_type)
+            _need_kinds(use, {kind for kind in use.kinds if offered >> kind & 1})
+        for each in self.tables:
+            _need_fields(use, each.anywhere.write_fields | each.anywhere.apply_fields)
+
+    def check_packet_out(self, data: bytes) -> None:
+        """The same of a packet-out's, which stand in no table: a switch can do what some table of it can."""
+        if not self.extended:
+            actions.refuse_extensions(data)
+        use = _used(data)
+        for each in self.tables:
+            _need_kinds(use, each.anywhere.apply_actions)
+            _need_fields(use, each.anywhere.apply_fields)
+
+
+def _need_kinds(use: _Use, there: Set[int]) -> None:
+    if not use.kinds <= there:
+        _refuse(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_TYPE, "an action that a switch below lacks")
+
+
+def _need_fields(use: _Use, there: Set[int]) -> None:
+    if not use.fields <= there:
+        _refuse(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_SET_TYPE, "a field that a switch below cannot set")
 
 
 @dataclass(frozen=True, slots=True)

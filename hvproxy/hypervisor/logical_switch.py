@@ -22,7 +22,7 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
-from hvproxy.hypervisor.lacking import UNTOLD
+from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
@@ -30,10 +30,10 @@ from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, T
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
-from hvproxy.openflow.abilities import Ability
+from hvproxy.openflow.abilities import Ability, SwitchTables
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.experimenters import Onf, kind_of
-from hvproxy.openflow.groups import GroupMod, walk_buckets
+from hvproxy.openflow.groups import GroupMod, action_lists
 from hvproxy.openflow.messages import (
     FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
 )
@@ -106,16 +106,19 @@ class LogicalSwitch(CompiledSwitch):
         }
 
     @property
-    def offers_select(self) -> bool:
-        """No switch it is on says that it lacks SELECT groups."""
-        types = (self.down.group_types(dpid) for dpid in self._edges)
-        return all(known is None or known >> of13.OFPGT_SELECT & 1 for known in types)
+    def below(self) -> Below:
+        """What groups and packet-outs find on the switches it is on."""
+        return Below(self.extended, self.down.group_features(self._edges), self._told_tables)
+
+    @property
+    def _told_tables(self) -> list[SwitchTables]:
+        return [tables for tables in self.down.switch_tables(self._edges) if tables is not UNTOLD]
 
     def abilities(self, table_id: int, *, told: bool = False) -> set[Ability]:
         """What the tables below that carry a logical table can do; `told`: leaving out switches that do not say."""
         last = HOLDING_TABLES - 1
-        found = {tables.of(Table.LOGICAL + min(table_id, last)) for tables in self.down.switch_tables(self._edges)
-                 if not told or tables is not UNTOLD}
+        switches = self._told_tables if told else self.down.switch_tables(self._edges)
+        found = {tables.of(Table.LOGICAL + min(table_id, last)) for tables in switches}
         if table_id < last:
             return found
         # The tables behind hold nothing: nobody has to go there.
@@ -171,9 +174,9 @@ class LogicalSwitch(CompiledSwitch):
     def change_groups(self, mod: GroupMod, now: float) -> tuple[TenantGroup | None, list[int]]:
         """What a group-mod does to the logical groups, as TenantGroups.apply. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.buckets:
-            self.need_local(b"".join(each.actions for each in walk_buckets(mod.buckets)))
+            self.need_local(b"".join(action_lists(mod.buckets)))
         shared = [lport.index for lport in self._view.lports if lport.shared]
-        return self.groups.apply(mod, shared, now, selects=self.offers_select, extended=self.extended)
+        return self.groups.apply(mod, shared, now, self.below)
 
     def prepare_entries(self, edits: Iterable[Edit], now: float) -> None:
         """Have the datapaths ready for what entries do now."""
@@ -219,8 +222,8 @@ class LogicalSwitch(CompiledSwitch):
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
         before, deleted = self.change_groups(mod, now)
-        for each in walk_buckets(mod.buckets):
-            self.prepare(each.actions, now)
+        for data in action_lists(mod.buckets):
+            self.prepare(data, now)
         origin = Origin(self, session, message, group=(mod, before))
         if deleted:
             self.delete_groups(deleted, now, origin)

@@ -147,8 +147,7 @@ def check(out: PacketOut) -> None:
 def check_here(ls: LogicalSwitch, out: PacketOut) -> None:
     """Raises Refused for a PACKET_OUT to what does not exist, or with actions that the switches lack."""
     ls.need_local(out.actions)
-    if not ls.extended:
-        actions.refuse_extensions(out.actions)
+    ls.below.check_packet_out(out.actions)
     for group_id in actions.groups(out.actions):
         if group_id not in ls.groups.groups:
             raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP, "no such group")

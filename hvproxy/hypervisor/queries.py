@@ -42,6 +42,8 @@ WITH_BODY = frozenset((Kind.FLOW, Kind.AGGREGATE, Kind.PORT_STATS, Kind.QUEUE, K
 ALL_QUEUES = of13.OFPQ_ALL
 GROUP_TYPES = 1 << of13.OFPGT_ALL | 1 << of13.OFPGT_INDIRECT | 1 << of13.OFPGT_FF
 GROUP_CAPABILITIES = of13.OFPGFC_CHAINING | of13.OFPGFC_CHAINING_CHECKS
+UP_HERE = 1 << of13.OFPAT_SET_QUEUE
+"""Actions that reach no switch."""
 GROUP_ACTIONS = sum(1 << action for action in (
     of13.OFPAT_OUTPUT, of13.OFPAT_PUSH_VLAN, of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS,
     of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL,
@@ -209,16 +211,17 @@ def _group_desc(ls: LogicalSwitch, session: ControllerSession, request: Multipar
 
 def _group_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     types, capabilities = GROUP_TYPES, GROUP_CAPABILITIES
-    if ls.offers_select:
+    below = ls.below
+    if below.selects:
         types |= 1 << of13.OFPGT_SELECT
         capabilities |= of13.OFPGFC_SELECT_WEIGHT | of13.OFPGFC_SELECT_LIVENESS
-    offered = [types >> kind & 1 for kind in range(4)]
     _send(session, request, [GroupFeatures(
-        types, capabilities, _by_type(ls.layout.last_lport, offered), _by_type(GROUP_ACTIONS, offered)).encode()])
+        types, capabilities, _by_type(types, lambda kind: ls.layout.last_lport),
+        _by_type(types, lambda kind: GROUP_ACTIONS & (below.bucket_actions(kind) | UP_HERE))).encode()])
 
 
-def _by_type(value: int, offered: list[int]) -> tuple[int, int, int, int]:
-    all_, select, indirect, failover = (value * bit for bit in offered)
+def _by_type(types: int, value: Callable[[int], int]) -> tuple[int, int, int, int]:
+    all_, select, indirect, failover = (value(kind) if types >> kind & 1 else 0 for kind in range(4))
     return all_, select, indirect, failover
 
 

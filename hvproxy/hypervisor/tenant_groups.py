@@ -19,10 +19,11 @@ from typing import Final
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.counters import Counters
+from hvproxy.hypervisor.lacking import Below
 from hvproxy.openflow import actions
 from hvproxy.openflow.action_checks import check_each
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import GroupMod, walk_buckets
+from hvproxy.openflow.groups import GroupMod, count_buckets, walk_buckets
 from hvproxy.openflow.multipart import fits_group_replies
 
 LONGEST_CHAIN: Final = 16
@@ -73,14 +74,13 @@ class TenantGroups:
         return turned
 
     def apply(
-        self, mod: GroupMod, shared: Iterable[int], now: float, *, selects: bool = True, extended: bool = True,
+        self, mod: GroupMod, shared: Iterable[int], now: float, below: Below = Below(),
     ) -> tuple[TenantGroup | None, list[int]]:
         """Carry out a group-mod; (what was there under that id before, ids that were deleted).
 
-        `shared` are the indexes of the shared lports; `selects`: SELECT groups are offered; `extended`: the switches
-        have Open vSwitch's extensions. Raises Refused with nothing changed.
+        `shared` are the indexes of the shared lports. Raises Refused with nothing changed.
         """
-        _check(mod, selects, extended)
+        _check(mod, below)
         before = self.groups.get(mod.group_id)
         if mod.command == _DELETE:
             if mod.group_id == of13.OFPG_ALL:
@@ -237,20 +237,19 @@ class TenantGroups:
         return place
 
 
-def _check(mod: GroupMod, selects: bool, extended: bool) -> None:
+def _check(mod: GroupMod, below: Below) -> None:
     """Raises Refused for what is wrong whatever groups there are; in the order of Open vSwitch 3.1."""
     buckets = walk_buckets(mod.buckets)
+    sound = set[bytes]()
     for each in buckets:
-        check_each(each.actions)  # a group that they name may be any
-        if not extended:
-            actions.refuse_extensions(each.actions)
-        if actions.resubmits_here(each.actions):
-            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_ARGUMENT, "a bucket stands in no table")
+        if each.actions not in sound:
+            _check_actions(each.actions, mod.type, below)
+            sound.add(each.actions)
         if _FIRST_BAD_PORT <= each.watch_port <= _LAST_BAD_PORT:
             raise refuse(of13.OFPGMFC_BAD_WATCH, "no such port")
     if mod.command == _DELETE and buckets:
         raise refuse(of13.OFPGMFC_INVALID_GROUP, "buckets in a deletion")
-    if mod.type > _FAST_FAILOVER or mod.type == _SELECT and not selects and mod.command != _DELETE:
+    if mod.type > _FAST_FAILOVER or mod.type == _SELECT and not below.selects and mod.command != _DELETE:
         raise refuse(of13.OFPGMFC_BAD_TYPE, "group type not offered")
     if mod.type == of13.OFPGT_INDIRECT and mod.command != _DELETE and len(buckets) != 1:
         raise refuse(of13.OFPGMFC_INVALID_GROUP, "an indirect group has one bucket")
@@ -267,6 +266,13 @@ def _check(mod: GroupMod, selects: bool, extended: bool) -> None:
             raise refuse(of13.OFPGMFC_INVALID_GROUP, "a bucket of a fast failover group watches nothing")
         if mod.type not in (_SELECT, _FAST_FAILOVER) and watches:
             raise refuse(of13.OFPGMFC_WATCH_UNSUPPORTED, "liveness in a group whose buckets are all used")
+
+
+def _check_actions(data: bytes, group_type: int, below: Below) -> None:
+    check_each(data)  # a group that they name may be any
+    below.check_bucket(data, group_type)
+    if actions.resubmits_here(data):
+        raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_ARGUMENT, "a bucket stands in no table")
 
 
 def _check_chains(group_id: int, following: Mapping[int, Iterable[int]]) -> set[int]:
@@ -298,6 +304,6 @@ def _looks(group_id: int, groups: Mapping[int, TenantGroup], known: dict[int, in
     """How many buckets a switch looks at where nothing is alive, along chains that were checked."""
     if group_id not in known:
         group = groups.get(group_id)
-        known[group_id] = 0 if group is None else len(walk_buckets(group.buckets)) + sum(
+        known[group_id] = 0 if group is None else count_buckets(group.buckets) + sum(
             _looks(other, groups, known) for other in group.watched_groups)
     return known[group_id]

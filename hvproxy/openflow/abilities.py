@@ -6,7 +6,7 @@ table-miss entries are ordinary rules below. Must not know what hvproxy or a ten
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
@@ -69,6 +69,11 @@ class SwitchTables:
     def of(self, table_id: int) -> Ability:
         """What a table can do: nothing where there is none."""
         return self.tables[table_id] if table_id < len(self.tables) else self.rest
+
+    @property
+    def anywhere(self) -> Ability:
+        """The actions that some table can carry out, and the fields that some table can set."""
+        return _anywhere(self)
 
 
 class TablesReading:
@@ -160,6 +165,17 @@ def _is_masked(header: int) -> bool:
 @lru_cache(64)
 def _shared(tables: tuple[Ability, ...]) -> SwitchTables:
     return SwitchTables(tables)
+
+
+@lru_cache(64)
+def _anywhere(tables: SwitchTables) -> Ability:
+    several = {*tables.tables, tables.rest}
+
+    def some(which: Callable[[Ability], frozenset[int]]) -> frozenset[int]:
+        return frozenset[int]().union(*map(which, several))
+
+    return Ability(write_actions=some(lambda one: one.write_actions), apply_actions=some(lambda one: one.apply_actions),
+                   write_fields=some(lambda one: one.write_fields), apply_fields=some(lambda one: one.apply_fields))
 
 
 @lru_cache(256)

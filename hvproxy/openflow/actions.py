@@ -15,6 +15,7 @@ from typing import Final
 from hvproxy.openflow.action_checks import check, refuse_extensions
 from hvproxy.openflow import nicira
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket, walk_buckets
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira import resubmit
 from hvproxy.openflow.oxm import tlv
@@ -33,7 +34,6 @@ _GROUP: Final = Struct("!HHI")
 _ETH_TYPE: Final = Struct("!HHH2x")
 _TTL: Final = Struct("!HHB3x")
 _PLAIN: Final = Struct("!HH4x")
-_BUCKET: Final = Struct("!HHII4x")
 
 _IS_OUTPUT: Final[int] = of13.OFPAT_OUTPUT
 _IS_GROUP: Final[int] = of13.OFPAT_GROUP
@@ -103,14 +103,8 @@ def canonical(data: bytes) -> bytes:
 @remembered(1 << 12)
 def canonical_buckets(data: bytes) -> bytes:
     """The one form of a group's buckets, as Open vSwitch describes the group (OF 1.3.5 section 7.3.4.2)."""
-    parts = []
-    at = 0
-    while at < len(data):
-        length, weight, watch_port, watch_group = _BUCKET.unpack_from(data, at)
-        body = canonical(data[at + _BUCKET.size:at + length])
-        parts.append(_BUCKET.pack(_BUCKET.size + len(body), weight, watch_port, watch_group) + body)
-        at += length
-    return b"".join(parts)
+    return b"".join([bucket(canonical(each.actions), each.weight, each.watch_port, each.watch_group)
+                     for each in walk_buckets(data)])
 
 
 def output(port: int, max_len: int | None = None) -> bytes:

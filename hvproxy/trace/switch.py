@@ -75,7 +75,7 @@ class Switch:
         self.ports = ports
         self.choose = choose
         self._tables: dict[int, list[Flow]] = {}
-        self._buckets: dict[int, list[Bucket]] = {}
+        self._buckets: dict[int, Sequence[Bucket]] = {}
         for flow in flows:
             self._tables.setdefault(flow.table, []).append(flow)
         for table in self._tables.values():
@@ -87,7 +87,7 @@ class Switch:
         return next((flow for flow in self._tables.get(table, ())
                      if not (value ^ flow.match.value) & flow.match.mask), None)
 
-    def buckets(self, group: GroupLike) -> list[Bucket]:
+    def buckets(self, group: GroupLike) -> Sequence[Bucket]:
         found = self._buckets.get(group.group_id)
         if found is None:
             found = self._buckets[group.group_id] = walk_buckets(group.buckets)

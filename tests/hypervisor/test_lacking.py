@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hvproxy.errors import Refused
-from hvproxy.hypervisor.lacking import UNTOLD, check, missing
+from hvproxy.hypervisor.lacking import UNTOLD, Below, check, missing
 from hvproxy.openflow import actions
 from hvproxy.openflow.abilities import Ability, SwitchTables, TablesReading
 from hvproxy.openflow.constants import of13
@@ -108,3 +108,49 @@ def test_matches_are_refused_as_the_switch_would(
 ) -> None:
     assert refused(able(**lacking), Match.from_tlvs(match)) == error
     assert refused(able(**lacking), None) is None
+
+
+def below(*, lacking: Any = None, offered: int = ALL_ACTIONS, **others: Any) -> Below:
+    """A switch that can do everything beside one that cannot."""
+    return Below(groups=(groups(), groups(offered=offered)), tables=(tables(), tables(**(lacking or {}))), **others)
+
+
+@pytest.mark.parametrize(("there", "data", "in_bucket", "in_packet_out"), [
+    (below(offered=ALL_ACTIONS & ~(1 << of13.OFPAT_PUSH_MPLS)), PUSH_MPLS, (2, of13.OFPBAC_BAD_TYPE), None),
+    (below(offered=ALL_ACTIONS & ~(1 << of13.OFPAT_PUSH_MPLS)), actions.output(1), None, None),
+    (below(offered=ALL_ACTIONS & ~(1 << of13.OFPAT_SET_QUEUE)), SET_QUEUE, None, None),
+    (below(offered=0), PUSH_MPLS, None, None),
+    (below(lacking={"without_actions": (of13.OFPAT_PUSH_MPLS,)}), PUSH_MPLS, None, (2, of13.OFPBAC_BAD_TYPE)),
+    (below(lacking={"without_set": (ETH_DST,)}), actions.set_field(tlv(ETH_DST, 1)), (2, of13.OFPBAC_BAD_SET_TYPE),
+     (2, of13.OFPBAC_BAD_SET_TYPE)),
+    (below(lacking={"without_set": (ETH_DST,)}), actions.set_field(tlv(VLAN_VID, 0x1001)), None, None),
+    (below(extended=False), actions.set_field(tlv(NX, 1)), (2, of13.OFPBAC_BAD_SET_TYPE),
+     (2, of13.OFPBAC_BAD_SET_TYPE)),
+    (Below(), PUSH_MPLS + actions.set_field(tlv(ETH_DST, 1)), None, None),
+])
+def test_buckets_and_packet_outs_are_refused_as_the_switch_would(
+    there: Below, data: bytes, in_bucket: tuple[int, int] | None, in_packet_out: tuple[int, int] | None,
+) -> None:
+    found: list[tuple[int, int] | None] = []
+    for judge in (lambda: there.check_bucket(data, of13.OFPGT_ALL), lambda: there.check_packet_out(data)):
+        try:
+            judge()
+        except Refused as error:
+            found.append((error.error_type, error.code))
+        else:
+            found.append(None)
+    assert found == [in_bucket, in_packet_out]
+
+
+def test_a_bucket_is_judged_by_the_type_of_its_group() -> None:
+    features = GroupFeatures(0xF, 0xF, (9,) * 4, (ALL_ACTIONS, 1, ALL_ACTIONS, ALL_ACTIONS))
+    there = Below(groups=(features,))
+    there.check_bucket(PUSH_MPLS, of13.OFPGT_ALL)
+    with pytest.raises(Refused):
+        there.check_bucket(PUSH_MPLS, of13.OFPGT_SELECT)
+    there.check_bucket(PUSH_MPLS, 77)  # which is refused for that
+
+
+def test_select_is_offered_where_no_switch_says_that_it_lacks_it() -> None:
+    assert Below().selects and Below(groups=(groups(),)).selects
+    assert not Below(groups=(groups(), groups(types=0b1101))).selects

@@ -17,7 +17,7 @@ from hvproxy.openflow.messages import AsyncConfig, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.openflow.oxm_fields import NX, OWN_REGISTER
 from hvproxy.openflow.packet_ins import Format, PacketInParts
-from tests.harness import NO_COOKIE, Controller, World, spec
+from tests.harness import NO_COOKIE, Controller, World, described_tables, spec
 from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, in_port, red
 
 LAYOUT = ContextLayout()
@@ -522,3 +522,18 @@ def test_packets_without_an_entry_have_no_cookie() -> None:
     world.switches[1].packet_in(FRAME, metadata=at(0))
     (packet,) = controller.take("PACKET_IN")
     assert (packet.cookie, dict(packet.match.items())) == (NO_COOKIE, {"in_port": CONTROLLER})
+
+
+def test_a_packet_out_that_needs_what_a_switch_lacks_reaches_none() -> None:
+    world = a_world()
+    push_mpls = bytes((0, of13.OFPAT_PUSH_MPLS, 0, 8, 0x88, 0x47, 0, 0))
+    world.switches[3].tables = described_tables(without_actions=(of13.OFPAT_PUSH_MPLS,))
+    world.switches[3].disconnect()
+    world.switches[3].connect()
+    world.pass_time(1.0)
+    controller = Controller(world, "red")
+    message = build.packet_out(5, 1, push_mpls + actions.output(2), FRAME)
+    assert controller.refused(message) == (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_TYPE)
+    assert world.switches[1].packet_outs == []
+    add(controller, build.packet_out(5, 1, actions.push_vlan() + actions.output(2), FRAME))
+    assert len(world.switches[1].packet_outs) == 1

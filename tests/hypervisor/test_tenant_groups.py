@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hvproxy.compiler.lowering import lower
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.tenant_groups import LONGEST_CHAIN, TenantGroups
@@ -301,6 +302,49 @@ def test_select_is_refused_where_a_switch_lacks_it() -> None:
     features = controller.ask(multipart_request(3, Kind.GROUP_FEATURES)).body
     assert features.types == 0b1101 and features.max_groups[SELECT] == 0
     add(controller, mod(1), mod(1, b"", DELETE, kind=SELECT))
+
+
+def test_what_a_switch_lacks_is_refused_before_any_switch_hears_of_it() -> None:
+    world, controller = red()
+    sent = [switch.group_mods for switch in world.switches.values()]
+    push_mpls = bytes((0, of13.OFPAT_PUSH_MPLS, 0, 8, 0x88, 0x47, 0, 0))
+    offered = ((1 << 26) - 1) & ~(1 << of13.OFPAT_PUSH_MPLS)
+    world.hv.switches.datapaths[2].offer.group_features = GroupFeatures(0xF, 0xF, (9,) * 4, (offered,) * 4)
+    refused = (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_TYPE)
+    assert controller.refused(mod(1, TO_2 + bucket(push_mpls + actions.output(2)))) == refused
+    assert held(controller) == [] and [switch.group_mods for switch in world.switches.values()] == sent
+    features = controller.ask(multipart_request(3, Kind.GROUP_FEATURES)).body
+    assert {bits >> of13.OFPAT_PUSH_MPLS & 1 for bits in features.actions} == {0}
+    assert {bits >> of13.OFPAT_SET_QUEUE & 1 for bits in features.actions} == {1}
+    add(controller, mod(1))
+    assert controller.refused(mod(1, bucket(push_mpls), MODIFY)) == refused
+    assert_equal_to_recompute(world)
+
+
+@pytest.mark.parametrize("kind, each", [(ALL, bucket(b"")), (SELECT, bucket(actions.output(2), 1))])
+def test_each_bucket_of_a_group_mod_is_walked_a_bounded_number_of_times(
+    kind: int, each: bytes, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trap 41: on three edges, one of them with two variants of every group, and by whoever looks at it."""
+    world, controller = red()
+    count = 60000 // len(each)
+    add(controller, mod(1, kind=kind, buckets=bucket(b"", 1) * 2 if kind == SELECT else b""))
+    walked, lowered = [0], [0]
+
+    def counted(*fields: Any) -> Bucket:
+        walked[0] += 1
+        return Bucket(*fields)
+
+    def counted_lower(*args: Any, **kwargs: Any) -> bytes:
+        lowered[0] += 1
+        return lower(*args, **kwargs)
+
+    monkeypatch.setattr("hvproxy.openflow.groups.Bucket", counted)
+    monkeypatch.setattr("hvproxy.compiler.buckets.lower", counted_lower)
+    add(controller, mod(1, each * count, MODIFY, kind))
+    assert walked == [count], "once for all"
+    assert lowered == [5], "equal ones once on each edge, and for each of two sub-ports"
+    assert_equal_to_recompute(world)
 
 
 def test_watching_is_limited_since_a_switch_looks_along_every_way() -> None:

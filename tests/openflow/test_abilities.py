@@ -51,6 +51,15 @@ def test_equal_tables_and_equal_switches_share_one_value() -> None:
     assert weaker is not one and one.of(0).apply_actions - weaker.of(0).apply_actions == {PUSH_MPLS}
 
 
+def test_what_some_table_can_do_can_be_done_somewhere() -> None:
+    tables = read(described_tables(1, without_actions=(PUSH_MPLS,)), described_tables(2, without_set=(ETH_DST,))[1:],
+                  ).done()
+    assert PUSH_MPLS not in tables.of(0).apply_actions and ETH_DST not in tables.of(1).write_fields
+    assert PUSH_MPLS in tables.anywhere.apply_actions & tables.anywhere.write_actions
+    assert ETH_DST in tables.anywhere.apply_fields & tables.anywhere.write_fields
+    assert read().done().anywhere == Ability()
+
+
 def test_a_field_is_known_under_all_its_headers() -> None:
     assert {named(header) for header in (0x80000606, 0x8000070c, 0x00000206, 0x0000030c)} == {ETH_DST}
     onf = (0xFFFF << 16 | 42 << 9) << 32 | ONF_ID

@@ -59,3 +59,15 @@ def test_what_is_missing_is_not_listed() -> None:
     assert whole.apply_actions - less.apply_actions == {19} == whole.write_actions - less.write_actions
     assert whole.apply_fields - less.apply_fields == {oxm.ETH_DST} == whole.write_fields - less.write_fields
     assert whole.match - less.match == {oxm.ETH_SRC} and whole.instructions - less.instructions == {5, 6}
+
+
+def test_actions_that_are_missing_are_not_told_of_groups_either() -> None:
+    told = []
+    for lacks in (Lacks(), LACKS):
+        switch = Switch(7, lacks=lacks)
+        recorder = Recorder(switch)
+        handlers.handle(switch, recorder, wire.message(wire.MULTIPART_REQUEST, 1, b"\0\x08" + bytes(6)))
+        (message,) = recorder.take()
+        told.append({int.from_bytes(message[at:at + 4], "big") for at in range(40, 56, 4)})
+    (whole,), (less,) = told
+    assert whole ^ less == 1 << 19

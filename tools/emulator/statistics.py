@@ -23,7 +23,6 @@ FILTER = Struct("!B3xII4xQQ")
 LENGTHS = {DESC: 0, TABLE: 0, PORT: 8, QUEUE: 8, GROUP: 8, GROUP_DESC: 0, GROUP_FEATURES: 0, METER: 8,
            METER_CONFIG: 8, METER_FEATURES: 0, PORT_DESC: 0}
 ACTIONS = (0, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25)
-ACTION_BITS = sum(1 << kind for kind in ACTIONS)
 INSTRUCTIONS = (1, 2, 3, 4, 5, 6)
 
 
@@ -111,8 +110,9 @@ def group_desc(switch: Switch, body: bytes) -> list[bytes]:
 
 def group_features(switch: Switch, body: bytes) -> list[bytes]:
     most = 0xffffff00
+    offered = sum(1 << kind for kind in left(ACTIONS, switch.lacks.actions))
     return [(0xf).to_bytes(4, "big") + (7).to_bytes(4, "big") + 4 * most.to_bytes(4, "big")
-            + 4 * ACTION_BITS.to_bytes(4, "big")]
+            + 4 * offered.to_bytes(4, "big")]
 
 
 def meter(switch: Switch, body: bytes) -> list[bytes]:
