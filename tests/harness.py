@@ -102,6 +102,8 @@ class EndSwitch:
         self.unanswered: list[bytes] = []
         self.received_types: list[str] = []
         self.hold_barriers = False
+        self.hold_removals = False
+        """It says late what removed rules have counted."""
         self.held: list[bytes] = []
         self.refuse: tuple[int, int] | None = None
         """(type, code) with which flow-mods for logical tables are refused."""
@@ -163,7 +165,7 @@ class EndSwitch:
             self.message(message)
 
     def release(self) -> None:
-        self.hold_barriers = False
+        self.hold_barriers = self.hold_removals = False
         held, self.held = self.held, []
         for message in held:
             self.send(message)
@@ -245,7 +247,8 @@ class EndSwitch:
         cookie, _, flags = self.rules.pop(key, (0, b"", 0))
         counted = self.counted.pop(key, (0, 0))
         if flags & of13.OFPFF_SEND_FLOW_REM:
-            self.send(build.flow_removed(0, cookie, key[1], of13.OFPRR_DELETE, key[0], 1, 0, 0, 0, *counted, key[2]))
+            said = build.flow_removed(0, cookie, key[1], of13.OFPRR_DELETE, key[0], 1, 0, 0, 0, *counted, key[2])
+            self.held.append(said) if self.hold_removals else self.send(said)
 
     def multipart(self, message: bytes) -> None:
         request = decode_multipart(message)

@@ -120,12 +120,13 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
     ls.see_edges()
     for edit, cause, _ in commit.edits:
         ls.monitors.report([edit], session, cause)
+    steps = changes(ls, commit, now)
     dpids: set[Dpid] = set()
-    for step in changes(ls, commit, now):
+    for step in steps:
         ls.down.change(step, now, origin)
         dpids.update(step)
     session.touched.update(dpids)
-    ls.confirm_resets(origin, dpids, now)
+    ls.confirm_resets(origin, steps, now)
     for message, added in later:
         try:
             ls.carry_out(session, message, now)

@@ -1,6 +1,7 @@
 """FLOW_REMOVED to the tenant: exactly once, with the sum of what every edge counted last (trap 6).
 
 An entry that is gone waits here until its rules have told their last counts, or a datapath has stayed silent too long.
+So does the number an entry had until its counters were reset, of which a tenant hears in the tables' counters only.
 Whoever needs these counts waits too: see `settled`.
 """
 from __future__ import annotations
@@ -31,7 +32,7 @@ if it asked for that bit, and then that they were deleted, for OpenFlow 1.3 lack
 class _Farewell:
     entry: Entry
     number: int
-    """The entry's when it was removed, in the cookies of its rules."""
+    """The entry's when it was removed or reset, in the cookies of its rules."""
     reason: int | None
     removed: float
     awaited: int
@@ -66,11 +67,11 @@ class Farewells:
     def expect(self, logical_switch: LogicalSwitch, entry: Entry, reason: int | None, now: float) -> None:
         """`entry` was removed; `reason` is an OFPRR_*, or None where no tenant shall hear."""
         awaited = sum(len(rules) for dpid, rules in entry.rules.items() if logical_switch.down.ready(dpid))
-        farewell = _Farewell(entry, entry.number, reason, now, awaited, self._serial)
-        self._serial += 1
-        self._waiting[entry.number] = farewell
-        if not awaited:
-            self._finish(logical_switch, farewell, now)
+        self._part(logical_switch, _Farewell(entry, entry.number, reason, now, awaited, self._serial), now)
+
+    def expect_reset(self, logical_switch: LogicalSwitch, entry: Entry, number: int, awaited: int, now: float) -> None:
+        """`number` stands for the counters of `entry` no more, and so many of its rules have not told theirs."""
+        self._part(logical_switch, _Farewell(entry, number, None, now, awaited, self._serial), now)
 
     def awaits(self, number: int) -> bool:
         """Whether the last counts of that entry number are still to come."""
@@ -119,6 +120,12 @@ class Farewells:
             for farewell in list(self._waiting.values()):
                 if now >= farewell.removed + PATIENCE:
                     self._finish(logical_switch, farewell, now)
+
+    def _part(self, logical_switch: LogicalSwitch, farewell: _Farewell, now: float) -> None:
+        self._serial += 1
+        self._waiting[farewell.number] = farewell
+        if farewell.awaited <= 0:
+            self._finish(logical_switch, farewell, now)
 
     def _over(self, farewell: _Farewell, now: float) -> None:
         for each in self._curious:

@@ -26,7 +26,7 @@ from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table
+from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
@@ -67,6 +67,15 @@ class Origin:
     """Where `request` is the commit of a bundle."""
 
 
+@dataclass(eq=False, slots=True)
+class Reset:
+    """Of an entry's counters, which no datapath has refused yet and not all have confirmed."""
+
+    entry: Entry
+    awaited: int = 0
+    """How many rules that counted under the former number have not told their last counts."""
+
+
 class LogicalSwitch(CompiledSwitch):
     """A logical switch and everything its tenant can see of it."""
 
@@ -75,9 +84,8 @@ class LogicalSwitch(CompiledSwitch):
         self.tenant = tenant
         self.down = down
         self.farewells = Farewells()
-        self.resetting: dict[int, Entry] = {}
-        """By the numbers that stood for their counters: the entries whose reset no datapath has refused yet, and not
-        all have confirmed. The tables count what was counted under these numbers too."""
+        self.resetting: dict[int, Reset] = {}
+        """By the numbers that stood for the counters. The tables count what was counted under these numbers too."""
         self.roles = Roles()
         self.monitors = FlowMonitors()
         self.bundles = Bundles(spec.tables)
@@ -188,22 +196,31 @@ class LogicalSwitch(CompiledSwitch):
         self.monitors.report(origin.edits, origin.session, origin.request)
         changes = self.edited(origin.edits, now)
         self._send(changes, now, origin)
-        self.confirm_resets(origin, changes, now)
+        self.confirm_resets(origin, [changes], now)
 
-    def confirm_resets(self, origin: Origin, dpids: Iterable[Dpid], now: float) -> None:
-        """Until it is certain that no datapath refuses, the counters of entries may have to be given back."""
-        resets = {edit.reset_number: edit.entry for edit in origin.edits if edit.reset_number is not None}
+    def confirm_resets(self, origin: Origin, steps: Iterable[Mapping[Dpid, Change]], now: float) -> None:
+        """Until it is certain that no datapath refuses these changes, counters of entries may have to be given back."""
+        resets = {edit.reset_number: Reset(edit.entry) for edit in origin.edits if edit.reset_number is not None}
+        if not resets:
+            return
 
         def confirmed(at: float) -> None:
-            for number, entry in resets.items():
+            for number, reset in resets.items():
                 if self.resetting.pop(number, None) is not None:
-                    self.retire(entry, number)
+                    self.farewells.expect_reset(self, reset.entry, number, reset.awaited, at)
 
-        for number, entry in resets.items():
-            self.farewells.remember(entry, number, now)
-        if resets:
-            self.resetting.update(resets)
-            self.down.confirm(dpids, confirmed, now)
+        dpids: set[Dpid] = set()
+        for changes in steps:
+            dpids.update(changes)
+            for dpid, change in changes.items():
+                for rule in change.drop_rules if self.down.ready(dpid) else ():
+                    owner = read_cookie(rule.cookie)
+                    if owner is not None and owner[1] in resets:
+                        resets[owner[1]].awaited += 1
+        for number, reset in resets.items():
+            self.farewells.remember(reset.entry, number, now)
+        self.resetting.update(resets)
+        self.down.confirm(dpids, confirmed, now)
 
     def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
         if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED and not edits[0].meters:
@@ -372,6 +389,9 @@ class LogicalSwitch(CompiledSwitch):
     def rule_removed(self, dpid: Dpid, number: int, count: Count, now: float) -> None:
         """A datapath removed a rule of ours, and this is what it had counted."""
         self.counters.rule_removed(dpid, number, count)
+        reset = self.resetting.get(number)
+        if reset is not None:
+            reset.awaited -= 1
         self.farewells.counted(self, number, now)
 
     def retire(self, entry: Entry, number: int) -> None:

@@ -164,7 +164,8 @@ def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
     def counted(at: float) -> None:
         entered = sum(ls.counters.total(PLACE | index)[0] for index in ls.port_at)
         dropped = sum(ls.counters.total(FRAGMENT | index)[0] for index in (0, *ls.port_at))
-        counting = chain(((e.number, e) for e in ls.tables.entries()), ls.resetting.items())
+        counting = chain(((e.number, e) for e in ls.tables.entries()),
+                         ((number, reset.entry) for number, reset in ls.resetting.items()))
         matches = ((e.table_id, e.instructions.goto, ls.counters.total(number)[0]) for number, e in counting)
         # Open vSwitch counts a fragment that it drops as one that matched.
         looked_up, matched = ls.table_counters.totals(chain(matches, [(0, None, dropped)]), entered + dropped)

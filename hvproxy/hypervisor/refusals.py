@@ -75,6 +75,8 @@ def _undo_edits(ls: LogicalSwitch, origin: Origin, now: float) -> None:
     for entry, *numbers in resets:
         for number in numbers:
             ls.resetting.pop(number, None)
+            if number != entry.number:
+                ls.farewells.withdraw(number, now)
             if ls.tables.by_number(entry.number) is entry or ls.farewells.awaits(entry.number):
                 ls.counters.carry(number, entry.number)
             else:

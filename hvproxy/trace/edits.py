@@ -39,6 +39,7 @@ _CHECKSUMS: Final = {TCP: (16, 20), UDP: (6, 8), ICMPV6: (2, 4)}
 """Protocol -> (offset of the checksum, bytes the header must have)."""
 _ICMP_CHECKSUM = 2
 _SCTP_CHECKSUM = 8
+_SCTP_HEADER = 12
 _TARGET_AT = 8
 
 
@@ -155,7 +156,7 @@ def _set_inner(frame: Frame, field: int, value: int) -> None:
     _put(frame, at, new)
     if frame.fields[ETH_TYPE] == IPV4:
         _mend(frame, frame.l3 + _IPV4_CHECKSUM, old, new)
-    if field in (IPV4_SRC, IPV4_DST, IPV6_SRC, IPV6_DST):
+    if field in (IPV4_SRC, IPV4_DST, IPV6_SRC, IPV6_DST) and not frame.routed:
         _mend_transport(frame, old, new)
 
 
@@ -224,7 +225,7 @@ def _mend_transport(frame: Frame, old: bytes, new: bytes) -> None:
     if protocol not in _CHECKSUMS or not frame.l4 or protocol == ICMPV6 and frame.fields[ETH_TYPE] != IPV6:
         return
     offset, least = _CHECKSUMS[protocol]
-    if len(frame.rest) - frame.l4 >= least:
+    if frame.network_end - frame.l4 >= least:
         _mend(frame, frame.l4 + offset, old, new, may_be_absent=protocol == UDP)
 
 
@@ -250,6 +251,8 @@ def _mend(frame: Frame, at: int, old: bytes, new: bytes, *, may_be_absent: bool 
 
 def _put_sctp(frame: Frame, at: int, new: bytes) -> None:
     """Overwrite bytes of an SCTP packet; its checksum changes by the difference of the right ones."""
+    if frame.network_end - frame.l4 < _SCTP_HEADER:
+        return
     place = frame.l4 + _SCTP_CHECKSUM
     had = int.from_bytes(frame.rest[place:place + 4], "little")
     before = _sctp_checksum(frame)
@@ -259,7 +262,7 @@ def _put_sctp(frame: Frame, at: int, new: bytes) -> None:
 
 def _sctp_checksum(frame: Frame) -> int:
     start, place = frame.l4, frame.l4 + _SCTP_CHECKSUM
-    return crc32c(frame.rest[start:place] + bytes(4) + frame.rest[place + 4:])
+    return crc32c(frame.rest[start:place] + bytes(4) + frame.rest[place + 4:frame.network_end])
 
 
 def crc32c(data: bytes) -> int:

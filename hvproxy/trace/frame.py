@@ -61,8 +61,8 @@ SHORTEST = 14
 """Bytes of the Ethernet header: a frame with fewer is none."""
 _LEAST_TYPE = 0x600
 _SNAP = b"\xaa\xaa\x03\x00\x00\x00"
-_FRAGMENT_HEADER, _AUTHENTICATION = 44, 51
-_EXTENSIONS: Final = frozenset((0, 43, 60, _FRAGMENT_HEADER, _AUTHENTICATION))
+_ROUTING, _FRAGMENT_HEADER, _AUTHENTICATION = 43, 44, 51
+_EXTENSIONS: Final = frozenset((0, _ROUTING, 60, _FRAGMENT_HEADER, _AUTHENTICATION))
 _ARP_FIELDS: Final = ((ARP_SHA, 8, 6), (ARP_SPA, 14, 4), (ARP_THA, 18, 6), (ARP_TPA, 24, 4))
 _PAIR: Final = Struct("!HH")
 
@@ -70,7 +70,7 @@ _PAIR: Final = Struct("!HH")
 class Frame:
     """One frame on its way, changed in place by `edits`; `copy` where a change must not show elsewhere."""
 
-    __slots__ = ("addresses", "tags", "rest", "fields", "l3", "l4", "fragment", "later_fragment")
+    __slots__ = ("addresses", "tags", "rest", "fields", "l3", "l4", "fragment", "later_fragment", "routed")
 
     def __init__(self, data: bytes, in_port: int, metadata: int = 0, tunnel_id: int = 0) -> None:
         self.fields: dict[int, int] = {IN_PORT: in_port, METADATA: metadata, TUNNEL_ID: tunnel_id}
@@ -91,6 +91,8 @@ class Frame:
         """Where in `rest` the transport header begins, 0 where there is none."""
         self.fragment = self.later_fragment = False
         """It is an IP fragment; one without the upper layer's header."""
+        self.routed = False
+        """An IPv6 routing header has segments left: the checksum is not about the addresses that it has now."""
         if _u16(self.rest, 0) in VLAN_ETH_TYPES and len(data) >= SHORTEST + 4:
             self.tags.append(_PAIR.unpack_from(self.rest))
             self.rest = self.rest[4:]
@@ -131,7 +133,7 @@ class Frame:
         other.addresses, other.rest, other.tags = self.addresses, self.rest, self.tags.copy()
         other.fields = self.fields.copy()
         other.l3, other.l4 = self.l3, self.l4
-        other.fragment, other.later_fragment = self.fragment, self.later_fragment
+        other.fragment, other.later_fragment, other.routed = self.fragment, self.later_fragment, self.routed
         return other
 
     def see_tags(self) -> None:
@@ -141,6 +143,13 @@ class Frame:
         if self.tags:
             tci = self.tags[0][1]
             self.fields[VLAN_VID], self.fields[VLAN_PCP] = VLAN_PRESENT | tci & 0xFFF, tci >> 13
+
+    @property
+    def network_end(self) -> int:
+        """Where in `rest` the IP packet ends; what follows is padding."""
+        if self.fields[ETH_TYPE] == IPV4:
+            return self.l3 + _u16(self.rest, self.l3 + 2)
+        return self.l3 + 40 + _u16(self.rest, self.l3 + 4)
 
     @property
     def ttl_at(self) -> int | None:
@@ -207,6 +216,7 @@ class Frame:
                 place += 8
             else:
                 length = data[place + 1]
+                self.routed |= protocol == _ROUTING and data[place + 3] > 0
                 place += 4 * (length + 2) if protocol == _AUTHENTICATION else 8 * (length + 1)
                 if place > end:
                     return

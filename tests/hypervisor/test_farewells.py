@@ -171,6 +171,20 @@ def test_table_statistics_after_an_undone_removal_wait_no_longer() -> None:
     assert (reply.body[0].active_count, reply.body[0].matched_count) == (1, 15)
 
 
+def test_table_statistics_wait_for_a_reset_only_so_long() -> None:
+    world, controller = with_entry(table=0)
+    world.switches[3].hold_removals = True
+    controller.send(flow_mod(table=0, flags=of13.OFPFF_RESET_COUNTS))
+    world.run()
+    controller.messages.clear()
+    controller.send(multipart_request(3, Kind.TABLE))
+    world.pass_time(PATIENCE - 0.1)
+    assert not controller.messages
+    world.pass_time(0.2)
+    (reply,) = [m for m in map(parsed, controller.messages) if m.msg_type == of13.OFPT_MULTIPART_REPLY]
+    assert reply.body[0].matched_count == 10
+
+
 def test_what_comes_late_is_not_counted_nor_kept() -> None:
     world, controller = with_entry()
     cookie = world.switches[3].cookies()[0]

@@ -19,7 +19,7 @@ from hvproxy.openflow.oxm import ofp_match, tlv
 from hvproxy.openflow.oxm_fields import OWN_REGISTER
 from hvproxy.openflow.table_features import MATCH, WRITE_ACTIONS, TableFeatures
 from tests.harness import TYPES, Controller, EndSwitch, World, described_tables, parsed, spec
-from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
+from tests.hypervisor.worlds import a_world, add, count_everywhere, flow_mod, in_port, port_spec, red
 
 BAD_REQUEST = of13.OFPET_BAD_REQUEST
 BAD_TYPE = (BAD_REQUEST, of13.OFPBRC_BAD_TYPE)
@@ -312,6 +312,27 @@ def test_table_statistics_keep_what_was_counted_before_a_reset_while_it_is_not_c
     world.pass_time(1.0)
     assert told() == (7, 7)
     assert not world.hv.logical_switches["red"].resetting
+
+
+@pytest.mark.parametrize("command", [of13.OFPFC_ADD, of13.OFPFC_MODIFY])
+def test_table_statistics_after_a_reset_wait_for_what_the_former_rules_have_counted(command: int) -> None:
+    """Open vSwitch tells of removed rules after it has answered the barrier behind their removal."""
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2)))
+    count_everywhere(world, 2)
+    for switch in world.switches.values():
+        switch.hold_removals = True
+    add(controller, flow_mod(command=command, apply=actions.output(3), flags=of13.OFPFF_RESET_COUNTS))
+    controller.send(multipart_request(3, Kind.TABLE))
+    controller.take()
+    count_everywhere(world, 1)
+    for switch in world.switches.values():
+        switch.release()
+    (reply,) = controller.take("MULTIPART_REPLY")
+    rules = sum(len(switch.cookies()) for switch in world.switches.values())
+    assert reply.body[0].matched_count == 3 * rules
+    (entry,) = stats(controller, Kind.FLOW, FlowStatsRequest(of13.OFPTT_ALL).encode())
+    assert entry.packet_count == rules
 
 
 def test_port_descriptions_are_split_over_messages() -> None:

@@ -17,7 +17,7 @@ from hvproxy.openflow.multipart import (
     FlowStatsRequest, Kind, decode_group_desc, decode_group_stats, decode_multipart, multipart_request,
 )
 from tests.harness import TYPES, Controller, EndSwitch, World, parsed
-from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, red
+from tests.hypervisor.worlds import add, assert_equal_to_recompute, count_everywhere, flow_mod, in_port, red
 
 ALL_GROUPS = of13.OFPG_ALL.to_bytes(4, "big") + bytes(4)
 FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
@@ -154,12 +154,6 @@ def flows(controller: Controller) -> list[Any]:
 
 def contents(world: World) -> Any:
     return {dpid: (dict(s.rules), dict(s.groups)) for dpid, s in world.switches.items()}
-
-
-def count_everywhere(world: World, packets: int) -> None:
-    for dpid in (1, 2, 3):
-        if world.switches[dpid].cookies():
-            world.switches[dpid].count(10, packets, packets * 100)
 
 
 def hold_back(switch: EndSwitch) -> list[bytes]:

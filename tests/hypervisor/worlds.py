@@ -82,3 +82,9 @@ def assert_equal_to_recompute(world: World) -> None:
             assert {key: rule[:2] for key, rule in switch.rules.items()} == held
             assert set(switch.groups) == set(dp.desired_groups)
             assert switch.meters == {number: (m.flags, m.bands) for number, m in dp.desired_meters.items()}
+
+
+def count_everywhere(world: World, packets: int) -> None:
+    for dpid in (1, 2, 3):
+        if world.switches[dpid].cookies():
+            world.switches[dpid].count(10, packets, packets * 100)

@@ -46,7 +46,8 @@ FEATURES = {
     "metadata": "all 64 bits of the metadata, and actions that set it",
 }
 DEFAULT = frozenset((
-    "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select"))
+    "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
+    "resets"))
 """What all three switches can do alike."""
 EMULATED_FEATURES = frozenset(FEATURES) - {"malformed"}
 """What the emulated switch does as the bridge does."""

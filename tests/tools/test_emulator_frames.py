@@ -74,6 +74,17 @@ def test_set_field_mends_checksums(field: int, value: int) -> None:
     assert packet.fields[field] == value
 
 
+@pytest.mark.parametrize("padding", [b"", b"\xaa" * 6])
+def test_the_checksum_of_sctp_covers_no_padding(padding: bytes) -> None:
+    data = b"\x03\xe8\x00\x50" + bytes(4)
+    right = edits.crc32c(data + bytes(4) + b"payload").to_bytes(4, "little")
+    packet = Packet(MACS + b"\x08\x00" + ipv4(bytes(4), bytes(4), 132, data + right + b"payload") + padding, 1)
+    edits.set_field(packet, oxm.SCTP_DST, 99)
+    changed = packet.data[34:len(packet.data) - len(padding)]
+    assert changed[2:4] == b"\0\x63"
+    assert edits.crc32c(changed[:8] + bytes(4) + changed[12:]).to_bytes(4, "little") == changed[8:12]
+
+
 def test_a_ttl_changes_with_its_checksum() -> None:
     packet = Packet(MACS + b"\x08\x00" + udp(), 1)
     edits.set_ttl(packet, 5)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.oracle.telling import records
 from tests.tools.controller import (
-    ANY, Channel, Controller, apply, flow_mod, flow_request, match, output, packet_in_parts, packet_out, CONTROLLER)
+    ANY, CONTROLLER, Channel, Controller, apply, bucket, flow_mod, flow_request, group, group_mod, match, output,
+    packet_in_parts, packet_out, set_field, simple)
 from tools.emulator import oxm, wire
+from tools.emulator.host import ipv4
 from tools.emulator.switch import Switch, parse_address
 
 MASTER, SLAVE, EQUAL = 2, 3, 1
@@ -88,6 +91,20 @@ def test_many_entries_are_told_in_parts_of_whole_records() -> None:
                 place, told = place + int.from_bytes(message[place:place + 2], "big"), told + 1
             assert place == len(message) <= 65535
         assert told == 1500
+    with_switch(scenario)
+
+
+@pytest.mark.parametrize(("then", "size"), [((), 38), ((simple(24),), 34), ((set_field(oxm.ETH_DST, 5),), 38)])
+def test_what_labels_covered_counts_from_when_it_is_looked_at(then: tuple[bytes, ...], size: int) -> None:
+    async def scenario(switch: Switch, channels: list[Channel]) -> None:
+        channel = channels[0]
+        await channel.ask(wire.GROUP_MOD, group_mod(0, 2, 6, bucket(output(2))))
+        frame = bytes(12) + b"\x88\x47\0\0\x11\x40" + ipv4(bytes(4), bytes(4), 200, b"")
+        doing = (simple(20, 0x0800), *then, group(6))
+        await channel.ask(wire.FLOW_MOD, flow_mod(match(ETH_TYPE=0x8847), apply(*doing)))
+        switch.receive(1, frame)
+        (told,) = records(6, await channel.multipart(6, b"\0\0\0\6" + bytes(4)))[1:]
+        assert (told["packets"], told["bytes"]) == (1, size)
     with_switch(scenario)
 
 

@@ -66,7 +66,7 @@ def packets(draw: Any) -> tuple[int, bytes]:
         protocol, payload = draw(transports())
         for _ in range(draw(st.integers(0, 2))):
             extension = draw(st.sampled_from((0, 43, 60, 51, 44)))
-            fragment = _two(draw(st.sampled_from((0, 1, 8, 9)))) if extension == 44 else b"\0\0"
+            fragment = _two(draw(st.sampled_from((0, 1, 8, 9)))) if extension in (43, 44) else b"\0\0"
             payload = bytes((protocol, 0)) + fragment + bytes(4) + payload
             protocol = extension
         first = 6 << 28 | draw(st.sampled_from((0, 0x2E, 0xFF))) << 20 | draw(st.sampled_from((0, 0xABCDE)))

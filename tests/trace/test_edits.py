@@ -12,7 +12,7 @@ from hvproxy.trace import edits
 from hvproxy.trace import frame as f
 from hvproxy.trace.frame import Frame
 from tests.packets import tagged
-from tests.trace.frames import IPS, MACS, frames
+from tests.trace.frames import IPS, MACS, frames, ipv6
 from tools.emulator import edits as oracle
 from tools.emulator import oxm
 from tools.emulator.frames import Packet
@@ -85,13 +85,23 @@ def test_checksums_stay_right() -> None:
     assert checksum(frame.data[14:34]) == 0 and checksum(frame.data[34:]) == 0
 
 
-def test_a_checksum_of_sctp_stays_right() -> None:
+@pytest.mark.parametrize("padding", [b"", b"\xaa" * 6])
+def test_a_checksum_of_sctp_stays_right(padding: bytes) -> None:
     body = b"\0\x50\0\x51" + bytes(4)
     right = edits.crc32c(body + bytes(4) + b"data").to_bytes(4, "little")
-    frame = Frame(MACS[1] + MACS[0] + b"\x08\0" + ipv4(IPS[0], IPS[1], 132, body + right + b"data"), 1)
+    frame = Frame(MACS[1] + MACS[0] + b"\x08\0" + ipv4(IPS[0], IPS[1], 132, body + right + b"data") + padding, 1)
     edits.set_field(frame, f.SCTP_SRC, 99)
-    packet = frame.data[34:]
+    packet = frame.data[34:len(frame.data) - len(padding)]
     assert packet[8:12] == edits.crc32c(packet[:8] + bytes(4) + packet[12:]).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("left", [0, 4])
+def test_what_is_still_to_be_routed_keeps_its_checksum(left: int) -> None:
+    ping = b"\x80\0\xab\xcd" + bytes(4)
+    packet = ipv6(43, bytes((58, 0, 1, left)) + bytes(4) + ping)
+    frame = Frame(MACS[1] + MACS[0] + b"\x86\xdd" + packet, 1)
+    edits.set_field(frame, f.IPV6_DST, 5)
+    assert (frame.data[-8:] == ping) is bool(left)
 
 
 def test_the_checksum_of_sctp_is_the_castagnoli_one() -> None:

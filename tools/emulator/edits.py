@@ -13,6 +13,7 @@ SIMPLE = {oxm.ARP_OP: (6, 2), oxm.ARP_SHA: (8, 6), oxm.ARP_SPA: (14, 4), oxm.ARP
 ADDRESSES = {oxm.IPV4_SRC: (12, 4), oxm.IPV4_DST: (16, 4), oxm.IPV6_SRC: (8, 16), oxm.IPV6_DST: (24, 16)}
 CHECKSUM_AT = {6: 16, 17: 6, 58: 2}
 LEAST_HEADER = {6: 20, 17: 8, 58: 4}
+SCTP_HEADER = 12
 ICMP = (oxm.ICMPV4_TYPE, oxm.ICMPV4_CODE, oxm.ICMPV6_TYPE, oxm.ICMPV6_CODE)
 TRANSPORT = (oxm.TCP_SRC, oxm.TCP_DST, oxm.UDP_SRC, oxm.UDP_DST, oxm.SCTP_SRC, oxm.SCTP_DST, *ICMP)
 MPLS_BITS = {oxm.MPLS_LABEL: (12, 20), oxm.MPLS_TC: (9, 3)}
@@ -57,7 +58,7 @@ def mend_transport(packet: Packet, old: bytes, new: bytes) -> None:
     """Adjust the checksum of TCP, UDP or ICMPv6; Open vSwitch does so in later fragments too, where it is none."""
     protocol = packet.fields.get(oxm.IP_PROTO, 0)
     place = CHECKSUM_AT.get(protocol)
-    if place is None or not packet.l4 or len(packet.data) - packet.l4 < LEAST_HEADER[protocol]:
+    if place is None or not packet.l4 or network_end(packet) - packet.l4 < LEAST_HEADER[protocol]:
         return
     if protocol == 58 and packet.fields[oxm.ETH_TYPE] != 0x86dd:
         return
@@ -137,17 +138,21 @@ def push_mpls(packet: Packet, kind: int) -> None:
     packet.parse({oxm.IN_PORT: fields[oxm.IN_PORT], **packet.pipeline})
 
 
-def pop_mpls(packet: Packet, kind: int) -> None:
-    """Take the outermost label entry off, or all of them if what is behind is to be read as something else."""
+def pop_mpls(packet: Packet, kind: int) -> bool:
+    """Take the outermost label entry off, or all of them if what is behind is to be read as something else.
+
+    Whether what is behind the labels has come to light by that.
+    """
     count = labels(packet)
     if not count:
-        return
+        return False
     data, l3, fields = packet.data, packet.l3, packet.fields
     if count == MAX_LABELS and not data[l3 + 4 * count - 2] & 1:
         raise TooManyLabels
     gone = 4 if kind in MPLS_TYPES else 4 * count
     packet.data = data[:l3 - 2] + kind.to_bytes(2, "big") + data[l3 + gone:]
     packet.parse({oxm.IN_PORT: fields[oxm.IN_PORT], **packet.pipeline})
+    return kind not in MPLS_TYPES
 
 
 def current_ttl(packet: Packet) -> int:
@@ -220,7 +225,8 @@ def _set_inner(packet: Packet, field: int, value: int) -> None:
         put(packet, l3 + start, new)
         if size == 4:
             mend(packet, l3 + 10, old, new)
-        mend_transport(packet, old, new)
+        if not packet.routed:
+            mend_transport(packet, old, new)
     elif field in (oxm.IP_DSCP, oxm.IP_ECN):
         _set_tos(packet, field, value)
     elif field == oxm.IPV6_FLABEL:
@@ -287,12 +293,20 @@ def _set_transport(packet: Packet, field: int, value: int) -> None:
 
 def _set_sctp(packet: Packet, offset: int, new: bytes) -> None:
     """Overwrite an SCTP port; the CRC-32c changes by the difference of the right ones, so a wrong one stays wrong."""
-    start = packet.l4
+    start, end = packet.l4, network_end(packet)
+    if start + SCTP_HEADER > end:
+        return
     had = int.from_bytes(packet.data[start + 8:start + 12], "little")
-    before = crc32c(packet.data[start:start + 8] + bytes(4) + packet.data[start + 12:])
+    before = crc32c(packet.data[start:start + 8] + bytes(4) + packet.data[start + 12:end])
     put(packet, offset, new)
-    after = crc32c(packet.data[start:start + 8] + bytes(4) + packet.data[start + 12:])
+    after = crc32c(packet.data[start:start + 8] + bytes(4) + packet.data[start + 12:end])
     put(packet, start + 8, (had ^ before ^ after).to_bytes(4, "little"))
+
+
+def network_end(packet: Packet) -> int:
+    """Where the IP packet ends; what a frame holds behind that is padding."""
+    at, more = (2, 0) if packet.fields[oxm.ETH_TYPE] == 0x0800 else (4, 40)
+    return packet.l3 + int.from_bytes(packet.data[packet.l3 + at:packet.l3 + at + 2], "big") + more
 
 
 def crc32c(data: bytes) -> int:

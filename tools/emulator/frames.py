@@ -26,7 +26,7 @@ BLANK = dict.fromkeys(oxm.PIPELINE, 0)
 class Packet:
     """One frame on its way through a switch; cloned where actions must not show elsewhere."""
 
-    __slots__ = ("data", "fields", "l3", "l4", "tags")
+    __slots__ = ("data", "fields", "l3", "l4", "tags", "routed")
 
     def __init__(self, data: bytes, in_port: int, metadata: int = 0) -> None:
         self.data = data
@@ -38,6 +38,8 @@ class Packet:
         """Offset behind the network header, 0 if there is none."""
         self.tags: list[int] = []
         """VLAN TCIs that are visible below the outermost, which pushing has covered."""
+        self.routed = False
+        """An IPv6 routing header has segments left: the checksum is not about the addresses that it has now."""
         self.parse({oxm.IN_PORT: in_port, **BLANK, oxm.METADATA: metadata})
 
     @property
@@ -49,6 +51,7 @@ class Packet:
         """Read every field from the bytes anew; those in `apart` are no part of them."""
         self.l4 = 0
         self.tags = []
+        self.routed = False
         fields = self.fields = apart
         data = self.data
         fields[oxm.ETH_DST] = int.from_bytes(data[0:6], "big")
@@ -85,6 +88,7 @@ class Packet:
         other.fields = self.fields.copy()
         other.l3 = self.l3
         other.l4 = self.l4
+        other.routed = self.routed
         other.tags = self.tags[:] if self.tags else []
         return other
 
@@ -136,6 +140,7 @@ class Packet:
                 position += 8
             else:
                 size = data[position + 1]
+                self.routed |= protocol == 43 and data[position + 3] > 0
                 position += (size + 2) * 4 if protocol == 51 else (size + 1) * 8
                 if position > end:
                     return

@@ -26,6 +26,9 @@ SET_ORDER = (POP_VLAN, POP_MPLS, PUSH_MPLS, PUSH_VLAN, DEC_NW_TTL, DEC_MPLS_TTL)
 FINAL = (RESUBMIT, OUTPUT, GROUP)
 """What an action set ends with: only the last one of the last kind counts."""
 SETTERS = (SET_FIELD, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
+OUTER = (OUTPUT, GROUP, SET_QUEUE)
+OUTER_FIELDS = (*oxm.PIPELINE, oxm.ETH_DST, oxm.ETH_SRC, oxm.VLAN_VID, oxm.VLAN_PCP, oxm.MPLS_LABEL, oxm.MPLS_TC)
+"""Open vSwitch does these, and sets these fields, without a look at what a label that was taken off has covered."""
 HASHED = (oxm.ETH_SRC, oxm.ETH_DST, oxm.ETH_TYPE, oxm.VLAN_VID, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC, oxm.IPV6_DST,
           oxm.IP_PROTO, oxm.TCP_SRC, oxm.TCP_DST, oxm.UDP_SRC, oxm.UDP_DST)
 
@@ -99,13 +102,16 @@ class Walk:
     """One packet under way."""
 
     __slots__ = ("pipe", "packet", "in_port", "size", "action_set", "out", "table_id", "entry", "depth",
-                 "in_packet_out", "in_set", "in_group")
+                 "in_packet_out", "in_set", "in_group", "uncovered")
 
     def __init__(self, pipe: Pipeline, packet: Packet, in_port: int) -> None:
         self.pipe = pipe
         self.packet = packet
         self.in_port = in_port
         self.size = len(packet.data)
+        """What it counts as."""
+        self.uncovered = False
+        """Labels were taken off, and what is behind them has not been looked at."""
         self.action_set: tuple[Action, ...] = ()
         self.out: list[tuple[int, bytes] | PacketIn] = []
         self.table_id = 0
@@ -162,6 +168,8 @@ class Walk:
                 break
             if doing.apply and not self.execute(doing.apply, packet):
                 break
+            if doing.clear or doing.write or doing.metadata is not None or doing.goto is not None:
+                self.look_again(packet)
             if doing.clear:
                 self.action_set = ()
             if doing.write:
@@ -182,6 +190,8 @@ class Walk:
         """Carry out a list; False when the rest of this table's instructions is void (TTL exhausted)."""
         for action in actions:
             kind = action[0]
+            if kind not in OUTER and (kind != SET_FIELD or action[1] not in OUTER_FIELDS):
+                self.look_again(packet)
             if kind == OUTPUT:
                 self.output(action[1], packet)
             elif kind == GROUP:
@@ -206,8 +216,7 @@ class Walk:
             elif kind == PUSH_MPLS:
                 edits.push_mpls(packet, action[1])
             elif kind == POP_MPLS:
-                edits.pop_mpls(packet, action[1])
-                self.size = len(packet.data)  # Open vSwitch looks at the packet afresh, and counts it as it is now
+                self.uncovered = edits.pop_mpls(packet, action[1])
             elif kind == SET_MPLS_TTL:
                 edits.set_mpls_ttl(packet, action[1])
             elif kind == DEC_MPLS_TTL:
@@ -219,6 +228,12 @@ class Walk:
                     return False
                 edits.set_mpls_ttl(packet, label_ttl - 1)
         return True
+
+    def look_again(self, packet: Packet) -> None:
+        """What comes now needs what is behind the labels: Open vSwitch begins anew, and counts what is left."""
+        if self.uncovered:
+            self.uncovered = False
+            self.size = len(packet.data)
 
     def output(self, port_no: int, packet: Packet) -> None:
         """An output action."""
@@ -296,7 +311,7 @@ class Walk:
 
     def bucket(self, group: Group, index: int, packet: Packet) -> None:
         """One bucket on its copy of the packet."""
-        was_in_group, size = self.in_group, self.size
+        was_in_group, size, uncovered = self.in_group, self.size, self.uncovered
         self.in_group = True
         self.depth += 1
         try:
@@ -304,4 +319,4 @@ class Walk:
         except edits.TooManyLabels:
             pass  # this bucket's copy is lost, the others are not
         self.depth -= 1
-        self.in_group, self.size = was_in_group, size
+        self.in_group, self.size, self.uncovered = was_in_group, size, uncovered
