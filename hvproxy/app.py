@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from typing import Any
 
@@ -10,16 +11,19 @@ from twisted.internet import asyncioreactor, defer
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
-from hvproxy.config import Config
+from hvproxy.config import Config, load
+from hvproxy.errors import ConfigError, ModelError
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
-from hvproxy.hypervisor.switches import NamedLink
 
+BUG = "a fault in hvproxy itself; please report it"
 log = Logger()
 
 
 def settings_of(config: Config, secret: bytes) -> Settings:
     """What the core must know of the configuration."""
+    from hvproxy.adapters.configuring import named_links  # here, as it needs the reactor installed
+
     fabric = config.fabric
     # Fresh at every start: discovery frames of an earlier one must not prove a link.
     chosen = secret if fabric.secret is None else fabric.secret.text.encode() + secret
@@ -28,15 +32,14 @@ def settings_of(config: Config, secret: bytes) -> Settings:
         first_vid=fabric.vlan_range.first,
         last_vid=fabric.vlan_range.last,
         secret=chosen if fabric.discovery else None,
-        links=tuple(NamedLink((link.a.datapath, link.a.port), (link.b.datapath, link.b.port))
-                    for link in fabric.links),
+        links=named_links(fabric),
         databases=tuple(map(str, config.switches.ovsdb)),
         configure_bridges=config.switches.configure_bridges,
     )
 
 
-def serve(config: Config, *, log_format: str = "text", log_level: str = "info") -> int:
-    """Run until SIGINT or SIGTERM; the exit status (0 good, 1 failed)."""
+def serve(config: Config, path: str, *, log_format: str = "text", log_level: str = "info") -> int:
+    """Run until SIGINT or SIGTERM; the exit status (0 good, 1 failed). SIGHUP reads the file at `path` again."""
     install_reactor()
     from twisted.internet import reactor
 
@@ -47,7 +50,7 @@ def serve(config: Config, *, log_format: str = "text", log_level: str = "info") 
 
     async def begin() -> None:
         try:
-            await start(reactor, config)
+            await start(reactor, config, path)
         except CannotListenError as error:
             failed.append(f"cannot listen on {error.interface}:{error.port}: {error.socketError}; "
                           "is another hvproxy running, or is the address not this machine's?")
@@ -68,8 +71,10 @@ def serve(config: Config, *, log_format: str = "text", log_level: str = "info") 
     return 1 if failed else 0
 
 
-async def start(reactor: Any, config: Config) -> None:
+async def start(reactor: Any, config: Config, path: str) -> None:
     """Build core and adapters and open the configured listeners. Raises CannotListenError or OSError."""
+    from hvproxy.adapters.carrying import Carrying
+    from hvproxy.adapters.configuring import Configuring
     from hvproxy.adapters.http import make_site
     from hvproxy.adapters.metrics import Metrics
     from hvproxy.adapters.ovsdb import Databases
@@ -91,15 +96,42 @@ async def start(reactor: Any, config: Config) -> None:
     for address in config.switches.listen:
         await sockets.listen_for_switches(address, config.switches.tls)
     api = config.api.listen
-    await server_endpoint(reactor, api, config.api.tls).listen(make_site(
-        runtime, metrics, taken=(*config.switches.listen, api)))
+    taken = (*config.switches.listen, api)
+    configuring = Configuring(Carrying(runtime, reactor, taken), config)
+    site = make_site(runtime, metrics, taken, configuring=configuring)
+    await server_endpoint(reactor, api, config.api.tls).listen(site)
     databases.start()
     runtime.start()
+    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload_now, configuring, path))
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
              logical_switches=len(hv.logical_switches))
     reactor.addSystemEventTrigger("before", "shutdown", runtime.stop)
     reactor.addSystemEventTrigger("before", "shutdown", databases.stop)
     reactor.addSystemEventTrigger("before", "shutdown", lambda: defer.ensureDeferred(sockets.stop()))
+
+
+async def reload(configuring: Any, path: str) -> None:
+    """Have a Configuring apply the configuration file anew. A bad one changes nothing, every mistake is logged."""
+    try:
+        outcome = await configuring.apply(load(path))
+    except (ConfigError, ModelError) as error:
+        mistakes = error.mistakes if isinstance(error, ConfigError) else [(error.path, error.what)]
+        for key, what in mistakes:
+            log.error("a mistake in the configuration", file=path, key=key, what=what)
+        log.error("the configuration is not reloaded: everything stays as it is", file=path, mistakes=len(mistakes))
+        return
+    for key in outcome.restart:
+        log.warn("a changed key is taken over at the next start only", key=key)
+    for row in outcome.changes:
+        log.info("changed by the configuration", kind=row["kind"], name=row["name"], action=row["action"],
+                 changes="; ".join(row["changes"]))
+    log.info("configuration reloaded", file=path, changes=len(outcome.changes))
+
+
+def reload_now(configuring: Any, path: str) -> None:
+    """What SIGHUP does."""
+    defer.ensureDeferred(reload(configuring, path)).addErrback(
+        lambda failure: log.failure(BUG, failure))
 
 
 def install_reactor() -> None:
@@ -118,5 +150,5 @@ def install_reactor() -> None:
 
 def _bug(failure: Any, reactor: Any, failed: list[str]) -> None:
     failed.append(failure.getErrorMessage())
-    log.failure("a fault in hvproxy itself; please report it", failure)
+    log.failure(BUG, failure)
     reactor.stop()

@@ -6,26 +6,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from http.client import HTTPException
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NoReturn
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hvproxy import client
 from hvproxy import config as configuration
 from hvproxy.errors import ConfigError
 from hvproxy.model.schema import format_dpid, parse_dpid
 from hvproxy.trace.lines import lines
 
 DEFAULT_API = "http://127.0.0.1:8080"
-_TIMEOUT = 30.0
+_LONGEST_APPLY = 300.0
+"""Seconds that a configuration may take until the switches have confirmed it."""
 _PIPE_WIDTH = 400
 """Columns of a table that goes to no terminal: wide enough that grep finds a row on one line."""
 
@@ -69,7 +68,58 @@ def serve(config: str, log_format: str, log_level: str) -> None:
     checked = _load(config)
     from hvproxy import app  # here, as it installs the reactor, which no other command needs
 
-    sys.exit(app.serve(checked, log_format=log_format, log_level=log_level))
+    sys.exit(app.serve(checked, config, log_format=log_format, log_level=log_level))
+
+
+@main.command()
+@click.argument("config", metavar="FILE")
+@click.option("--plan", "only_plan", is_flag=True, help="Tell what would change, and change nothing.")
+@click.option("--api", default=DEFAULT_API, show_default=True, metavar="URL", envvar="HVPROXY_API", show_envvar=True,
+              help="Where the running hvproxy answers.")
+@click.option("--json", "as_json", is_flag=True, help="JSON as the API gives it, for programs.")
+def apply(config: str, only_plan: bool, api: str, as_json: bool) -> None:
+    """Make a running hvproxy have what the configuration file FILE says: the difference only.
+
+    What the file names becomes as it says, what only an earlier one named is deleted, and what the API made stays.
+    Logical switches change in place where they can. Exit status 2: the file cannot be applied; nothing has changed.
+    """
+    _load(config)
+    document = configuration.plain_file(config)
+    try:
+        if only_plan:
+            answer = client.ask(api, "/v1/configuration/plan", document)
+        else:
+            answer = client.ask(api, "/v1/configuration", document, "PUT", _LONGEST_APPLY)
+    except client.Refusal as error:
+        for key, what in error.mistakes:
+            click.echo(f"{config}: {key}: {what}" if key else f"{config}: {what}", err=True)
+        if not error.mistakes:
+            click.echo(f"hvproxy: {error}", err=True)
+        sys.exit(2 if error.status < 500 else 1)
+    except client.Unanswered as error:
+        _fail(str(error))
+    try:
+        text = json.dumps(answer, indent=2) if as_json else "\n".join(_told(answer, only_plan))
+    except (KeyError, TypeError):
+        _fail(f"{api} answered something else than changes; is it an hvproxy of this version?")
+    click.echo(text)
+
+
+_SIGNS = {"create": "+", "change": "~", "rebuild": "!", "delete": "-"}
+
+
+def _told(answer: Mapping[str, Any], only_plan: bool) -> Iterator[str]:
+    """What a configuration changes, for people."""
+    for row in answer["changes"]:
+        note = " (made anew: its entries are lost)" if row["action"] == "rebuild" else ""
+        yield f"{_SIGNS[row['action']]} {row['kind']} {row['name']}: {row['action']}{note}"
+        yield from (f"    {change}" for change in row["changes"])
+    for key in answer["restart"]:
+        yield f"? {key}: is taken over at the next start only"
+    if not answer["changes"]:
+        yield "nothing to change"
+    else:
+        yield f"{_count(answer['changes'], 'change')}" + (", none carried out" if only_plan else ", carried out")
 
 
 def _api_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -281,36 +331,12 @@ def _get(api: str, path: str) -> Any:
 
 def _ask(api: str, path: str, body: object, refused: int) -> Any:
     """The answer to a GET, or with a body to a POST; `refused` is the exit status when it is the caller's fault."""
-    url = api.rstrip("/") + path
     try:
-        request = Request(url, headers={"Accept": "application/json"})
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
-        # Without the environment's HTTP proxy: the API is a local affair.
-        with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT) as response:
-            return json.load(response)
-    except HTTPError as error:
-        _fail(f"{url}: {_refusal(error)}", refused if error.code < 500 else 1)
-    except ValueError as error:
-        what = "is not a URL; write --api http://HOST:PORT" if "url" in str(error) else "did not answer JSON"
-        _fail(f"{url}: {what}")
-    except (URLError, HTTPException, OSError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        _fail(f"cannot reach {api}: {reason}\nIs hvproxy running (hvproxy serve CONFIG)? "
-              "If its api.listen is another address, name it with --api URL.")
-
-
-def _refusal(error: HTTPError) -> str:
-    try:
-        answer = json.load(error)
-        said = answer.get("error")
-        if said and answer.get("path") and not said.startswith(answer["path"]):
-            said = f"{answer['path']}: {said}"
-    except (ValueError, AttributeError, OSError):
-        said = None
-    hint = "; hvproxy show switches and hvproxy show logical-switches list what there is" if error.code == 404 else ""
-    return f"{said or error.reason} (HTTP status {error.code}){hint}"
+        return client.ask(api, path, body)
+    except client.Refusal as error:
+        _fail(str(error), refused if error.status < 500 else 1)
+    except client.Unanswered as error:
+        _fail(str(error))
 
 
 def _fail(what: str, status: int = 1) -> NoReturn:

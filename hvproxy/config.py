@@ -6,6 +6,7 @@ whether a certificate exists or a switch answers shows when hvproxy starts.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, ClassVar, Literal
@@ -184,6 +185,16 @@ _DEFAULT_LISTENERS: dict[Path, object] = {
 
 def load(path: str | FilePath) -> Config:
     """Read a configuration file."""
+    return parse(_bytes_of(path))
+
+
+def plain_file(path: str | FilePath) -> object:
+    """The plain object that a configuration file says, unchecked but for being one: what the HTTP API takes."""
+    value = decode(_bytes_of(path)).value
+    return {} if value is None else value
+
+
+def _bytes_of(path: str | FilePath) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -191,14 +202,19 @@ def load(path: str | FilePath) -> Config:
         raise ConfigError([("", f"cannot be read: {error.strerror}")]) from error
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError([("", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")])
-    return parse(data)
+    return data
 
 
 def parse(data: bytes | str) -> Config:
     """Read a configuration from the text of its file."""
     document = decode(data)
-    reading = read(Config, {} if document.value is None else document.value)
-    for path, what in document.faults:
+    return read_object({} if document.value is None else document.value, document.faults)
+
+
+def read_object(value: object, faults: Iterable[tuple[Path, str]] = ()) -> Config:
+    """Read a configuration from the plain object that its text says. Raises ConfigError, with `faults` too."""
+    reading = read(Config, value)
+    for path, what in faults:
         reading.fault(path, what)
     reading.found.update({path: value for path, value in _DEFAULT_LISTENERS.items() if path not in reading.places})
     check(reading)

@@ -164,6 +164,16 @@ TRACES: dict[str, tuple[int, object]] = {
     "/v1/logical-switches/broken/trace": (500, {"error": "a fault", "path": ""}),
     "/v1/logical-switches/odd/trace": (200, {}),
 }
+CHANGES = {"restart": ["api.listen"], "changes": [
+    {"kind": "tenant", "name": "blue", "action": "create", "changes": []},
+    {"kind": "logical switch", "name": "red", "action": "rebuild", "changes": ["tables: 8 -> 9"]},
+    {"kind": "logical switch", "name": "old", "action": "delete", "changes": []}]}
+APPLIED: dict[object, dict[str, tuple[int, object]]] = {
+    "memory:": {"/v1/configuration": (200, CHANGES), "/v1/configuration/plan": (200, CHANGES)},
+    None: {"/v1/configuration": (409, {"error": "is in use", "path": "tenants[0].name"}),
+           "/v1/configuration/plan": (200, {"restart": [], "changes": []})},
+}
+"""What is answered to a configuration, by its store."""
 
 
 class Api(BaseHTTPRequestHandler):
@@ -183,10 +193,14 @@ class Api(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         POSTED.append((self.path, body))
-        status, answer = TRACES.get(self.path, (404, {"error": "there is no logical switch", "path": ""}))
+        answers = {**TRACES, **APPLIED.get(body.get("store"), {})}
+        status, answer = answers.get(self.path, (404, {"error": "there is no logical switch", "path": ""}))
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
+
+    def do_PUT(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: pytest's output is no access log."""
@@ -428,3 +442,47 @@ def test_a_trace_as_json_is_what_the_api_answers(api: str) -> None:
 def test_a_trace_that_is_refused_says_why(api: str, name: str, status: int, what: str) -> None:
     result = run("trace", name, "1", "tpc", "--api", api)
     assert (result.exit_code, result.stdout) == (status, "") and what in result.stderr
+
+
+# apply
+
+def a_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("options, done", [
+    ((), "3 changes, carried out"), (("--plan",), "3 changes, none carried out")])
+def test_apply_tells_what_changes(api: str, tmp_path: Path, options: tuple[str, ...], done: str) -> None:
+    POSTED.clear()
+    result = run("apply", *options, a_file(tmp_path, "store: 'memory:'"), "--api", api)
+    assert (result.exit_code, result.stdout.splitlines()) == (0, [
+        "+ tenant blue: create",
+        "! logical switch red: rebuild (made anew: its entries are lost)",
+        "    tables: 8 -> 9",
+        "- logical switch old: delete",
+        "? api.listen: is taken over at the next start only",
+        done])
+    assert POSTED == [("/v1/configuration" + ("/plan" if options else ""), {"store": "memory:"})]
+
+
+def test_a_file_that_changes_nothing_is_said_to(api: str, tmp_path: Path) -> None:
+    assert run("apply", "--plan", a_file(tmp_path, "tenants: []"), "--api", api).stdout == "nothing to change\n"
+
+
+def test_apply_of_what_cannot_be_names_the_place_in_the_file(api: str, tmp_path: Path) -> None:
+    path = a_file(tmp_path, "")
+    result = run("apply", path, "--api", api)
+    assert (result.exit_code, result.stderr) == (2, f"{path}: tenants[0].name: is in use\n")
+
+
+def test_a_bad_file_is_not_sent(api: str, tmp_path: Path) -> None:
+    POSTED.clear()
+    path = a_file(tmp_path, "tenants: 5")
+    result = run("apply", path, "--api", api)
+    assert (result.exit_code, result.stderr) == (2, f"{path}: tenants: expected a list, got 5\n") and not POSTED
+
+
+def test_changes_as_json_are_what_the_api_answers(api: str, tmp_path: Path) -> None:
+    assert json.loads(run("apply", "--json", a_file(tmp_path, "store: 'memory:'"), "--api", api).stdout) == CHANGES

@@ -5,37 +5,23 @@ what is possible is the core's to say.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar
 
 import msgspec
-from OpenSSL import SSL, crypto
-from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
 
-from hvproxy.adapters.sockets import tls_options
+from hvproxy import config as configuration
+from hvproxy.adapters.carrying import Carrying, unhindered
+from hvproxy.adapters.configuring import Configuring
+from hvproxy.config import Config
 from hvproxy.errors import Conflict, ModelError, NotFound
 from hvproxy.hypervisor import database_report, intent, replacing, report, rule_report, tenants, trace_report
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.tracing import TraceSpec
-from hvproxy.model.address import Address
-from hvproxy.model.intent import LAST_LPORT, LOCAL, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, parse
+from hvproxy.model.intent import LAST_LPORT, LOCAL, LogicalSwitchSpec, PortSpec, TenantSpec, parse
 from hvproxy.model.schema import parse_dpid
-
-_LARGEST_KEY_FILE = 1024 * 1024
-T = TypeVar("T")
-
-
-class RuntimeLike(Protocol):
-    """The part of runtime.Runtime that is needed here."""
-
-    @property
-    def hv(self) -> Hypervisor: ...
-    def now(self) -> float: ...
-    def flush(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +57,24 @@ class Api:
 
     ROUTES: ClassVar[tuple[Route, ...]]
 
-    def __init__(self, runtime: RuntimeLike, clock: IReactorTime, taken: Sequence[Address] = ()) -> None:
-        self._runtime = runtime
-        self._clock = clock
-        self._taken = taken
-        """Where hvproxy itself listens."""
+    def __init__(self, carrying: Carrying, configuring: Configuring) -> None:
+        self._carrying = carrying
+        self._configuring = configuring
 
     @property
     def _hv(self) -> Hypervisor:
-        return self._runtime.hv
+        return self._carrying.hv
+
+    # The configuration as a whole
+
+    async def put_configuration(self, body: object) -> Answer:
+        """Apply a whole configuration file, as JSON: the difference only. What only an earlier one named is deleted;
+        what the API made stays. Answered when the switches have confirmed what was taken away."""
+        return Answer(body=(await self._configuring.apply(configuration.read_object(body))).plain())
+
+    async def post_plan(self, body: object) -> Answer:
+        """What applying a configuration would change. Changes nothing."""
+        return Answer(body=self._configuring.plan(configuration.read_object(body)).plain())
 
     # The fabric
 
@@ -94,13 +89,13 @@ class Api:
     async def list_rules(self, body: object, dpid: str) -> Answer:
         """Every rule that a physical switch is to hold, whose it is, why it is there and what it counted."""
         rows: Deferred[list[report.Row]] = Deferred()
-        self._carry_out(lambda now: rule_report.rules(self._hv, _dpid(dpid), rows.callback, now))
+        self._carrying.carry_out(lambda now: rule_report.rules(self._hv, _dpid(dpid), rows.callback, now))
         return Answer(body=await rows)
 
     async def list_rule_groups(self, body: object, dpid: str) -> Answer:
         """Every group that a physical switch is to hold, whose it is, why it is there and what it counted."""
         rows: Deferred[list[report.Row]] = Deferred()
-        self._carry_out(lambda now: rule_report.groups(self._hv, _dpid(dpid), rows.callback, now))
+        self._carrying.carry_out(lambda now: rule_report.groups(self._hv, _dpid(dpid), rows.callback, now))
         return Answer(body=await rows)
 
     async def list_links(self, body: object) -> Answer:
@@ -124,8 +119,8 @@ class Api:
     async def post_tenant(self, body: object) -> Answer:
         """Create a tenant, with its logical switches if it has any."""
         spec = parse(TenantSpec, body)
-        self._check_adapters(spec.logical_switches, tenants.IN_TENANT)
-        self._carry_out(lambda now: tenants.create_tenant(self._hv, spec, now))
+        self._carrying.check(spec.logical_switches, tenants.IN_TENANT)
+        self._carrying.carry_out(lambda now: tenants.create_tenant(self._hv, spec, now))
         return self._made(f"/v1/tenants/{spec.name}", report.tenant(self._hv, spec.name))
 
     async def put_tenant(self, body: object, name: str) -> Answer:
@@ -134,13 +129,13 @@ class Api:
         _agree("name", spec.name, name)
         if name not in self._hv.tenants:
             return await self.post_tenant(body=_named(body, "name", name))
-        self._check_adapters(spec.logical_switches, tenants.IN_TENANT)
-        await _unhindered(self._replace(tenants.plan_tenant(self._hv, spec)))
+        self._carrying.check(spec.logical_switches, tenants.IN_TENANT)
+        await unhindered(self._carrying.replace(tenants.plan_tenant(self._hv, spec)))
         return Answer(body=report.tenant(self._hv, name))
 
     async def delete_tenant(self, body: object, name: str) -> Answer:
         """Delete a tenant and its logical switches; answered when no physical switch holds anything of them."""
-        await self._confirmed(lambda done, now: tenants.delete_tenant(self._hv, name, done, now))
+        await self._carrying.confirmed(lambda done, now: tenants.delete_tenant(self._hv, name, done, now))
         return Answer(204)
 
     # Logical switches
@@ -156,8 +151,8 @@ class Api:
     async def post_logical_switch(self, body: object) -> Answer:
         """Create a logical switch of a tenant that exists."""
         spec = parse(LogicalSwitchSpec, _without_state(body))
-        self._check_adapters([spec])
-        self._carry_out(lambda now: tenants.create_logical_switch(self._hv, spec, now))
+        self._carrying.check([spec])
+        self._carrying.carry_out(lambda now: tenants.create_logical_switch(self._hv, spec, now))
         return self._made(f"/v1/logical-switches/{spec.name}", report.logical_switch(self._hv, spec.name))
 
     async def put_logical_switch(self, body: object, name: str) -> Answer:
@@ -167,15 +162,15 @@ class Api:
         spec = parse(LogicalSwitchSpec, _named(_without_state(body), "name", name),
                      tenant="" if existing is None else existing.spec.tenant)
         _agree("name", spec.name, name)
-        self._check_adapters([spec])
+        self._carrying.check([spec])
         tenants.check_tenant(self._hv, spec)
-        await _unhindered(self._replace(replacing.plan(self._hv, [spec], () if existing is None else [name])))
+        await unhindered(self._carrying.replace(replacing.plan(self._hv, [spec], () if existing is None else [name])))
         body = report.logical_switch(self._hv, name)
         return self._made(f"/v1/logical-switches/{name}", body) if existing is None else Answer(body=body)
 
     async def delete_logical_switch(self, body: object, name: str) -> Answer:
         """Delete a logical switch; answered when no physical switch holds anything of it."""
-        await self._confirmed(lambda done, now: intent.delete_logical_switch(self._hv, name, done, now))
+        await self._carrying.confirmed(lambda done, now: intent.delete_logical_switch(self._hv, name, done, now))
         return Answer(204)
 
     # What is in a logical switch
@@ -205,31 +200,31 @@ class Api:
         return self._put_port(name, spec)
 
     def _put_port(self, name: str, spec: PortSpec) -> Answer:
-        created = self._carry_out(lambda now: intent.put_port(self._hv, name, spec, now))
+        created = self._carrying.carry_out(lambda now: intent.put_port(self._hv, name, spec, now))
         body = report.port(self._hv, name, spec.number)
         return self._made(f"/v1/logical-switches/{name}/ports/{body['number']}", body) if created else Answer(body=body)
 
     async def delete_port(self, body: object, name: str, number: str) -> Answer:
         """Delete a port; answered when no physical switch holds anything of it."""
-        await self._confirmed(lambda done, now: intent.delete_port(self._hv, name, _number(number), done, now))
+        await self._carrying.confirmed(lambda done, now: intent.delete_port(self._hv, name, _number(number), done, now))
         return Answer(204)
 
     async def list_flows(self, body: object, name: str) -> Answer:
         """The entries that controllers installed in a logical switch; their counters are asked of the switches."""
         rows: Deferred[list[report.Row]] = Deferred()
-        self._carry_out(lambda now: report.flows(self._hv, name, rows.callback, now))
+        self._carrying.carry_out(lambda now: report.flows(self._hv, name, rows.callback, now))
         return Answer(body=await rows)
 
     async def list_groups(self, body: object, name: str) -> Answer:
         """The groups that controllers installed in a logical switch; their counters are asked of the switches."""
         rows: Deferred[list[report.Row]] = Deferred()
-        self._carry_out(lambda now: report.groups(self._hv, name, rows.callback, now))
+        self._carrying.carry_out(lambda now: report.groups(self._hv, name, rows.callback, now))
         return Answer(body=await rows)
 
     async def list_meters(self, body: object, name: str) -> Answer:
         """The meters that controllers installed in a logical switch; their counters are asked of the switches."""
         rows: Deferred[list[report.Row]] = Deferred()
-        self._carry_out(lambda now: report.meters(self._hv, name, rows.callback, now))
+        self._carrying.carry_out(lambda now: report.meters(self._hv, name, rows.callback, now))
         return Answer(body=await rows)
 
     async def post_trace(self, body: object, name: str) -> Answer:
@@ -240,66 +235,9 @@ class Api:
 
     # How it is done
 
-    def _carry_out(self, call: Callable[[float], T]) -> T:
-        try:
-            return call(self._runtime.now())
-        finally:
-            self._runtime.flush()
-
-    async def _confirmed(self, call: Callable[[Callable[[float], None], float], None]) -> None:
-        """Do what calls back when the switches have confirmed it, and wait until they have."""
-        confirmed: Deferred[float] = Deferred()
-        self._carry_out(lambda now: call(confirmed.callback, now))
-        await confirmed
-
-    async def _replace(self, plan: replacing.Plan) -> None:
-        for name in plan.delete:
-            await self._confirmed(lambda done, now, each=name: intent.delete_logical_switch(  # type: ignore[misc]
-                self._hv, each, done, now))
-        if plan.delete:
-            await deferLater(self._clock, 0)  # its listeners close in the reactor's next turn
-        self._carry_out(lambda now: replacing.adjust(self._hv, plan.adjust, now))
-        self._carry_out(lambda now: tenants.create_all(self._hv, plan, now))
-
-    def _check_adapters(self, specs: Sequence[LogicalSwitchSpec], prefix: str = "") -> None:
-        """What the core cannot know: where hvproxy itself listens, and whether key files can be used."""
-        for index, spec in enumerate(specs):
-            at = prefix.format(index)
-            for number, address in enumerate(spec.listen):
-                if any(address.collides(ours) for ours in self._taken):
-                    raise Conflict(f"{at}listen[{number}]", f"{address} is in use by hvproxy itself")
-            if spec.tls is not None:
-                _check_key_files(spec.tls, f"{at}tls")
-
     @staticmethod
     def _made(location: str, body: object) -> Answer:
         return Answer(201, body, {"Location": location})
-
-
-async def _unhindered(job: Coroutine[Deferred[Any], Any, T]) -> T:
-    """Wait for a job that goes on to its end even if nobody waits any more: half of it would be worse than all."""
-    waiting: Deferred[T] = Deferred()
-    ensureDeferred(job).addCallbacks(waiting.callback, waiting.errback)
-    return await waiting
-
-
-def _check_key_files(tls: TlsSpec, path: str) -> None:
-    """Raises ModelError unless connections can be made with these files."""
-    for key, name in (("private_key", tls.private_key), ("certificate", tls.certificate), ("ca", tls.ca)):
-        file = Path(name or tls.certificate)
-        try:
-            # Reading a pipe or a device might never end.
-            fit = file.is_file() and file.stat().st_size <= _LARGEST_KEY_FILE
-            # OpenSSL would ask the terminal for the passphrase.
-            locked = fit and key == "private_key" and b"ENCRYPTED" in file.read_bytes()
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}.{key}", f"{name!r} cannot be read: {error}") from error
-        if not fit or locked:
-            raise ModelError(f"{path}.{key}", f"{name!r} is {'encrypted' if locked else 'not a file of keys'}")
-    try:
-        tls_options(tls).getContext()
-    except (OSError, ValueError, SSL.Error, crypto.Error) as error:
-        raise ModelError(path, f"the key files cannot be used: {error}") from error
 
 
 def _dpid(text: str) -> int:
@@ -338,6 +276,8 @@ def _without_state(body: object) -> object:
 
 _LS = "/v1/logical-switches/<name>"
 Api.ROUTES = (
+    Route("PUT", "/v1/configuration", Api.put_configuration, Config, "Outcome"),
+    Route("POST", "/v1/configuration/plan", Api.post_plan, Config, "Outcome"),
     Route("GET", "/v1/datapaths", Api.list_datapaths, answers="Datapath[]"),
     Route("GET", "/v1/datapaths/<dpid>", Api.get_datapath, answers="DatapathDetails"),
     Route("GET", "/v1/datapaths/<dpid>/rules", Api.list_rules, answers="Rule[]"),

@@ -24,9 +24,12 @@ from twisted.web.server import Request as TwistedRequest
 from twisted.web.server import Site as TwistedSite
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from hvproxy.adapters.api import Answer, Api, Route, RuntimeLike
+from hvproxy.adapters.api import Answer, Api, Route
+from hvproxy.adapters.carrying import Carrying, RuntimeLike
+from hvproxy.adapters.configuring import Configuring
 from hvproxy.adapters.metrics import CONTENT_TYPE, Metrics
 from hvproxy.adapters.openapi import document
+from hvproxy.config import Config
 from hvproxy.errors import ConfigError, ModelError
 from hvproxy.hypervisor import report
 from hvproxy.model.address import Address
@@ -49,16 +52,20 @@ class Wrong(Exception):
 
 def make_site(
     runtime: RuntimeLike, metrics: Metrics | None = None, taken: Sequence[Address] = (), clock: Any = None,
+    configuring: Configuring | None = None,
 ) -> Site:
     """Everything hvproxy serves over HTTP. `taken` is where hvproxy itself listens: no tenant may.
 
-    `clock` is an IReactorTime, by default Twisted's reactor.
+    `clock` is an IReactorTime, by default Twisted's reactor; `configuring` knows the configuration that was applied
+    last, by default an empty one.
     """
     if clock is None:
         from twisted.internet import reactor
 
         clock = reactor
-    pages = Pages(Api(runtime, clock, taken), Metrics(runtime) if metrics is None else metrics, runtime)
+    carrying = Carrying(runtime, clock, taken)
+    api = Api(carrying, configuring or Configuring(carrying, Config()))
+    pages = Pages(api, Metrics(runtime) if metrics is None else metrics, runtime)
     return Site(pages.app.resource(), requestFactory=Request, timeout=IDLE, reactor=clock)
 
 

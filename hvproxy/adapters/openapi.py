@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from hvproxy.adapters.api import Api, Route
+from hvproxy.config import Config
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import json_schemas
@@ -108,6 +109,9 @@ def _answers(specs: Schema) -> dict[str, Schema]:
         "TenantGroup": _object(group_id=_NUMBER, type=_TEXT, buckets=_TEXTS, bucket_counts=_list(_COUNTS), **_HELD),
         "Meter": _object(meter_id=_NUMBER, unit={"enum": ["kbps", "pktps"]}, bands=_TEXTS, band_counts=_list(_COUNTS),
                          **_HELD),
+        "Outcome": _object(restart=_TEXTS, changes=_list(_object(
+            kind={"enum": ["links", "tenant", "logical switch"]}, name=_TEXT,
+            action={"enum": ["create", "change", "rebuild", "delete"]}, changes=_TEXTS))),
         "Trace": _trace(),
         "Readiness": _object(ready={"type": "boolean"}, reasons=_TEXTS),
         "Error": {
@@ -142,7 +146,7 @@ def _trace() -> Schema:
 
 def document(version: str) -> Schema:
     """The whole description (OpenAPI 3.1)."""
-    specs = json_schemas([TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec])
+    specs = json_schemas([Config, TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec])
     paths: dict[str, Schema] = {
         "/healthz": {"get": _plain_page("Whether the process answers.")},
         "/readyz": {"get": {

@@ -12,6 +12,7 @@ from hvproxy.hypervisor.binding import place_of
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import NEEDS_DATABASE, AttachSpec, LogicalSwitchSpec, PortSpec
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
@@ -177,9 +178,10 @@ def vif_key(hv: Hypervisor, attach: AttachSpec) -> tuple[object, int | None]:
     return (attach.iface_id if attach.place is None else _numbered(hv, *attach.place)), attach.vlan
 
 
-def link_ends(hv: Hypervisor) -> set[object]:
-    """The ports of configured links, as in `vif_key`."""
-    return {_numbered(hv, *end) for named, _ in hv.switches.configured_links() for end in (named.a, named.b)}
+def link_ends(hv: Hypervisor, links: Iterable[NamedLink] | None = None) -> set[object]:
+    """The ports of these links, or else of those configured, as in `vif_key`."""
+    named = hv.switches.named_links if links is None else links
+    return {_numbered(hv, *end) for link in named for end in (link.a, link.b)}
 
 
 def _numbered(hv: Hypervisor, dpid: Dpid, port: PortNo | str) -> tuple[Dpid, PortNo | str]:

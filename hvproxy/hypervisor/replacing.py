@@ -6,7 +6,7 @@ what controllers take for the switch itself (REBUILT) needs another logical swit
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,20 +34,23 @@ class Plan:
 
 
 def plan(
-    hv: Hypervisor, wanted: Iterable[LogicalSwitchSpec], mine: Collection[str] = (), *, prefix: str = "",
+    hv: Hypervisor, wanted: Iterable[LogicalSwitchSpec], mine: Collection[str] = (), *,
+    prefix: Callable[[int], str] = lambda number: "", link_ends: Collection[object] | None = None,
 ) -> Plan:
     """How to make `wanted` take the place of the logical switches `mine`. Raises ModelError with nothing changed.
 
-    `wanted` are without a contradiction among themselves (model.intent.parse has seen to it). `prefix` is where they
-    stand in what the operator wrote: "logical_switches[{}]." or nothing.
+    `wanted` are without a contradiction among themselves (model.intent.parse has seen to it). `prefix` says where each
+    stands in what the operator wrote: "logical_switches[2]." or nothing. `link_ends` are those of the links that there
+    will be (intent.link_ends), where these change too.
     """
+    ends = intent.link_ends(hv) if link_ends is None else link_ends
     specs = tuple(wanted)
     adjusted, created = [], []
     for number, spec in enumerate(specs):
         try:
-            _check(hv, spec, mine)
+            _check(hv, spec, mine, ends)
         except ModelError as error:
-            raise type(error)(prefix.format(number) + error.path, error.what) from error
+            raise type(error)(prefix(number) + error.path, error.what) from error
         old = hv.logical_switches.get(spec.name)
         if old is not None and all(getattr(old.spec, key) == getattr(spec, key) for key in REBUILT):
             adjusted.append(spec)
@@ -121,7 +124,7 @@ def _only_in(these: Collection[Address], those: Collection[Address]) -> list[Add
     return [address for address in these if address not in those]
 
 
-def _check(hv: Hypervisor, spec: LogicalSwitchSpec, mine: Collection[str]) -> None:
+def _check(hv: Hypervisor, spec: LogicalSwitchSpec, mine: Collection[str], link_ends: Collection[object]) -> None:
     """Raises ModelError where `spec` contradicts what exists and is not `mine`."""
     if spec.name in hv.logical_switches and spec.name not in mine:
         raise Conflict("name", f"logical switch {spec.name} exists already")
@@ -136,7 +139,6 @@ def _check(hv: Hypervisor, spec: LogicalSwitchSpec, mine: Collection[str]) -> No
                 raise Conflict(f"listen[{number}]", f"{address} is in use by logical switch {name}")
     vifs = {intent.vif_key(hv, port.spec.attach): f"{name}/{number}"
             for name, other in others.items() for number, port in other.ports.items() if port.spec.attach is not None}
-    link_ends = intent.link_ends(hv)
     for index, wanted in enumerate(spec.ports):
         if wanted.attach is None:
             continue

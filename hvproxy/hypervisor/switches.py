@@ -85,7 +85,8 @@ class Switches:
         self._owner = owner
         self._out = out
         self._grace = grace
-        self._named_links = tuple(links)
+        self.named_links = tuple(links)
+        """The configured ones."""
         self._sessions: dict[int, Session] = {}
         self._links: frozenset[Link] = frozenset()
         self._links_due = inf
@@ -262,10 +263,18 @@ class Switches:
         """The links in use."""
         return self._links
 
+    def set_links(self, links: Iterable[NamedLink], now: float) -> None:
+        """These links are configured from now on."""
+        self.named_links = tuple(links)
+        for link in self.named_links:
+            for dpid, _ in (link.a, link.b):
+                self.expect(dpid, now)
+        self._look_soon(now)
+
     def configured_links(self) -> list[tuple[NamedLink, Link | None]]:
         """Each configured link, with its ends by number once both are known."""
         found = []
-        for named in self._named_links:
+        for named in self.named_links:
             ends = [(dpid, self.port_number(dpid, port)) for dpid, port in (named.a, named.b)]
             numbered = sorted((dpid, port) for dpid, port in ends if port is not None)
             found.append((named, Link(*numbered[0], *numbered[1]) if len(numbered) == 2 else None))

@@ -13,7 +13,7 @@ from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.replacing import Plan, plan
 from hvproxy.model.intent import LogicalSwitchSpec, TenantSpec
 
-IN_TENANT = "logical_switches[{}]."
+IN_TENANT = "logical_switches[{}].".format
 """Where a logical switch stands in its tenant's object."""
 
 

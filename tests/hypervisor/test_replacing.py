@@ -140,7 +140,7 @@ def test_what_contradicts_others_is_refused(wanted: LogicalSwitchSpec, path: str
         replacing.plan(world.hv, [wanted], ["red"])
     assert caught.value.path == path
     with pytest.raises(Conflict) as caught:
-        replacing.plan(world.hv, [replace(RED, ports=()), wanted], ["red"], prefix="logical_switches[{}].")
+        replacing.plan(world.hv, [replace(RED, ports=()), wanted], ["red"], prefix="logical_switches[{}].".format)
     assert caught.value.path == f"logical_switches[1].{path}"
 
 

@@ -7,7 +7,9 @@ answered.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -133,13 +135,14 @@ class Served:
 
     async def __aenter__(self) -> Served:
         directory = Path(self._directory.name)
-        (directory / "hvproxy.yaml").write_text(yaml.safe_dump(self.config()))
+        self.file = directory / "hvproxy.yaml"
+        self.file.write_text(yaml.safe_dump(self.config()))
         self.log = directory / "hvproxy.log"
         await self._controller.start()
         with open(self.log, "wb") as log:
             command = "from hvproxy.cli import main; main()"
             self.process = subprocess.Popen(
-                [sys.executable, "-c", command, "serve", str(directory / "hvproxy.yaml")],
+                [sys.executable, "-c", command, "serve", "--log-format", "json", str(self.file)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self.fabric.connect_all(f"{'ssl' if self._tls else 'tcp'}:127.0.0.1:{self.switch_port}", self._context)
@@ -170,6 +173,20 @@ class Served:
         if sys.exc_info()[0] is not None:
             print(self.said.decode())
         self._directory.cleanup()
+
+    async def reload(self, text: str) -> list[dict[str, Any]]:
+        """Have hvproxy read that text as its configuration; what it has logged of it."""
+        self.file.write_text(text)
+        before = len(self.log.read_bytes())
+        self.process.send_signal(signal.SIGHUP)
+
+        def logged() -> list[dict[str, Any]]:
+            lines = self.log.read_bytes()[before:].decode().splitlines()
+            found = [json.loads(line) for line in lines]
+            return [each for each in found if "configuration" in each["event"]]
+
+        await until(lambda: any("reloaded" in each["event"] for each in logged()), "the configuration is read")
+        return logged()
 
     def delete_other(self) -> None:
         """Delete the other tenant's logical switch through the API."""
