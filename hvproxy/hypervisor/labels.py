@@ -1,9 +1,11 @@
-"""The VLAN labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
+"""The labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
 
-A label given back rests before it is used again: a switch may still send under it for a moment (dataplane section 4).
+There are two ranges: what a VLAN tag can carry, and what only a tunnel's key can. A label given back rests before it is
+used again: a switch may still send under it for a moment (dataplane section 4).
 """
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Iterable
 from math import inf
 from typing import Generic, TypeVar
@@ -19,8 +21,12 @@ K = TypeVar("K", bound=Hashable)
 class Labels(Generic[K]):
     """Keys -> labels out of a range, with a rest between two uses."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self._free = list(range(last, first - 1, -1))
+    def __init__(self, first: int, last: int, kind: str = "VLAN labels") -> None:
+        self._kind = kind
+        self._fresh = first
+        """It and all behind it up to the last were never used."""
+        self._last = last
+        self._rested: deque[int] = deque()
         self.size = last - first + 1
         self.used: dict[K, int] = {}
         self._resting: list[tuple[float, int]] = []
@@ -29,14 +35,24 @@ class Labels(Generic[K]):
         """The label of `key`, a new one if it has none. Raises Exhausted."""
         label = self.used.get(key)
         if label is None:
-            if not self._free:
-                raise Exhausted("fabric.vlan_range", f"all {self.size} VLAN labels are in use or at rest")
-            label = self.used[key] = self._free.pop()
+            if not self.free:
+                raise Exhausted("fabric.vlan_range", f"all {self.size} {self._kind} are in use or at rest")
+            if self._fresh <= self._last:
+                label = self._fresh
+                self._fresh += 1
+            else:
+                label = self._rested.popleft()
+            self.used[key] = label
         return label
+
+    @property
+    def free(self) -> int:
+        """How many can be taken now."""
+        return self._last + 1 - self._fresh + len(self._rested)
 
     def room(self, keys: Iterable[K]) -> bool:
         """Whether all of `keys` can have a label."""
-        return sum(key not in self.used for key in keys) <= len(self._free)
+        return sum(key not in self.used for key in keys) <= self.free
 
     def give_back(self, key: K, now: float) -> None:
         """Nothing sends under the label of `key` any more."""
@@ -52,5 +68,5 @@ class Labels(Generic[K]):
         """Make rested labels available, the longest rested first; whether there were any."""
         resting = len(self._resting)
         while self._resting and self._resting[0][0] <= now:
-            self._free.insert(0, self._resting.pop(0)[1])
+            self._rested.append(self._resting.pop(0)[1])
         return len(self._resting) < resting
