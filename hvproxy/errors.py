@@ -30,6 +30,15 @@ class DatabaseError(HvproxyError):
     """A database broke its protocol or said what cannot be: its session ends, and it is dialled again."""
 
 
+class DamagedRecord(HvproxyError):
+    """What the store holds is not what was stored, or is of another version: the operator must say what to do."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"stored record {key}: {what}")
+        self.key = key
+        self.what = what
+
+
 class Refused(HvproxyError):
     """A request answered with an OpenFlow error; the session goes on (OF 1.3.5 section 7.4.4)."""
 

@@ -14,6 +14,7 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.commands import Close, Commit, GoOn, Send
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.restore import restored
 from hvproxy.hypervisor.table_offer import ACTIONS, INSTRUCTIONS
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from hvproxy.model.layout import GroupKind
@@ -347,7 +348,8 @@ class World:
 
     def __init__(self, *specs: LogicalSwitchSpec, settings: Settings | None = None) -> None:
         self.now = 100.0
-        self.hv = Hypervisor(settings or Settings(), self.now)
+        self.settings = settings or Settings()
+        self.hv = Hypervisor(self.settings, self.now)
         self.records: dict[str, bytes] = {}
         """What the store holds."""
         self.hold_commits = False
@@ -437,6 +439,24 @@ class World:
         for key in batch.deletes:
             self.records.pop(key, None)
         self.hv.committed(batch.revision, self.now)
+        self.run()
+
+    def restart(self, down: float = 0.0) -> None:
+        """hvproxy is killed, is away for so long, and begins again with what the store holds. The switches that were
+        connected come back as they are; the controllers do not."""
+        back = [switch for switch in self.switches.values() if switch.conn in self.ends]
+        for end in self.ends.values():
+            if isinstance(end, Controller):
+                end.closed = "killed"
+        self.ends.clear()
+        self.queue.clear()
+        self.uncommitted = None
+        self.now += down
+        self.hv = restored(self.settings, self.now, dict(self.records))
+        for switch in back:
+            switch.held.clear()
+            switch.unanswered.clear()
+            switch.connect()
         self.run()
 
     def disconnect_later(self, conn: int) -> None:

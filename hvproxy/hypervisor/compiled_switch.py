@@ -57,7 +57,8 @@ class CompiledSwitch:
         """Datapaths that are known not to be Open vSwitch."""
         self.destinations: Mapping[Dpid, int] = {}
         """What names the edges it is on in uplink groups."""
-        self._last_index = 0
+        self.last_index = 0
+        """The index of the port that was added last."""
         self._hidden_gone: list[HiddenEntry] = []
         """Hidden entries of ports that are no more, which the next recompilation takes off the datapaths."""
         self._group_contents: dict[int, dict[Dpid, Content]] = {}
@@ -71,12 +72,12 @@ class CompiledSwitch:
         self.ports[port.number] = self.port_at[port.index] = port
         self.counters.watch(PLACE | port.index)
         self.counters.watch(FRAGMENT | port.index)
-        self._last_index = port.index
+        self.last_index = port.index
 
     def free_index(self) -> int | None:
         """An index for one more port, as long unused as can be: switches may still speak of one that is gone."""
         last = self.layout.last_lport
-        indexes = ((self._last_index + step) % last + 1 for step in range(last))
+        indexes = ((self.last_index + step) % last + 1 for step in range(last))
         return next((index for index in indexes if index not in self.port_at), None)
 
     def remove_port(self, number: int) -> LogicalPort | None:
@@ -228,6 +229,7 @@ class CompiledSwitch:
                 parts.setdefault(dpid, []).append(change)
                 if meter is not None:
                     meter.restarted(dpid)
+                    self.meters.noted(meter_id)
             if new:
                 self._meter_contents[meter_id] = new
         return {dpid: merged(changes) for dpid, changes in parts.items()}

@@ -5,9 +5,10 @@ watched is counted: a switch may speak late of what is gone.
 """
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from itertools import islice
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Count: TypeAlias = tuple[int, int]
 """(packets, bytes)"""
@@ -21,6 +22,8 @@ class _Sum:
     """Edge -> what its rules counted when last asked."""
     carried: tuple[Hashable, ...] = ()
     """Other numbers under which the same was counted."""
+    kept: bool = False
+    """Somebody has noted it, and must hear when it goes."""
 
 
 class Counters:
@@ -28,6 +31,41 @@ class Counters:
 
     def __init__(self) -> None:
         self._sums: dict[Hashable, _Sum] = {}
+        self.noted: Callable[[Hashable, bool], None] = lambda number, there: None
+        """Told of a number whose base has changed, so that what edges show no longer tells it all; and, when not
+        `there`, of one that is forgotten."""
+        self.based = False
+        """Some base has changed."""
+        self._changed: dict[Hashable, None] = {}
+
+    # Keeping over a restart
+
+    @property
+    def numbers(self) -> list[Any]:
+        """All that are counted."""
+        return list(self._sums)
+
+    def take_changed(self, most: int) -> list[Hashable]:
+        """Numbers that have counted since they were taken last, up to so many."""
+        taken = list(islice(self._changed, most))
+        for number in taken:
+            del self._changed[number]
+        return taken
+
+    def keep(self, number: Hashable) -> None:
+        """It is being noted."""
+        self._sums[number].kept = True
+
+    def state(self, number: Hashable) -> tuple[Count, dict[Hashable, Count], tuple[Hashable, ...]]:
+        """(base, what each edge counted last, numbers carried) of one number."""
+        known = self._sums.get(number) or _Sum()
+        return known.base, known.last, known.carried
+
+    def restore(self, number: Hashable, base: Count, last: Mapping[Any, Count], carried: Iterable[Hashable]) -> None:
+        """What `state` told before a restart: edges go on from what they counted last, or have begun anew."""
+        self._sums[number] = _Sum(base, dict(last), tuple(carried), kept=True)
+
+    # Counting
 
     def __len__(self) -> int:
         return len(self._sums)
@@ -49,9 +87,12 @@ class Counters:
         last = known.last.get(edge, (0, 0))
         if count[0] < last[0] or count[1] < last[1]:
             # The switch started anew: what it counted before is kept.
-            known.base = _plus(known.base, last)
-            last = (0, 0)
-        known.last[edge] = count
+            known.base, known.last[edge] = _plus(known.base, last), count
+            self._based(number)
+            return count[0] > 0
+        if count != last:
+            known.last[edge] = count
+            self._changed[number] = None
         return count[0] > last[0]
 
     def rule_removed(self, dpid: int, number: int, count: Count) -> None:
@@ -61,11 +102,14 @@ class Counters:
             known.base = _plus(known.base, count)
             last = known.last.get(dpid, (0, 0))
             known.last[dpid] = (max(0, last[0] - count[0]), max(0, last[1] - count[1]))
+            self._based(number)
 
     def settle(self, edge: Hashable) -> None:
         """Nothing more is reported from there: what it counted last is final."""
-        for known in self._sums.values():
-            known.base = _plus(known.base, known.last.pop(edge, (0, 0)))
+        for number, known in self._sums.items():
+            if edge in known.last:
+                known.base = _plus(known.base, known.last.pop(edge))
+                self._based(number)
 
     def total(self, number: Hashable) -> Count:
         """Packets and bytes counted anywhere."""
@@ -84,13 +128,22 @@ class Counters:
         if number != into:
             self.watch(into)
             self._sums[into].carried += (number,)
+            self._based(number)
+            self._based(into)
 
     def forget(self, number: Hashable) -> None:
         """It is gone for good."""
         known = self._sums.pop(number, None)
+        self._changed.pop(number, None)
         if known is not None:
+            if known.kept:
+                self.noted(number, False)
             for other in known.carried:
                 self.forget(other)
+
+    def _based(self, number: Hashable) -> None:
+        self.based = True
+        self.noted(number, True)
 
 
 @dataclass(slots=True)
@@ -108,14 +161,31 @@ class TableCounters:
         self._entered_gone = 0
         self._told = [0] * tables
         """Lookups told last."""
+        self.noted: Callable[[], None] = lambda: None
+        """Told when something has changed that is found nowhere else."""
+
+    def state(self) -> tuple[list[tuple[int, dict[int, int]]], int, list[int]]:
+        """(per table of entries gone: matched, sent on to which table), entered by ports gone, lookups told last."""
+        return [(gone.matched, gone.sent_on) for gone in self._gone], self._entered_gone, self._told
+
+    def restore(self, gone: Iterable[tuple[int, Mapping[int, int]]], entered: int, told: Iterable[int]) -> None:
+        """What `state` told before a restart. Raises ValueError where that had other tables."""
+        self._gone = [_TableSum(matched, dict(sent_on)) for (matched, sent_on), _ in zip(
+            gone, self._gone, strict=True)]
+        self._entered_gone = entered
+        self._told = [told for told, _ in zip(told, self._told, strict=True)]
 
     def entry_gone(self, table_id: int, goto: int | None, packets: int) -> None:
         """An entry will not be counted any more and had matched this much."""
-        _add(self._gone[table_id], goto, packets)
+        if packets:
+            _add(self._gone[table_id], goto, packets)
+            self.noted()
 
     def port_gone(self, packets: int) -> None:
         """A port will not be counted any more; this much had come in there."""
-        self._entered_gone += packets
+        if packets:
+            self._entered_gone += packets
+            self.noted()
 
     def totals(self, entries: Iterable[tuple[int, int | None, int]], entered: int) -> tuple[list[int], list[int]]:
         """(looked up, matched) per table, of the entries that are there, as (table, goto, packets), and those gone.
@@ -130,8 +200,11 @@ class TableCounters:
         looked_up = [sum(each.sent_on.get(table_id, 0) for each in sums) for table_id in range(len(sums))]
         looked_up[0] = max(matched[0], entered + self._entered_gone)
         # What an entry counted before a modification is taken to have gone where it sends packets now.
-        self._told = [max(told, count) for told, count in zip(self._told, looked_up, strict=True)]
-        return list(self._told), matched
+        told = [max(told, count) for told, count in zip(self._told, looked_up, strict=True)]
+        if told != self._told:
+            self._told = told
+            self.noted()
+        return list(told), matched
 
 
 def _add(table: _TableSum, goto: int | None, packets: int) -> None:

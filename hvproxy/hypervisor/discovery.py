@@ -81,17 +81,19 @@ class Discovery:
     when this process stalls nothing is sent, and links must not die of that.
     """
 
-    def __init__(self, secret: bytes, interval: float = 1.0, lifetime: int = 3) -> None:
+    def __init__(self, secret: bytes, interval: float = 1.0, lifetime: int = 3, address: bytes | None = None) -> None:
+        """`address`: where frames were addressed to before a restart, which rules of the switches match; it proves
+        nothing."""
         self._secret = secret
         self._interval = interval
         self._lifetime = lifetime
         self._ttl = min(0xFFFF, math.ceil(interval * (lifetime + 1)))
         seed = bytearray(self._digest(b"address")[:6])
         seed[0] = seed[0] & 0xFC | 0x03
-        self.destination = bytes(seed)
+        self.destination = bytes(seed) if address is None else address
         """Where frames are addressed to: locally administered multicast, which no bridge treats as its own
         (01:80:c2:00:00:0e would be eaten by the first switch that runs LLDP) and no workload can guess."""
-        self._source = bytes([seed[0] & 0xFE]) + self.destination[1:]
+        self._source = bytes([self.destination[0] & 0xFE]) + self.destination[1:]
         self.round = 0
         """The newest round; 0 before the first."""
         self._nonces: dict[int, bytes] = {}
@@ -143,6 +145,15 @@ class Discovery:
         senders[sender] = max(parts.round, senders.get(sender, 0))
         self._stale = True
         return Verdict(True, "accepted", sender)
+
+    def believe(self, link: Link) -> None:
+        """Take a link as just proven: it was in use when its ends could last be asked. Where somebody else is heard, it
+        is not believed."""
+        a, b = (link.a_dpid, link.a_port), (link.b_dpid, link.b_port)
+        for receiver, sender in ((a, b), (b, a)):
+            if self._heard.get(receiver, {}).keys() <= {sender}:
+                self._heard[receiver] = {sender: self.round}
+        self._stale = True
 
     def forget(self, dpid: Dpid, port_no: PortNo | None = None) -> None:
         """A port went down (`port_no` None: the whole datapath left): its links are gone at once."""

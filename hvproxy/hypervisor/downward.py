@@ -25,6 +25,8 @@ class Downward(Protocol):
 
     journal: Journal
     meter_ids: MeterIds
+    wall: float
+    """What must be added to the core's time for the day's."""
 
     def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:
         """Install and remove; a refusal comes back with `origin`."""

@@ -141,19 +141,24 @@ class Farewells:
         self.remember(entry, farewell.number, now)
         packets, octets = logical_switch.counters.total(farewell.number)
         logical_switch.retire(entry, farewell.number)
-        self._tell(logical_switch, farewell, packets, octets)
+        self._tell(logical_switch, farewell, packets, octets, now)
         self._over(farewell, now)
 
     @staticmethod
-    def _tell(logical_switch: LogicalSwitch, farewell: _Farewell, packets: int, octets: int) -> None:
-        entry = farewell.entry
-        if farewell.reason is None or not entry.flags & of13.OFPFF_SEND_FLOW_REM:
+    def _tell(logical_switch: LogicalSwitch, farewell: _Farewell, packets: int, octets: int, now: float) -> None:
+        entry, why = farewell.entry, farewell.reason
+        if why is None or not entry.flags & of13.OFPFF_SEND_FLOW_REM:
             return
         lived = max(0.0, farewell.removed - entry.created)
-        reason = of13.OFPRR_DELETE if farewell.reason == METER_DELETE else farewell.reason
+        reason = of13.OFPRR_DELETE if why == METER_DELETE else why
         message = build.flow_removed(
             0, entry.cookie, entry.priority, reason, entry.table_id, int(lived), int(lived % 1 * 1e9),
             entry.idle_timeout, entry.hard_timeout, packets, octets, entry.match.tlvs)
-        for session in logical_switch.sessions.values():
-            if session.wants_flow_removed(farewell.reason):
-                session.send(message)
+
+        def stored(at: float) -> None:
+            for session in logical_switch.sessions.values():
+                if session.wants_flow_removed(why):
+                    session.send(message)
+
+        # What is told to be gone does not come back, and is not told again, after a restart.
+        logical_switch.ledger.told_gone(stored, now)

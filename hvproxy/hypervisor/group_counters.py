@@ -17,13 +17,15 @@ def read(ls: LogicalSwitch, group_ids: Iterable[int], done: Callable[[float], No
     """Bring the counters of these groups up to date, then call `done`."""
     # A modification on the way begins to count anew; what was counted before does not count for it.
     places = {
-        (dpid, edge.tenant_group_id(ls.groups.groups[group_id], ingress)): ls.groups.counters[group_id]
+        (dpid, edge.tenant_group_id(ls.groups.groups[group_id], ingress)): (group_id, ls.groups.counters[group_id])
         for group_id in group_ids for dpid, edge in ls.edges.items() for ingress in (None, *edge.shared)
     }
 
     def counted(counts: Mapping[tuple[int, int], GroupStats], at: float) -> None:
         for place, stats in counts.items():
-            _count(places[place], place, stats)
+            _count(places[place][1], place, stats)
+        for group_id, counters in places.values():
+            ls.ledger.group_based(group_id, counters)
         done(at)
 
     ls.down.group_counts(places, counted, now)

@@ -18,6 +18,7 @@ from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import Fabric
+from hvproxy.hypervisor.fabric_ledger import FabricLedger
 from hvproxy.hypervisor.gather import Gather, all_of
 from hvproxy.hypervisor.journal import Durability, Journal
 from hvproxy.hypervisor.lacking import missing
@@ -65,33 +66,46 @@ class Settings:
     """The addresses of the switches' databases."""
     configure_bridges: bool = False
     durability: Durability = Durability.NONE
+    wall: float = 0.0
+    """What must be added to the core's time for the day's (Unix time)."""
+    discovery_address: bytes | None = None
+    """Where discovery frames are addressed to; None: as the secret says."""
 
 
 class Hypervisor(Gather):
     """All state. Adapters call the methods that take `now`, then carry out `commands()`."""
 
-    def __init__(self, settings: Settings, now: float, records: Mapping[str, bytes] | None = None) -> None:
-        """`records`: what an earlier core has had stored."""
+    def __init__(self, settings: Settings, now: float) -> None:
+        """Begin with nothing; see restore for what an earlier core has had stored."""
         self.out = Outbox()
         self.settings = settings
         self.journal = Journal(settings.durability)
-        self.stored: Mapping[str, bytes] = records or {}
-        discovery = None if settings.secret is None else Discovery(settings.secret, settings.discovery_interval)
+        self.wall = settings.wall
+        self.ledger = FabricLedger(self.journal, settings.wall)
+        discovery = None if settings.secret is None else Discovery(
+            settings.secret, settings.discovery_interval, address=settings.discovery_address)
+        self.ledger.begin(settings.layout, None if discovery is None else discovery.destination)
         self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
         self.databases = Databases(self, self.switches, self.out, settings.grace, settings.databases,
                                    settings.configure_bridges, now)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"))
+        self.fabric.labels.noted, self.fabric.labels.rests = self.ledger.label, self.ledger.rest
         self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
         self.meter_ids = MeterIds()
         self.logical_switches: dict[str, LogicalSwitch] = {}
         self.tenants: set[str] = set()
         """Also those that have no logical switch."""
+        self.named_tenants: set[str] = set()
+        self.named: dict[str, bytes] = {}
+        """What the configuration file said: tenants, and logical switches as JSON by name. See configured."""
         self.by_id: dict[int, LogicalSwitch] = {}
         self.sessions: dict[int, tuple[LogicalSwitch, ControllerSession]] = {}
         self.bound: dict[tuple[Dpid, PortNo], int] = {}
         """Physical port -> how many lports are bound to it."""
         self._attributions: dict[bytes, packets.Attribution] = {}
+        self.settling_in = False
+        """After a restart: not all switches have been heard yet."""
         self.unattributed = 0
         """Packet-ins whose context is unknown or contradicts itself: dropped."""
         self.barrier_times: list[float] = []
@@ -182,8 +196,7 @@ class Hypervisor(Gather):
     @property
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
-        times = [self.switches.deadline, self.databases.deadline, self._next_poll]
-        times += [space.deadline for space in self.fabric.label_spaces]
+        times = [self.switches.deadline, self.databases.deadline, self.fabric.labels.deadline, self._next_poll]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
 
@@ -191,9 +204,9 @@ class Hypervisor(Gather):
         """Let time pass."""
         self.switches.tick(now)
         self.databases.tick(now)
-        if any([space.tick(now) for space in self.fabric.label_spaces]):
-            self.rollout.aim(self.fabric.feed(now), now)
-            self._find_room(now)
+        if self.fabric.labels.tick(now):
+            for name in sorted(self.without_identifiers & set(self.logical_switches)):
+                self.bind(self.logical_switches[name], now)
         for ls in list(self.logical_switches.values()):
             if now >= ls.deadline:
                 ls.tick(now)
@@ -203,6 +216,11 @@ class Hypervisor(Gather):
             for ls in self.logical_switches.values():
                 ls.poll_idle(now)
                 metering.poll(ls, now)
+                ls.ledger.checkpoint()
+        if self.settling_in and self.switches.all_known:
+            self.settling_in = False
+            for ls in self.logical_switches.values():
+                ls.let_expire(now)
         self._dial_when_known(now)
 
     # What the switches tell
@@ -214,6 +232,7 @@ class Hypervisor(Gather):
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         self._see_missing(dp)
+        self._note_datapath(dp.dpid)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
         self.databases.check(now)
@@ -237,13 +256,13 @@ class Hypervisor(Gather):
             self.bind(ls, now)
         self._dial_when_known(now)
 
+    def _note_datapath(self, dpid: Dpid) -> None:
+        dp = self.switches.datapaths.get(dpid)
+        self.ledger.datapath(dpid, self.fabric.destinations.get(dpid), None if dp is None else dp.offer.extended)
+
     def links_changed(self, now: float) -> None:
-        starved = set(self.fabric.starved)
-        self.rollout.aim(self.fabric.set_links(self.switches.links, now), now)
-        for ls_id in sorted(self.fabric.starved - starved):
-            self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart",
-                                logical_switch=self.by_id[ls_id].spec.name)
-        self._find_room(now)
+        self.ledger.links(self.switches.links)
+        self.rollout.aim(self.fabric.set_links(self.switches.links), now)
         for link in self.fabric.topology.ambiguous:
             self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
         for ls in self.logical_switches.values():
@@ -322,6 +341,8 @@ class Hypervisor(Gather):
         ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
         edges = sorted({port.vif.dpid for port in ls.ports.values() if port.vif is not None})
         ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
+        for dpid in edges:
+            self._note_datapath(dpid)
         view = ls.seen()
         if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
             self.switches.alarm("no identifiers left: logical ports stay down", logical_switch=ls.spec.name,
@@ -340,11 +361,6 @@ class Hypervisor(Gather):
         if placing:
             self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
         self._tell_ports(ls, now)
-
-    def _find_room(self, now: float) -> None:
-        """There may be labels now for those that had found none."""
-        for name in sorted(self.without_identifiers & set(self.logical_switches)):
-            self.bind(self.logical_switches[name], now)
 
     def holder(self, ls: LogicalSwitch, number: int) -> LogicalPort | None:
         """The other port that the VIF of a port belongs to already."""
@@ -375,6 +391,7 @@ class Hypervisor(Gather):
         for port in ls.ports.values():
             for desc in port.news(self._is_up(ls, port.number)):
                 ls.tell_port(desc, of13.OFPPR_MODIFY)
+        ls.ledger.ports()
         self.change(ls.see_liveness(), now)
 
     def _is_up(self, ls: LogicalSwitch, number: int) -> bool | None:
@@ -400,8 +417,7 @@ class Hypervisor(Gather):
         if len(edges) < 2:
             return False
         ports = {edge: len(ls.view.at(edge)) for edge in edges}
-        part = {edge: frozenset(other for other in edges if self.fabric.joined(ls.ls_id, edge, other))
-                for edge in edges}
+        part = {edge: frozenset(other for other in edges if self.fabric.reaches(edge, other)) for edge in edges}
         largest = max(edges, key=lambda edge: (sum(ports[other] for other in part[edge]), -min(part[edge])))
         return dpid not in part[largest]
 

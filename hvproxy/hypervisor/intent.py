@@ -50,6 +50,7 @@ def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -
     if len(spec.ports) > hv.settings.layout.last_lport:
         raise Exhausted("ports", f"a logical switch has at most {hv.settings.layout.last_lport} ports")
     ls = LogicalSwitch(spec.tenant, spec, ls_id, hv.settings.layout, hv)
+    ls.ledger.begin()
     hv.logical_switches[spec.name] = ls
     hv.by_id[ls_id] = ls
     for port in spec.ports:
@@ -76,6 +77,7 @@ def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> 
     hv.bind(ls, now)
     hv.waiting_to_dial.discard(name)
     del hv.logical_switches[name]
+    ls.ledger.end()
 
     def purged(at: float) -> None:
         del hv.by_id[ls.ls_id]

@@ -1,12 +1,10 @@
-"""The labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
+"""The VLAN labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
 
-There are two ranges: what a VLAN tag can carry, and what only a tunnel's key can. A label given back rests before it is
-used again: a switch may still send under it for a moment (dataplane section 4).
+A label given back rests before it is used again: a switch may still send under it for a moment (dataplane section 4).
 """
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from typing import Generic, TypeVar
 
@@ -21,44 +19,53 @@ K = TypeVar("K", bound=Hashable)
 class Labels(Generic[K]):
     """Keys -> labels out of a range, with a rest between two uses."""
 
-    def __init__(self, first: int, last: int, kind: str = "VLAN labels") -> None:
-        self._kind = kind
-        self._fresh = first
-        """It and all behind it up to the last were never used."""
-        self._last = last
-        self._rested: deque[int] = deque()
+    def __init__(self, first: int, last: int) -> None:
+        self._free = list(range(last, first - 1, -1))
         self.size = last - first + 1
         self.used: dict[K, int] = {}
         self._resting: list[tuple[float, int]] = []
+        self.noted: Callable[[K, int | None], None] = lambda key, label: None
+        """Told of every key that has a new label, or (None) none any more."""
+        self.rests: Callable[[int, float | None], None] = lambda label, until: None
+        """Told of every label that rests, or (None) rests no more."""
+
+    def restore(self, key: K, label: int) -> None:
+        """The label that a key had before a restart; outside the range it has none any more. Raises ValueError where
+        it is another's."""
+        if label in self._free:
+            self._free.remove(label)
+            self.used[key] = label
+        elif label in self.used.values() or any(label == resting for _, resting in self._resting):
+            raise ValueError("the label is another's")
+
+    def restore_rest(self, label: int, until: float) -> None:
+        """A label that rested before a restart."""
+        if label in self._free:
+            self._free.remove(label)
+            self._resting.append((until, label))
+            self._resting.sort()
 
     def take(self, key: K) -> int:
         """The label of `key`, a new one if it has none. Raises Exhausted."""
         label = self.used.get(key)
         if label is None:
-            if not self.free:
-                raise Exhausted("fabric.vlan_range", f"all {self.size} {self._kind} are in use or at rest")
-            if self._fresh <= self._last:
-                label = self._fresh
-                self._fresh += 1
-            else:
-                label = self._rested.popleft()
-            self.used[key] = label
+            if not self._free:
+                raise Exhausted("fabric.vlan_range", f"all {self.size} VLAN labels are in use or at rest")
+            label = self.used[key] = self._free.pop()
+            self.noted(key, label)
         return label
-
-    @property
-    def free(self) -> int:
-        """How many can be taken now."""
-        return self._last + 1 - self._fresh + len(self._rested)
 
     def room(self, keys: Iterable[K]) -> bool:
         """Whether all of `keys` can have a label."""
-        return sum(key not in self.used for key in keys) <= self.free
+        return sum(key not in self.used for key in keys) <= len(self._free)
 
     def give_back(self, key: K, now: float) -> None:
         """Nothing sends under the label of `key` any more."""
         label = self.used.pop(key, None)
         if label is not None:
             self._resting.append((now + DRAIN, label))
+            self.noted(key, None)
+            self.rests(label, now + DRAIN)
 
     @property
     def deadline(self) -> float:
@@ -68,5 +75,7 @@ class Labels(Generic[K]):
         """Make rested labels available, the longest rested first; whether there were any."""
         resting = len(self._resting)
         while self._resting and self._resting[0][0] <= now:
-            self._rested.append(self._resting.pop(0)[1])
+            label = self._resting.pop(0)[1]
+            self._free.insert(0, label)
+            self.rests(label, None)
         return len(self._resting) < resting

@@ -23,6 +23,7 @@ from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
 from hvproxy.hypervisor.lacking import UNTOLD, Below
+from hvproxy.hypervisor.ledger import Ledger
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
@@ -96,6 +97,8 @@ class LogicalSwitch(CompiledSwitch):
         self.table_names: dict[int, str] = {}
         """As tenants have named the tables, with TABLE_FEATURES."""
         self._asking_idle = False
+        self.expiry_waits = False
+        """Nothing expires: after a restart, what entries have counted meanwhile is not known yet."""
         self.measuring = False
         """The demand for its meters is being asked for."""
         self._requests: dict[int, Callable[[ControllerSession, bytes, float], None]] = {
@@ -112,6 +115,7 @@ class LogicalSwitch(CompiledSwitch):
             of13.OFPT_SET_ASYNC: self._setting(session_settings.set_async),
             of13.OFPT_EXPERIMENTER: self._experimenter,
         }
+        self.ledger = Ledger(self, down.journal, down.wall)
 
     @property
     def below(self) -> Below:
@@ -322,6 +326,7 @@ class LogicalSwitch(CompiledSwitch):
 
     def _set_config(self, session: ControllerSession, message: bytes, now: float) -> None:
         if session_settings.set_config(self, session, message):
+            self.ledger.state()
             session.unsettled = True
             self.down.configured(self, [], now)
 
@@ -338,7 +343,10 @@ class LogicalSwitch(CompiledSwitch):
         barriers.barrier(self, session, message, now)
 
     def _role(self, session: ControllerSession, message: bytes, now: float) -> None:
+        generation = self.roles.generation_id
         self.roles.request(session, self.sessions.values(), message)
+        if self.roles.generation_id != generation:
+            self.ledger.state()
 
     def _setting(self, setting: session_settings.Request) -> Callable[[ControllerSession, bytes, float], None]:
         return lambda session, message, now: setting(self, session, message)
@@ -369,8 +377,10 @@ class LogicalSwitch(CompiledSwitch):
         """Have the datapaths ready for a list of actions that is about to be there."""
         if of13.OFPP_NORMAL in actions.outputs(data) and not self.hosts.in_use:
             self._send(self.hidden_changes(self.hosts.begin(), ()), now, None)
+            self.ledger.state()
         if not self.resubmits and actions.resubmits(data):
             self.resubmits = True
+            self.ledger.state()
             if self.look_again():
                 self._send(self.recompile_all(), now, None)
 
@@ -411,7 +421,7 @@ class LogicalSwitch(CompiledSwitch):
     @property
     def deadline(self) -> float:
         """When `tick` has something to do next."""
-        expiry = None if self._asking_idle else self.tables.next_expiry()
+        expiry = None if self._asking_idle or self.expiry_waits else self.tables.next_expiry()
         times = [self.farewells.deadline, self.bundles.deadline, inf if expiry is None else expiry]
         for session in self.sessions.values():
             times += (session.channel.deadline, session.barrier_deadline, session.parts.deadline)
@@ -433,6 +443,8 @@ class LogicalSwitch(CompiledSwitch):
                 self.unblock(session, now)
         self.farewells.tick(self, now)
         self.bundles.tick(now)
+        if self.expiry_waits:
+            return
         expired = self.tables.expired(now)
         self._expire([(entry, why) for entry, why in expired if why != of13.OFPRR_IDLE_TIMEOUT], now)
         idle = [entry for entry, why in expired if why == of13.OFPRR_IDLE_TIMEOUT]
@@ -450,6 +462,14 @@ class LogicalSwitch(CompiledSwitch):
             edits = self.tables.remove([entry for entry, why in expired if why == reason], reason)
             self.monitors.report(edits)
             self.down.change(self.edited(edits, now), now)
+
+    def let_expire(self, now: float) -> None:
+        """All that can be known of the time before a restart is known: expire what is due when it has been read."""
+        def counted(at: float) -> None:
+            self.expiry_waits = False
+
+        if self.expiry_waits:
+            self.read_counters(counted, now)
 
     def poll_idle(self, now: float) -> None:
         """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4). Now and

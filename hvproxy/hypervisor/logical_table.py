@@ -8,7 +8,7 @@ An ADD or a strict command costs a look-up; other commands scan the tables they 
 """
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
@@ -27,6 +27,9 @@ from hvproxy.openflow.messages import FlowMod
 from hvproxy.openflow.oxm import Match
 
 _LAST_NUMBER = PLACE - 1
+_BLOCK = 1 << 16
+"""Entry numbers are handed out by blocks, of which the store knows the newest: no number of before a restart comes
+again soon after it."""
 _KEEP_COOKIE = 0xffffffffffffffff
 _RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", "created", "modified")
 
@@ -46,11 +49,33 @@ class LogicalTables:
         self._tables: list[dict[tuple[int, Match], Entry]] = [{} for _ in range(n_tables)]
         self._numbers: dict[int, Entry] = {}
         self._next_number = first_number
+        self.noted: Callable[[int, Entry | None], None] = lambda number, entry: None
+        """Told of every number whose entry is new, changed or (None) gone."""
+        self.block_begun: Callable[[], None] = lambda: None
+        """Told when a block of numbers is begun."""
         self._by_output: dict[int, dict[Entry, None]] = {}
         self._by_group: dict[int, dict[Entry, None]] = {}
         self._by_meter: dict[int, dict[int | None, dict[Entry, None]]] = {}
         """Meter id -> in_port of the match -> entries."""
         self._expiry = Expiry()
+
+    # Restoring
+
+    @property
+    def block(self) -> int:
+        """The block of numbers that new entries have."""
+        return self._next_number // _BLOCK
+
+    def skip_blocks(self, stored: int) -> None:
+        """Begin after the blocks that may have been begun when `stored` was noted as the newest."""
+        number = (stored + 2) * _BLOCK
+        self._next_number = number if number < _LAST_NUMBER else 1
+
+    def restore(self, entry: Entry) -> None:
+        """Put in an entry that was there before a restart. Raises ValueError where another has its place."""
+        if entry.number in self._numbers or (entry.priority, entry.match) in self._tables[entry.table_id]:
+            raise ValueError("another entry has its place")
+        self._put(entry)
 
     # Asking
 
@@ -214,6 +239,7 @@ class LogicalTables:
         if request.message.flags & RESET_COUNTS:
             self._renumber(entry)
         self._expiry.schedule(entry)
+        self.noted(entry.number, entry)
         return Edit(kind, entry, before, entry.snapshot())
 
     def _undo(self, edit: Edit) -> list[Edit]:
@@ -278,12 +304,14 @@ class LogicalTables:
         self._numbers[entry.number] = entry
         self._index(entry)
         self._expiry.schedule(entry)
+        self.noted(entry.number, entry)
 
     def _take(self, entry: Entry) -> None:
         del self._tables[entry.table_id][entry.priority, entry.match]
         del self._numbers[entry.number]
         self._unindex(entry)
         self._expiry.forget(entry)
+        self.noted(entry.number, None)
 
     def _set_instructions(self, entry: Entry, instructions: Instructions) -> None:
         self._unindex(entry)
@@ -316,6 +344,7 @@ class LogicalTables:
 
     def _renumber(self, entry: Entry) -> None:
         del self._numbers[entry.number]
+        self.noted(entry.number, None)
         entry.number = self._new_number()
         self._numbers[entry.number] = entry
 
@@ -323,7 +352,10 @@ class LogicalTables:
         number = self._next_number
         while number in self._numbers:
             number = _after(number)
+        block = self.block
         self._next_number = _after(number)
+        if self.block != block:
+            self.block_begun()
         return number
 
 

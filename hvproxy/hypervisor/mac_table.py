@@ -6,7 +6,7 @@ tables (compiler.normal), and what those count says who is alive. Knows no datap
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -44,6 +44,8 @@ class MacTable:
         self.in_use = False
         self.next_look = inf
         """When what the entries have counted must be looked at."""
+        self.noted: Callable[[int, Host | None], None] = lambda number, host: None
+        """Told of the number of every host that is new, elsewhere or (None) forgotten."""
         self._fixed: list[HiddenEntry] = []
         self._hosts: dict[tuple[int, int], Host] = {}
         self._by_number: dict[int, Host] = {}
@@ -92,14 +94,30 @@ class MacTable:
         number = self._next
         while number in self._by_number:
             number = next_host(number)
-        self._next = next_host(number)
-        host = Host(number, address, vlan, port, now, source(number, port, address, vlan),
-                    destination(number, port, address, vlan))
-        self._hosts[vlan, address] = self._by_number[number] = host
-        self._by_port.setdefault(port, {})[host] = None
+        host = self._learn(number, port, address, vlan, now)
         if self.next_look == inf:
             self.next_look = now + LOOK_EVERY
         return [host.source, host.destination], gone
+
+    @property
+    def numbers(self) -> list[int]:
+        """Those of all hosts."""
+        return list(self._by_number)
+
+    def restore(self, number: int, port: int, address: int, vlan: int, used: float) -> None:
+        """A host that was known before a restart. Raises ValueError where another is known as that."""
+        if number in self._by_number or (vlan, address) in self._hosts:
+            raise ValueError("another host is known as that")
+        self._learn(number, port, address, vlan, used)
+
+    def _learn(self, number: int, port: int, address: int, vlan: int, used: float) -> Host:
+        self._next = next_host(number)
+        host = Host(number, address, vlan, port, used, source(number, port, address, vlan),
+                    destination(number, port, address, vlan))
+        self._hosts[vlan, address] = self._by_number[number] = host
+        self._by_port.setdefault(port, {})[host] = None
+        self.noted(number, host)
+        return host
 
     def alive(self, number: int, now: float) -> None:
         """The entry of that number has counted packets."""
@@ -132,6 +150,7 @@ class MacTable:
         self._by_port.setdefault(port, {})[host] = None
         host.source = source(host.number, port, host.address, host.vlan)
         host.destination.instructions = destination(host.number, port, host.address, host.vlan).instructions
+        self.noted(host.number, host)
         return [host.source, host.destination], [before]
 
     def _least_needed(self) -> Host:
@@ -143,6 +162,7 @@ class MacTable:
         for host in hosts:
             del self._hosts[host.vlan, host.address], self._by_number[host.number]
             self._leave(host)
+            self.noted(host.number, None)
             gone += [host.source, host.destination]
         return gone
 

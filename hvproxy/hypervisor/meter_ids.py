@@ -4,7 +4,7 @@ The lowest free one is always handed out, because a switch has its ids from 1 to
 """
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from hvproxy.model.layout import LAST_METER
 
@@ -25,6 +25,14 @@ class MeterIds:
             return heappop(self._free)
         self._next += 1
         return lowest
+
+    def take(self, meter_id: int) -> None:
+        """It is in use since before a restart. Raises ValueError where it is in use already."""
+        while self._next <= min(meter_id, LAST_METER):
+            heappush(self._free, self._next)
+            self._next += 1
+        self._free.remove(meter_id)
+        heapify(self._free)
 
     def release(self, meter_id: int) -> None:
         """It is in use no more."""

@@ -50,6 +50,9 @@ def read(ls: LogicalSwitch, meters: Iterable[TenantMeter], done: Callable[[float
             if meter.counters is counters and meter.turns.get(dpid, 0) == turn:  # else it tells of what was before
                 _count(meter, (dpid, turn), stats)
                 meter.latest[dpid] = Sample(at, stats.packets, stats.bytes)
+                if counters.based:
+                    counters.based = False
+                    ls.ledger.meter(meter.meter_id)
         done(at)
 
     ls.down.meter_counts(wanted, counted, now)
@@ -93,6 +96,7 @@ def _rebalance(ls: LogicalSwitch, meter: TenantMeter, now: float) -> None:
     if worth_changing(min(band.rate for band in meter.bands), meter.demand, offered):
         meter.demand = offered
         ls.send_meters([meter.meter_id], now, None)
+        ls.ledger.meter(meter.meter_id)
         for dpid in offered:
             # A datapath whose meter was changed counts from zero, from now on.
             meter.sampled.setdefault(dpid, Sample(now))

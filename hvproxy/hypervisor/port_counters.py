@@ -23,7 +23,8 @@ NOT_KEPT: Final = (1 << 64) - 1
 """Stands for a counter that a switch does not keep (OF 1.3.5 section 7.3.5.6)."""
 Reading: TypeAlias = tuple[Hashable, Mapping[str, int]]
 """A source and what it shows."""
-_BY_RULES: Final = "rules"
+BY_RULES: Final = "rules"
+"""The source of what a port's own rules count."""
 _SENT: Final = (GroupKind.LPORT, GroupKind.HAIRPIN)
 
 
@@ -32,22 +33,29 @@ class Tally:
 
     def __init__(self) -> None:
         self.totals: dict[str, int] = dict.fromkeys(COUNTERS, 0)
-        self._shown: dict[str, tuple[Hashable, int]] = {"rx_packets": (_BY_RULES, 0), "rx_bytes": (_BY_RULES, 0)}
+        self.shown: dict[str, tuple[Hashable, int]] = {"rx_packets": (BY_RULES, 0), "rx_bytes": (BY_RULES, 0)}
         """Counter -> the source read last and what it showed. The port's own rules count from nothing."""
         self.closed = False
         """Nothing is counted until `begin`: the tenant has the port down, and its frames are those of none."""
+        self.grown = False
+        """Something was counted."""
+        self.rebased = False
+        """From now on it counts from elsewhere: what was counted is told by no source any more."""
 
     def begin(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Count from here: what a source shows now is not this port's to tell."""
-        self._shown.update({name: (source, value) for name, value in values.items()})
+        self.shown.update({name: (source, value) for name, value in values.items()})
+        self.rebased = True
 
     def add(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Take a reading; the first one of another source only says from where it counts."""
         for name, value in values.items():
-            before, last = self._shown.get(name, (None, 0))
+            before, last = self.shown.get(name, (None, 0))
             if before == source and value != NOT_KEPT and not self.closed:
                 self.totals[name] += value - last if value >= last else value
-            self._shown[name] = (source, value)
+            self.rebased |= before != source or value < last or self.closed and value != last
+            self.grown |= value != last
+            self.shown[name] = (source, value)
 
 
 def begin(ls: LogicalSwitch, numbers: Iterable[int], done: Callable[[float], None], now: float) -> None:
@@ -59,11 +67,12 @@ def begin(ls: LogicalSwitch, numbers: Iterable[int], done: Callable[[float], Non
             port = ls.ports.get(number)
             if port is not None and port.vif == where[number]:
                 for source, values in several:
-                    if source is _BY_RULES:
+                    if source is BY_RULES:
                         port.tally.add(source, values)  # rules that are gone are in it too
                     else:
                         port.tally.begin(source, values)
                 port.tally.closed = bool(port.config & of13.OFPPC_PORT_DOWN)
+                ls.ledger.tallied(port)
         done(at)
 
     _read(ls, list(where), read, now)
@@ -75,6 +84,8 @@ def close(ls: LogicalSwitch, number: int, now: float) -> None:
 
     def read(stats: list[PortStats], at: float) -> None:
         port.tally.closed = bool(port.config & of13.OFPPC_PORT_DOWN)
+        port.tally.rebased = True
+        ls.ledger.tallied(port)
 
     port_stats(ls, [number], read, now)
 
@@ -90,6 +101,7 @@ def port_stats(
             if port is not None:
                 for source, values in readings.get(number, ()):
                     port.tally.add(source, values)
+                ls.ledger.tallied(port)
                 lived = max(0.0, at - port.created)
                 told.append(PortStats(number, **port.tally.totals, duration_sec=int(lived),
                                       duration_nsec=int(lived % 1 * 1e9)))
@@ -138,7 +150,7 @@ def _read(
             if port is not None:
                 packets, octets = map(sum, zip(
                     ls.counters.total(PLACE | port.index), ls.counters.total(FRAGMENT | port.index), strict=True))
-                readings[number].append((_BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
+                readings[number].append((BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
         done(readings, at)
 
     ls.down.port_counts([(vif.dpid, vif.port_no) for vif in whole.values()], physical, now)

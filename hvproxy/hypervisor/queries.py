@@ -109,6 +109,13 @@ def _send(session: ControllerSession, request: Multipart, records: Iterable[byte
     session.answer(multipart_replies(request.xid, request.kind, records))
 
 
+def _send_counts(
+    ls: LogicalSwitch, session: ControllerSession, request: Multipart, records: Iterable[bytes], now: float,
+) -> None:
+    """Answer with what was counted, once that cannot be lost any more."""
+    ls.ledger.told(lambda at: _send(session, request, records), now)
+
+
 def _desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     told = ls.spec.description or ls.spec.name
     _send(session, request, [Desc("hvproxy", "logical switch", "hvproxy", "None", told).encode()])
@@ -137,7 +144,7 @@ def _flows(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
 
     def answered(at: float) -> None:
         counted = [(entry, ls.counters.total(entry.number)) for entry in entries]
-        _send(session, request, (flow_record(entry, count, at).encode() for entry, count in counted))
+        _send_counts(ls, session, request, (flow_record(entry, count, at).encode() for entry, count in counted), at)
 
     _with_counters(ls, entries, answered, now)
 
@@ -147,8 +154,8 @@ def _aggregate(ls: LogicalSwitch, session: ControllerSession, request: Multipart
 
     def counted(at: float) -> None:
         counts = [ls.counters.total(entry.number) for entry in entries]
-        _send(session, request,
-              [AggregateStats(sum(c[0] for c in counts), sum(c[1] for c in counts), len(entries)).encode()])
+        _send_counts(ls, session, request, [
+            AggregateStats(sum(c[0] for c in counts), sum(c[1] for c in counts), len(entries)).encode()], at)
 
     _with_counters(ls, entries, counted, now)
 
@@ -169,8 +176,8 @@ def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
         matches = ((e.table_id, e.instructions.goto, ls.counters.total(number)[0]) for number, e in counting)
         # Open vSwitch counts a fragment that it drops as one that matched.
         looked_up, matched = ls.table_counters.totals(chain(matches, [(0, None, dropped)]), entered + dropped)
-        _send(session, request, [
-            TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)])
+        _send_counts(ls, session, request, [
+            TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)], at)
 
     # The entries that are gone count too, with what they counted last (trap 7).
     ls.farewells.settled(lambda at: ls.read_counters(counted, at), now)
@@ -181,7 +188,7 @@ def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
     check_out_port(number)
     # A port that is not there has no statistics, and asking for them is no error to Open vSwitch.
     wanted = [known for known in sorted(ls.ports) if number in (known, of13.OFPP_ANY)]
-    port_stats(ls, wanted, lambda stats, at: _send(session, request, [s.encode() for s in stats]), now)
+    port_stats(ls, wanted, lambda stats, at: _send_counts(ls, session, request, [s.encode() for s in stats], at), now)
 
 
 def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
@@ -189,6 +196,7 @@ def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Mult
             for table in range(ls.spec.tables)]
     if request.body:
         ls.table_names.update(renamed(told, decode_table_features(request.body)))
+        ls.ledger.state()
         told = [replace(each, name=ls.table_names[each.table_id]) for each in told]
     _send(session, request, [each.encode() for each in told])
 
@@ -198,8 +206,8 @@ def _groups(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
     wanted = [g for g in ls.groups.groups.values() if group_id in (g.group_id, of13.OFPG_ALL)]
 
     def counted(at: float) -> None:
-        _send(session, request, [group_counters.record(ls, g.group_id, at).encode() for g in wanted
-                                 if g.group_id in ls.groups.groups])
+        _send_counts(ls, session, request, [group_counters.record(ls, g.group_id, at).encode() for g in wanted
+                                            if g.group_id in ls.groups.groups], at)
 
     group_counters.read(ls, [g.group_id for g in wanted], counted, now)
 
@@ -244,8 +252,8 @@ def _meters(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
     wanted = _wanted_meters(ls, request)
 
     def counted(at: float) -> None:
-        _send(session, request, [metering.record(ls, meter, at).encode() for meter in wanted
-                                 if ls.meters.meters.get(meter.meter_id) is meter])
+        _send_counts(ls, session, request, [metering.record(ls, meter, at).encode() for meter in wanted
+                                            if ls.meters.meters.get(meter.meter_id) is meter], at)
 
     if wanted:
         metering.read(ls, wanted, counted, now)

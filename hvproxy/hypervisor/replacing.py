@@ -72,6 +72,7 @@ def adjust(hv: Hypervisor, specs: Iterable[LogicalSwitchSpec], now: float) -> No
         _connect(hv, ls, spec, now)
         ls.spec = spec
         ls.tenant = spec.tenant
+        ls.ledger.begin()
 
 
 def _detach(hv: Hypervisor, ls: LogicalSwitch, spec: LogicalSwitchSpec, now: float) -> None:

@@ -212,6 +212,11 @@ class Switches:
         self._look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
+        if self.discovery is not None:
+            for link in self._links:
+                if dp.dpid in (link.a_dpid, link.b_dpid):
+                    # It could not be proven while the switch was away, and stays until it can have been.
+                    self.discovery.believe(link)
         self._out.log("info", "switch ready", dpid=f"{dp.dpid:016x}")
         self._owner.datapath_ready(dp, now)
         self._look_soon(now)
@@ -271,6 +276,10 @@ class Switches:
                 self.expect(dpid, now)
         self._look_soon(now)
 
+    def restore_links(self, links: Iterable[Link]) -> None:
+        """Those in use before a restart: they stay until their switches say otherwise."""
+        self._links = frozenset(links)
+
     def configured_links(self) -> list[tuple[NamedLink, Link | None]]:
         """Each configured link, with its ends by number once both are known."""
         found = []
@@ -279,6 +288,10 @@ class Switches:
             numbered = sorted((dpid, port) for dpid, port in ends if port is not None)
             found.append((named, Link(*numbered[0], *numbered[1]) if len(numbered) == 2 else None))
         return found
+
+    def _untold(self, dpid: Dpid) -> bool:
+        """A switch has not told its ports since a restart: what was known of its links counts."""
+        return not self.datapaths[dpid].ports and self.datapaths[dpid].state is not State.ABSENT
 
     def is_fabric_port(self, dpid: Dpid, port_no: PortNo) -> bool:
         """Whether a port is an end of a link, in use or configured."""
@@ -310,6 +323,11 @@ class Switches:
                 up.update({(dp.dpid, number): dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)
                            for number in dp.ports})
         candidates = {link for _, link in self.configured_links() if link is not None}
+        for link in self._links:
+            for end in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port)):
+                if self._untold(end[0]):
+                    up[end] = True
+                    candidates.add(link)
         if self.discovery is not None:
             candidates |= self.discovery.links
             for dpid, port_no in self.discovery.ambiguous - self._hubs:

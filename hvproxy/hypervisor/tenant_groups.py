@@ -11,7 +11,7 @@ it stays as it is when the group comes or goes: a switch forgets what a group ha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import Final
@@ -58,6 +58,8 @@ class TenantGroups:
         """Port number -> how many groups watch it, of those that any does; a port of that number need not be there."""
         self.stand_ins: dict[int, TenantGroup] = {}
         """Empty groups for those that are named or watched and not there."""
+        self.noted: Callable[[int], None] = lambda group_id: None
+        """Told of every group, or stand-in, that is new, changed or gone."""
         self._turned: set[int] = set()
         self._last_index = last_index
         self._used: set[int] = set()
@@ -110,6 +112,7 @@ class TenantGroups:
         self._see_stand_ins(shared)
         # A modification resets the counters, and leaves the time of creation (Open vSwitch 3.1).
         self.counters[mod.group_id] = Counters()
+        self.noted(mod.group_id)
         return before, []
 
     def remove(self, group_ids: Iterable[int]) -> list[int]:
@@ -138,13 +141,31 @@ class TenantGroups:
         self._put(replace(group, indexes=indexes))
         self._see_stand_ins(index for index in indexes if index)
 
+    def put_back(self, group: TenantGroup, created: float | None) -> None:
+        """What was there before a restart; without a time of creation, what stood in for a group. Raises ValueError
+        where another has its place."""
+        places = group.indexes.values()
+        if not self._used.isdisjoint(places) or not all(0 < place <= self._last_index for place in places):
+            raise ValueError("another group has its place")
+        self._used.update(places)
+        self._next = max(self._used) % self._last_index + 1
+        if created is None:
+            self.stand_ins[group.group_id] = group
+        else:
+            self.created[group.group_id] = created
+            self.counters[group.group_id] = Counters()
+            self._put(group)
+
     def snapshot(self) -> dict[str, object]:
         """All of it as it is now, for `go_back`."""
         return {name: copy(value) for name, value in vars(self).items()}
 
     def go_back(self, snapshot: dict[str, object]) -> None:
         """Undo all that was done since the snapshot: nobody may have heard of it yet."""
+        undone = self.held
         vars(self).update(snapshot)
+        for group_id in undone.keys() | self.held.keys():
+            self.noted(group_id)
 
     def bring_back(self, group: TenantGroup, now: float) -> None:
         """Put back a group that was modified or deleted, as what it was."""
@@ -159,6 +180,7 @@ class TenantGroups:
         self._see_stand_ins(shared)
         self.created[group.group_id] = now
         self.counters[group.group_id] = Counters()
+        self.noted(group.group_id)
 
     def widen(self, shared: Iterable[int]) -> None:
         """Give every group a variant for each shared lport: the lports have changed."""
@@ -169,6 +191,7 @@ class TenantGroups:
                 if missing:
                     places = {**group.indexes, **{index: self._place() for index in missing}}
                     held[group.group_id] = replace(group, indexes=places)
+                    self.noted(group.group_id)
 
     def room(self, shared: Iterable[int]) -> bool:
         """Whether there are places for `widen`."""
@@ -182,10 +205,12 @@ class TenantGroups:
             self._unwatch(before)
         self.watched.update(group.watched_ports)
         self.groups[group.group_id] = group
+        self.noted(group.group_id)
 
     def _stand_in(self, gone: TenantGroup) -> None:
         self.stand_ins[gone.group_id] = replace(gone, type=of13.OFPGT_ALL, buckets=b"", serial=gone.serial + 1)
         self._turned.add(gone.group_id)
+        self.noted(gone.group_id)
 
     def _see_stand_ins(self, shared: Iterable[int]) -> None:
         """Have a stand-in for what is named or watched and not there, and for nothing else."""
@@ -194,12 +219,14 @@ class TenantGroups:
         for number in self.stand_ins.keys() - absent:
             stand_in = self.stand_ins.pop(number)
             self._turned.add(number)
+            self.noted(number)
             if number not in self.groups:
                 self._used.difference_update(stand_in.indexes.values())
         shared = tuple(shared)
         for number in sorted(absent - self.stand_ins.keys()):
             self.stand_ins[number] = TenantGroup(number, of13.OFPGT_ALL, b"", self._places(shared))
             self._turned.add(number)
+            self.noted(number)
 
     def _need_places(self, count: int) -> None:
         if len(self._used) + count > self._last_index:

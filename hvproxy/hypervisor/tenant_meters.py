@@ -86,6 +86,8 @@ class TenantMeters:
 
     def __init__(self) -> None:
         self.meters: dict[int, TenantMeter] = {}
+        self.noted: Callable[[int], None] = lambda meter_id: None
+        """Told of every meter that is new, changed or gone."""
 
     @property
     def places(self) -> dict[int, int]:
@@ -122,6 +124,7 @@ class TenantMeters:
             if place is None:
                 raise refuse(of13.OFPMMFC_OUT_OF_METERS, "no meters left")
             self.meters[mod.meter_id] = TenantMeter(mod.meter_id, place, mod.flags, _canonical(bands), now)
+            self.noted(mod.meter_id)
             return None, []
         if before is None:
             raise refuse(of13.OFPMMFC_UNKNOWN_METER, "no such meter")
@@ -136,15 +139,19 @@ class TenantMeters:
 
     def remove(self, meter_ids: Iterable[int]) -> list[int]:
         """Forget meters whose entries are gone; their physical ids, which are free once nothing is sent of them."""
-        return [self.meters.pop(meter_id).place for meter_id in meter_ids]
+        places = []
+        for meter_id in meter_ids:
+            places.append(self.meters.pop(meter_id).place)
+            self.noted(meter_id)
+        return places
 
-    @staticmethod
-    def _set(meter: TenantMeter, flags: int, bands: tuple[Band, ...]) -> None:
+    def _set(self, meter: TenantMeter, flags: int, bands: tuple[Band, ...]) -> None:
         # Open vSwitch makes another meter of it, with full buckets and nothing counted, which is as old as the first.
         if flags & BOTH_UNITS != meter.flags & BOTH_UNITS:
             meter.demand = {}
         meter.flags, meter.bands, meter.revision = flags, bands, meter.revision + 1
         meter.counters, meter.turns, meter.sampled, meter.latest = Counters(), {}, {}, {}
+        self.noted(meter.meter_id)
 
 
 def _check(mod: MeterMod, bands: tuple[Band, ...], features: MeterFeatures) -> None:

@@ -30,6 +30,7 @@ def create_tenant(hv: Hypervisor, spec: TenantSpec, now: float) -> None:
         raise Conflict("name", f"tenant {spec.name} exists already")
     create_all(hv, plan(hv, spec.logical_switches, prefix=IN_TENANT), now)
     hv.tenants.add(spec.name)
+    hv.ledger.tenant(spec.name, False)
 
 
 def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -> None:
@@ -66,6 +67,7 @@ def delete_tenant(hv: Hypervisor, name: str, done: Callable[[float], None], now:
     """Take a tenant away with all its logical switches; `done` once no datapath holds anything of them."""
     owned = owned_by(hv, name)
     hv.tenants.discard(name)
+    hv.ledger.tenant_gone(name)
     one = all_of(len(owned), done, now)
     for logical_switch in owned:
         intent.delete_logical_switch(hv, logical_switch, one, now)

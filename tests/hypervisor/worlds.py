@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.recompute import recompute
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import PortSpec, parse
@@ -88,3 +89,19 @@ def count_everywhere(world: World, packets: int) -> None:
     for dpid in (1, 2, 3):
         if world.switches[dpid].cookies():
             world.switches[dpid].count(10, packets, packets * 100)
+
+
+def a_stored_world(*specs: Any, **settings: Any) -> tuple[World, Controller]:
+    """As `a_world`, whose core can be killed and restarted, and a controller of red."""
+    world = a_world(*specs, durability=Durability.BARRIER, **settings)
+    return world, Controller(world, "red")
+
+
+def changes(world: World) -> dict[int, tuple[int, int, int]]:
+    """How many messages that change something each switch has been sent."""
+    return {dpid: (s.flow_mods, s.group_mods, s.meter_mods) for dpid, s in world.switches.items()}
+
+
+def packets(controller: Controller) -> int:
+    """What all entries have counted together."""
+    return sum(int(each.packet_count) for each in controller.ask(build.flow_stats_request(3)).body)
