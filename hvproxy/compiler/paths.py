@@ -3,9 +3,10 @@
 Pure graph work on datapaths, ports and links. Knows nothing of rules, labels or tenants; transit.py turns a Tree
 into rules.
 
-Theory of operation. T is a tree of shortest paths to the destination d; depth is the hop count. A link that is not
-in T *reaches* to depth(LCA of its ends): it leaves the subtree of x exactly when that is less than depth(x). So when
-the link x - parent(x) fails and anything is left of the graph between x and d, some link with an end in subtree(x)
+Theory of operation. T is a tree of shortest paths to the destination d; depth is the cost of
+the path to d, which is the number of its links, of which one of the kind to avoid counts as many. A link that is not in
+T *reaches* to depth(LCA of its ends): it leaves the subtree of x exactly when that is less than depth(x). So when the
+link x - parent(x) fails and anything is left of the graph between x and d, some link with an end in subtree(x)
 reaches above x, and a frame at x can go
 
     down    from x by tree children to the end w of such a link,
@@ -18,8 +19,8 @@ least reach does, whichever ancestor x is. Only x itself knows what failed, and 
 all that reach above it; it prefers those that reach above its parent too, and so survive the loss of the parent as a
 whole.
 
-A frame that is detoured at most once goes up, down, across and up, each strictly: at most three times the greatest
-depth and one hop, whatever has failed. Arrival ports alone cannot enforce "once": on a ring, surviving either link
+A frame that is detoured at most once goes up, down, across and up, each strictly: at most three times the longest
+path and one hop, whatever has failed. Arrival ports alone cannot enforce "once": on a ring, surviving either link
 of d obliges every datapath to hand a frame on in the direction it came, so the loss of both would keep it going round
 for ever. transit.py therefore marks a detoured frame.
 """
@@ -27,13 +28,16 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TypeAlias
 
-from hvproxy.model.view import Dpid, Link, PortNo
+from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 
 End: TypeAlias = tuple[Dpid, PortNo]
 """One end of a link."""
 
+AVOIDED = 1 << 16
+"""What a link of the kind to avoid costs: more than any way over others."""
 _HASH = 0x9E3779B97F4A7C15
 _HASH_MASK = (1 << 64) - 1
 
@@ -54,29 +58,36 @@ class _Hop:
     far_port: PortNo
     link: int
     salt: int
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The links of the fabric, indexed; equal and hashed by its links alone. Made by `Topology.of`."""
+    """The links of the fabric, indexed; equal and hashed by its links and what they cost. Made by `Topology.of`."""
 
     links: tuple[Link, ...]
     """Sorted."""
+    avoided: Carriage
+    """The kind of links that is used only where no other leads."""
     ambiguous: tuple[Link, ...] = field(compare=False)
     """Links left out, because a port of theirs is in another link too: frames sent there would reach both."""
     peers: Mapping[End, End] = field(compare=False, repr=False)
     """Both directions of every link."""
     dpids: tuple[Dpid, ...] = field(compare=False, repr=False)
     """Every datapath with a link, sorted."""
+    tunnels: frozenset[End] = field(compare=False, repr=False)
+    """The ends of tunnels."""
+    carriages: Mapping[Dpid, frozenset[Carriage]] = field(compare=False, repr=False)
+    """The kinds of links that each datapath has."""
     _hops: tuple[tuple[_Hop, ...], ...] = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, links: Iterable[Link]) -> Topology:
+    def of(cls, links: Iterable[Link], avoided: Carriage = Carriage.TUNNEL) -> Topology:
         """The topology of these links; a link from a datapath to itself leads nowhere and is not used."""
         listed = sorted({link for link in links if link.a_dpid != link.b_dpid})
         uses: dict[End, int] = {}
         for link in listed:
-            for end in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port)):
+            for end in link.ends:
                 uses[end] = uses.get(end, 0) + 1
         usable: list[Link] = []
         ambiguous: list[Link] = []
@@ -87,13 +98,18 @@ class Topology:
         place = {dpid: number for number, dpid in enumerate(dpids)}
         hops: list[list[_Hop]] = [[] for _ in dpids]
         peers: dict[End, End] = {}
+        carriages: dict[Dpid, set[Carriage]] = {dpid: set() for dpid in dpids}
         for number, link in enumerate(usable):
-            a, b = (link.a_dpid, link.a_port), (link.b_dpid, link.b_port)
+            a, b = link.ends
+            cost = AVOIDED if link.carriage is avoided else 1
             for near, far in ((a, b), (b, a)):
                 peers[near] = far
+                carriages[near[0]].add(link.carriage)
                 salt = _scatter(_scatter(near[0]) ^ near[1])
-                hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt))
-        return cls(tuple(usable), tuple(ambiguous), peers, tuple(dpids),
+                hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt, cost))
+        return cls(tuple(usable), avoided, tuple(ambiguous), peers, tuple(dpids),
+                   frozenset(end for link in usable if link.carriage is Carriage.TUNNEL for end in link.ends),
+                   {dpid: frozenset(kinds) for dpid, kinds in carriages.items()},
                    tuple(tuple(sorted(own, key=lambda hop: hop.port)) for own in hops))
 
 
@@ -111,9 +127,13 @@ class Tree:
     turn: frozenset[Dpid]
     """Where the backup port leads to a tree child, whose frames must be turned round when the parent port is dead."""
     hops: Mapping[Dpid, int]
-    """Length of the path without failures; the destination has 0."""
+    """How many links the path without failures has; the destination has 0."""
     peers: Mapping[End, End]
     """Both directions of every link of the topology: where a frame sent out of a port arrives."""
+    tunnels: frozenset[End]
+    """The ends of tunnels in the topology."""
+    carriages: Mapping[Dpid, frozenset[Carriage]]
+    """The kinds of links that each datapath of the topology has."""
 
 
 def tree(topology: Topology, destination: Dpid) -> Tree:
@@ -124,26 +144,33 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
     try:
         root = dpids.index(destination)
     except ValueError:
-        return Tree(destination, {}, {}, {}, frozenset(), {destination: 0}, topology.peers)
+        return Tree(destination, {}, {}, {}, frozenset(), {destination: 0}, topology.peers,
+                    topology.tunnels, topology.carriages)
     seed = _scatter(destination)
 
     depth = [-1] * count
-    depth[root] = 0
-    order = [root]
-    for here in order:
+    order: list[int] = []
+    reached = [(0, root)]
+    while reached:
+        level, here = heappop(reached)
+        if depth[here] >= 0:
+            continue
+        depth[here] = level
+        order.append(here)
         for hop in all_hops[here]:
             if depth[hop.to] < 0:
-                depth[hop.to] = depth[here] + 1
-                order.append(hop.to)
+                heappush(reached, (level + hop.cost, hop.to))
 
     up: list[_Hop | None] = [None] * count
     above = [root] * count
+    hops = [0] * count
     for here in order[1:]:
-        shortest = [hop for hop in all_hops[here] if depth[hop.to] < depth[here]]
+        shortest = [hop for hop in all_hops[here] if depth[hop.to] + hop.cost == depth[here]]
         chosen = shortest[0] if len(shortest) == 1 else min(
             shortest, key=lambda hop: (_spread(hop, seed), hop.port))
         up[here] = chosen
         above[here] = chosen.to
+        hops[here] = hops[chosen.to] + 1
     in_tree = {hop.link for hop in up if hop is not None}
 
     reach: dict[int, int] = {}
@@ -169,26 +196,26 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
         uplink = up[here]
         if uplink is None:
             continue
-        dpid, level = dpids[here], depth[here]
+        dpid, level, level_above = dpids[here], depth[here], depth[above[here]]
         parent[dpid] = uplink.port
         own = ways[here]
         for hop in all_hops[here]:
             if reach.get(hop.link, level) < level:
-                own.append((reach[hop.link], 1 + depth[hop.to], 0, _spread(hop, seed), hop.port))
+                own.append((reach[hop.link], hop.cost + depth[hop.to], 0, _spread(hop, seed), hop.port))
         if not own:
             continue
         least = min(own)
-        best = min((way[0] >= level - 1, *way[1:]) for way in own)
+        best = min((way[0] >= level_above, *way[1:]) for way in own)
         backup[dpid] = best[4]
         if best[2]:
             turn.add(dpid)
-        if least[0] < level - 1:
+        if least[0] < level_above:
             # Useful to the parent or to one further up; otherwise the frame would come back to who sent it down.
             descend[dpid] = least[4]
-            ways[uplink.to].append((least[0], 1 + least[1], 1, _spread(uplink, seed), uplink.far_port))
+            ways[uplink.to].append((least[0], uplink.cost + least[1], 1, _spread(uplink, seed), uplink.far_port))
     return Tree(
         destination, _sorted(parent), _sorted(backup), _sorted(descend), frozenset(turn),
-        {dpids[here]: depth[here] for here in sorted(order)}, topology.peers,
+        {dpids[here]: hops[here] for here in sorted(order)}, topology.peers, topology.tunnels, topology.carriages,
     )
 
 

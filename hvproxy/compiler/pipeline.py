@@ -5,13 +5,13 @@ Pure: (logical switch view, transport) -> content per datapath. Knows nothing of
 from __future__ import annotations
 
 from hvproxy.compiler.lowering import Edge, on_one_port
-from hvproxy.compiler.transit import label_rule_on_the_way
+from hvproxy.compiler.transit import has_label, label_rule_on_the_way, put_label, ways
 from hvproxy.model.layout import (
-    FRAGMENT, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie,
+    FRAGMENT, LAST_VID, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie,
     destination_group_id,
 )
 from hvproxy.model.rules import Content, Group, Rule
-from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Transport, Vif
+from hvproxy.model.view import Carriage, Dpid, LogicalSwitchView, Lport, Transport, Vif
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -38,8 +38,11 @@ def instructions(*, apply: bytes = b"", goto: int | None = None, metadata: tuple
     return build(Instructions(goto=goto, metadata=metadata, apply=apply, write=b"", clear=False, meter=None))
 
 
-def base(fabric_ports: frozenset[int], discovery_mac: int | None) -> Content:
-    """What every datapath holds whatever the tenants do: the frame of table 0 and the end of table 1."""
+def base(
+    fabric_ports: frozenset[int], discovery_mac: int | None, tunnel_ports: frozenset[int] = frozenset(),
+) -> Content:
+    """What every datapath holds whatever the tenants do: the frame of table 0 and the ends of tables 1 and 5. The
+    tunnel ports are among the fabric ports."""
     content = Content()
     if discovery_mac is not None:
         # Of every port: a discovery frame at a bound port is an alarm, and never tenant traffic.
@@ -50,11 +53,12 @@ def base(fabric_ports: frozenset[int], discovery_mac: int | None) -> Content:
             cookie(0, RuleKind.DISCOVERY)))
     for port_no in sorted(fabric_ports):
         content.add_rule(Rule(Table.CLASSIFY, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_IN_PORT, port_no),
-                              instructions(goto=Table.LABEL), cookie(0, RuleKind.FABRIC_PORT)))
+                              instructions(goto=Table.TUNNEL if port_no in tunnel_ports else Table.LABEL),
+                              cookie(0, RuleKind.FABRIC_PORT)))
     # A packet-out of ours that runs the pipeline has its context in the metadata already.
     content.add_rule(Rule(Table.CLASSIFY, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_IN_PORT, of13.OFPP_CONTROLLER),
                           instructions(goto=Table.LOGICAL), cookie(0, RuleKind.INJECT)))
-    for table in (Table.CLASSIFY, Table.LABEL):
+    for table in (Table.CLASSIFY, Table.LABEL, *((Table.TUNNEL,) if tunnel_ports else ())):
         content.add_rule(Rule(table, DROP_PRIORITY, b"", b"", cookie(0, RuleKind.FOREIGN)))
     return content
 
@@ -141,7 +145,7 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
         content.add_group(_indirect(hairpin, tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)) if lport.sends
                           else _nowhere(hairpin))
     remote = [
-        bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], transport.destinations[dpid]))
+        bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], dpid, edge, transport))
         for dpid in edge.logical_switch.edges
         if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]
     ]
@@ -163,24 +167,31 @@ def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
     if lport.vif.dpid not in transport.reachable[edge.dpid]:
         return _nowhere(group_id)
     label = transport.deliver[edge.logical_switch.ls_id, lport.index]
-    return _indirect(group_id, _labelled(label, transport.destinations[lport.vif.dpid]))
+    return _indirect(group_id, _labelled(label, lport.vif.dpid, edge, transport))
 
 
 def _arriving_labels(content: Content, edge: Edge, transport: Transport) -> None:
     ls_id = edge.logical_switch.ls_id
-    flood = transport.flood.get((ls_id, edge.dpid))
-    if flood is not None:
-        content.add_rule(_arriving(flood, edge.group_id(GroupKind.FLOOD_ARRIVED), cookie(ls_id, PLACE)))
-    for lport in edge.logical_switch.at(edge.dpid):
-        label = transport.deliver.get((ls_id, lport.index))
-        if label is not None:
-            content.add_rule(_arriving(label, edge.group_id(GroupKind.LPORT, lport.index),
-                                       cookie(ls_id, PLACE | lport.index)))
+    for carriage in ways(transport.carriages, edge.dpid):
+        flood = transport.flood.get((ls_id, edge.dpid))
+        if flood is not None and fits(flood, carriage):
+            content.add_rule(_arriving(flood, carriage, edge.group_id(GroupKind.FLOOD_ARRIVED), cookie(ls_id, PLACE)))
+        for lport in edge.logical_switch.at(edge.dpid):
+            label = transport.deliver.get((ls_id, lport.index))
+            if label is not None and fits(label, carriage):
+                content.add_rule(_arriving(label, carriage, edge.group_id(GroupKind.LPORT, lport.index),
+                                           cookie(ls_id, PLACE | lport.index)))
 
 
-def _arriving(label: int, group_id: int, rule_cookie: int) -> Rule:
-    return Rule(Table.LABEL, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | label),
-                instructions(apply=actions.pop_vlan() + actions.group(group_id)), rule_cookie)
+def fits(label: int, carriage: Carriage) -> bool:
+    """Whether frames can carry that label so."""
+    return carriage is Carriage.TUNNEL or label <= LAST_VID
+
+
+def _arriving(label: int, carriage: Carriage, group_id: int, rule_cookie: int) -> Rule:
+    table, pop = (Table.LABEL, actions.pop_vlan()) if carriage is Carriage.VLAN else (Table.TUNNEL, b"")
+    return Rule(table, FABRIC_PRIORITY, has_label(label, carriage), instructions(apply=pop + actions.group(group_id)),
+                rule_cookie)
 
 
 def _labels_on_the_way(
@@ -195,11 +206,13 @@ def _labels_on_the_way(
         crossed.discard(destination)
         labels = [transport.flood[ls_id, destination]]
         labels += [transport.deliver[ls_id, lport.index] for lport in logical_switch.at(destination)]
-        rules = [label_rule_on_the_way(label, transport.destinations[destination]) for label in labels]
+        rules = {carriage: [label_rule_on_the_way(label, transport.destinations[destination], carriage)
+                            for label in labels if fits(label, carriage)] for carriage in Carriage}
         for dpid in crossed:
             content = contents.setdefault(dpid, Content())
-            for rule in rules:
-                content.add_rule(rule)
+            for carriage in ways(transport.carriages, dpid):
+                for rule in rules[carriage]:
+                    content.add_rule(rule)
 
 
 def tag(vif: Vif) -> bytes:
@@ -209,11 +222,11 @@ def tag(vif: Vif) -> bytes:
     return actions.push_vlan() + actions.set_vlan_vid(vif.vlan)
 
 
-def _labelled(label: int, destination: int) -> bytes:
-    # OpenFlow copies the priority of a tag that is there already (OF 1.3.5 section 5.13); ours marks detours.
-    unmarked = actions.set_field(tlv(of13.OFPXMT_OFB_VLAN_PCP, 0))
-    return (actions.push_vlan() + actions.set_vlan_vid(label) + unmarked
-            + actions.group(destination_group_id(GroupKind.UPLINK, destination)))
+def _labelled(label: int, destination: Dpid, edge: Edge, transport: Transport) -> bytes:
+    # An edge with tunnels sends all its frames the tunnels' way: those that go over none get their tag at last.
+    carriage = ways(transport.carriages, edge.dpid)[-1]
+    return put_label(label, carriage) + actions.group(
+        destination_group_id(GroupKind.UPLINK, transport.destinations[destination], carriage))
 
 
 def _to_lport(edge: Edge, lport: Lport, ingress: Lport | None) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.layout import FRAGMENT, HIDDEN, PLACE, GroupKind, RuleKind, Table, read_cookie
+from hvproxy.model.layout import BARE, FRAGMENT, HIDDEN, LAST_KEY, PLACE, GroupKind, RuleKind, Table, read_cookie
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
@@ -54,7 +54,7 @@ class Explanations:
             for group in ls.groups.held.values():
                 for ingress, place in group.indexes.items():
                     self._tenant_groups[ls_id, place] = (group.group_id, ingress)
-        self._labels = {label: key for key, label in hv.fabric.labels.used.items()}
+        self._labels = {label: key for space in hv.fabric.label_spaces for key, label in space.used.items()}
 
     # Rules
 
@@ -80,10 +80,11 @@ class Explanations:
     def _of_fabric(self, rule: Rule, kind: int) -> Why:
         match = Match.from_tlvs(rule.match)
         if kind == RuleKind.FOREIGN:
-            return Why("drops frames under unknown labels" if rule.table == Table.LABEL
+            return Why("drops frames under unknown labels" if rule.table in (Table.LABEL, Table.TUNNEL)
                        else "drops frames of ports that nothing is bound to")
         if kind == RuleKind.FABRIC_PORT:
-            return Why(f"takes labelled frames from fabric port {match.in_port}")
+            through = "tunnel" if decode(rule.instructions).goto == Table.TUNNEL else "fabric port"
+            return Why(f"takes labelled frames from {through} {match.in_port}")
         if kind == RuleKind.DISCOVERY:
             return Why("hands discovery frames to hvproxy")
         if kind == RuleKind.INJECT:
@@ -101,7 +102,7 @@ class Explanations:
     def _transit(self, rule: Rule, match: Match) -> str:
         edge = self._edge(0 if match.metadata is None else match.metadata[0])
         from_port = "" if match.in_port is None else f" that arrive at port {match.in_port}"
-        if match.get(of13.OFPXMT_OFB_VLAN_PCP) is not None:
+        if match.get(of13.OFPXMT_OFB_VLAN_PCP) or match.get(of13.OFPXMT_OFB_TUNNEL_ID):
             return f"carries detoured frames towards {edge}"
         verb = "carries" if rule.instructions else "drops"
         return f"{verb} frames{from_port} {'towards' if rule.instructions else 'for'} {edge}"
@@ -160,7 +161,8 @@ class Explanations:
         kind = group.group_id >> _INDEX_BITS
         rest = group.group_id & (1 << _INDEX_BITS) - 1
         if kind in _TOWARDS_EDGE:
-            return Why(f"{_TOWARDS_EDGE[GroupKind(kind)]} {self._edge(rest)}")
+            through = " with the label in the tunnel id" if rest & BARE else ""
+            return Why(f"{_TOWARDS_EDGE[GroupKind(kind)]} {self._edge(rest & ~BARE)}{through}")
         index_bits = _INDEX_BITS - self._hv.settings.layout.logical_switch_bits
         ls_id, index = rest >> index_bits, rest & (1 << index_bits) - 1
         ls = self._hv.by_id.get(ls_id)
@@ -204,5 +206,5 @@ def _mac(address: int) -> str:
 
 
 def _label(match: Match) -> int:
-    found = match.get(of13.OFPXMT_OFB_VLAN_VID)
-    return 0 if found is None else found[0] & _VID
+    tag, key = match.get(of13.OFPXMT_OFB_VLAN_VID), match.get(of13.OFPXMT_OFB_TUNNEL_ID)
+    return tag[0] & _VID if tag is not None else 0 if key is None else key[0] & LAST_KEY

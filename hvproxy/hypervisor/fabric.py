@@ -12,9 +12,9 @@ from hvproxy.compiler.transit import transit_rules, uplink_groups
 from hvproxy.errors import Exhausted
 from hvproxy.hypervisor.labels import Labels
 from hvproxy.hypervisor.rollout import Part
-from hvproxy.model.layout import ContextLayout
+from hvproxy.model.layout import LAST_KEY, LAST_VID, ContextLayout
 from hvproxy.model.rules import Content
-from hvproxy.model.view import Dpid, Link, LogicalSwitchView, Transport
+from hvproxy.model.view import Carriage, Dpid, Link, LogicalSwitchView, Transport
 
 LabelKey = tuple[str, int, int]
 
@@ -22,12 +22,20 @@ LabelKey = tuple[str, int, int]
 class Fabric:
     """Computes the parts that Rollout brings about."""
 
-    def __init__(self, layout: ContextLayout, first_vid: int, last_vid: int, discovery_mac: int | None) -> None:
+    def __init__(self, layout: ContextLayout, first_vid: int, last_vid: int, discovery_mac: int | None,
+                 avoided: Carriage = Carriage.TUNNEL) -> None:
         self.layout = layout
-        self.topology = Topology.of(())
+        self.topology = Topology.of((), avoided)
         self.labels: Labels[LabelKey] = Labels(first_vid, last_vid)
+        self.keys: Labels[LabelKey] = Labels(LAST_VID + 2, LAST_KEY, "labels of tunnels")
+        """For logical switches none of whose frames can come to a VLAN link; a label of the others will do, too."""
+        self.starved: set[int] = set()
+        """Logical switches that would need labels for VLAN links and find none: their edges are apart."""
+        self.endpoints: frozenset[Dpid] = frozenset()
+        """Datapaths that tunnels may end at: what no VLAN link leads to gets its labels out of the longer range."""
         self.placed: dict[int, LogicalSwitchView] = {}
         self._discovery_mac = discovery_mac
+        self._beside_vlan: frozenset[Dpid] = frozenset()
         self.destinations: dict[Dpid, int] = {}
         """What names each edge (destination_index)."""
         self._trees: dict[Dpid, Tree] = {}
@@ -52,6 +60,15 @@ class Fabric:
             found = self._visited[key] = visited(self.tree_to(destination), source)
         return found
 
+    @property
+    def label_spaces(self) -> tuple[Labels[LabelKey], Labels[LabelKey]]:
+        """Both ranges of labels."""
+        return self.labels, self.keys
+
+    def joined(self, ls_id: int, source: Dpid, destination: Dpid) -> bool:
+        """Whether frames of a logical switch get from one edge to another."""
+        return source == destination or ls_id not in self.starved and self.reaches(source, destination)
+
     def reaches(self, source: Dpid, destination: Dpid) -> bool:
         return source == destination or source in self.tree_to(destination).parent
 
@@ -63,50 +80,100 @@ class Fabric:
         """The ports of a datapath that are ends of links."""
         return frozenset(port for owner, port in self.topology.peers if owner == dpid)
 
+    def tunnel_ports(self, dpid: Dpid) -> frozenset[int]:
+        """Those of them that are ends of tunnels."""
+        return frozenset(port for owner, port in self.topology.tunnels if owner == dpid)
+
+    def meets_vlan(self, edges: Iterable[Dpid]) -> bool:
+        """Whether frames between these edges can come to a VLAN link, whatever else fails."""
+        return not self._beside_vlan.isdisjoint(edges)
+
+    def label(self, key: LabelKey) -> int | None:
+        """The label of a key, in either range."""
+        found = self.labels.used.get(key)
+        return self.keys.used.get(key) if found is None else found
+
     # Parts
 
     def base(self, dpids: Iterable[Dpid]) -> dict[Part, dict[Dpid, Content]]:
         """What each datapath holds in any case."""
-        return {("base", dpid): {dpid: pipeline.base(self.fabric_ports(dpid), self._discovery_mac)} for dpid in dpids}
+        return {("base", dpid): {dpid: pipeline.base(self.fabric_ports(dpid), self._discovery_mac,
+                                                     self.tunnel_ports(dpid))} for dpid in dpids}
 
-    def set_links(self, links: Iterable[Link]) -> dict[Part, dict[Dpid, Content]]:
+    def set_links(self, links: Iterable[Link], now: float = 0.0) -> dict[Part, dict[Dpid, Content]]:
         """The links are these now: every part that this changes."""
         before = self.topology
-        self.topology = Topology.of(links)
+        self.topology = Topology.of(links, before.avoided)
         if self.topology == before:
             return {}
+        self._beside_vlan = beside_vlan(self.topology)
         self._trees.clear()
         self._visited.clear()
         changed = self.base({*before.dpids, *self.topology.dpids})
         for view in list(self.placed.values()):
+            self._label(view, now)
             changed.update(self._placement(view))
         changed.update(self._uplinks({d for needs in self._needs.values() for d in needs}))
         return changed
 
+    def feed(self, now: float) -> dict[Part, dict[Dpid, Content]]:
+        """Labels may be free again for those that had found none: every part that this changes."""
+        changed: dict[Part, dict[Dpid, Content]] = {}
+        for ls_id in sorted(self.starved):
+            view = self.placed[ls_id]
+            if self.room(view):
+                changed.update(self.place(view, now))
+        return changed
+
     def room(self, view: LogicalSwitchView) -> bool:
         """Whether there are labels to place it."""
-        return self.labels.room(self._label_keys(view))
+        return self._space(view).room(self._missing(view))
 
     def place(self, view: LogicalSwitchView, now: float) -> dict[Part, dict[Dpid, Content]]:
         """A logical switch is like this now: the parts that changes. Raises Exhausted with nothing changed."""
-        wanted = self._label_keys(view)
-        if not self.labels.room(wanted):
-            raise Exhausted("fabric.vlan_range", f"not enough VLAN labels left for {len(wanted)} more destinations")
-        for key in wanted:
-            self.labels.take(key)
-        kept = set(wanted)
-        for key in [k for k in self.labels.used if k[1] == view.ls_id and k not in kept]:
-            self.labels.give_back(key, now)
+        if not self.room(view):
+            raise Exhausted("fabric.vlan_range",
+                            f"not enough labels left for {len(self._missing(view))} more destinations")
+        kept = set(self._label_keys(view))
+        for space in self.label_spaces:
+            for key in [k for k in space.used if k[1] == view.ls_id and k not in kept]:
+                space.give_back(key, now)
+        self._label(view, now)
         before = self._needs.get(view.ls_id, {})
         if view.lports:
             self.placed[view.ls_id] = view
         else:
             self.placed.pop(view.ls_id, None)
+            self.starved.discard(view.ls_id)
         changed = self._placement(view)
         concerned = {d for d in {*before, *self._needs.get(view.ls_id, {})}
                      if before.get(d) != self._needs.get(view.ls_id, {}).get(d)}
         changed.update(self._uplinks(concerned))
         return changed
+
+    def _space(self, view: LogicalSwitchView) -> Labels[LabelKey]:
+        """Where its labels come from."""
+        edges = view.edges
+        if self.endpoints.issuperset(edges) and not self.meets_vlan(edges):
+            return self.keys
+        return self.labels
+
+    def _missing(self, view: LogicalSwitchView) -> list[LabelKey]:
+        """Its keys that have no label, or one that a link they can come to does not carry."""
+        enough = self.label_spaces[:1] if self.meets_vlan(view.edges) else self.label_spaces
+        return [key for key in self._label_keys(view) if not any(key in space.used for space in enough)]
+
+    def _label(self, view: LogicalSwitchView, now: float) -> None:
+        """Label what has no label that will do; where there are not enough, its edges are apart."""
+        space, missing = self._space(view), self._missing(view)
+        if not space.room(missing):
+            self.starved.add(view.ls_id)
+            return
+        self.starved.discard(view.ls_id)
+        for key in missing:
+            space.take(key)
+            if space is self.labels:
+                self.keys.give_back(key, now)
 
     def _label_keys(self, view: LogicalSwitchView) -> list[LabelKey]:
         edges = view.edges
@@ -118,14 +185,14 @@ class Fabric:
     def transport(self, view: LogicalSwitchView) -> Transport:
         """What the fabric offers one logical switch."""
         edges = view.edges
-        used = self.labels.used
-        keys = self._label_keys(view)
+        used = {key: label for key in self._label_keys(view) if (label := self.label(key)) is not None}
         return Transport(
             destinations={dpid: self.destination_index(dpid) for dpid in edges},
-            reachable={a: frozenset(b for b in edges if self.reaches(a, b)) for a in edges},
+            reachable={a: frozenset(b for b in edges if self.joined(view.ls_id, a, b)) for a in edges},
             visited=self.crossed,
-            deliver={(ls_id, n): used[kind, ls_id, n] for kind, ls_id, n in keys if kind == "deliver"},
-            flood={(ls_id, n): used[kind, ls_id, n] for kind, ls_id, n in keys if kind == "flood"},
+            deliver={(ls_id, n): label for (kind, ls_id, n), label in used.items() if kind == "deliver"},
+            flood={(ls_id, n): label for (kind, ls_id, n), label in used.items() if kind == "flood"},
+            carriages=self.topology.carriages,
         )
 
     def _placement(self, view: LogicalSwitchView) -> dict[Part, dict[Dpid, Content]]:
@@ -134,7 +201,7 @@ class Fabric:
         self._needs[view.ls_id] = {
             destination: frozenset().union(*(
                 {source} | self.crossed(source, destination) for source in edges
-                if source != destination and self.reaches(source, destination)))
+                if source != destination and self.joined(view.ls_id, source, destination)))
             for destination in edges if len(edges) > 1
         }
         if not view.lports:
@@ -159,6 +226,20 @@ class Fabric:
         return changed
 
 
+def beside_vlan(topology: Topology) -> frozenset[Dpid]:
+    """The datapaths from which any way leads to a VLAN link."""
+    beyond: dict[Dpid, set[Dpid]] = {}
+    for (dpid, _), (peer, _) in topology.peers.items():
+        beyond.setdefault(dpid, set()).add(peer)
+    seen = {dpid for dpid, kinds in topology.carriages.items() if Carriage.VLAN in kinds}
+    ahead = list(seen)
+    while ahead:
+        fresh = beyond[ahead.pop()] - seen
+        seen |= fresh
+        ahead += fresh
+    return frozenset(seen)
+
+
 def labels_needed(edges: Collection[Dpid]) -> int:
     """How many labels a logical switch takes whose ports are on these edges, one for each port."""
     others = len(set(edges))
@@ -167,5 +248,4 @@ def labels_needed(edges: Collection[Dpid]) -> int:
 
 def links_between(links: Iterable[Link], up: Mapping[tuple[Dpid, int], bool]) -> frozenset[Link]:
     """Those of the links both of whose ends are up."""
-    return frozenset(link for link in links
-                     if up.get((link.a_dpid, link.a_port)) and up.get((link.b_dpid, link.b_port)))
+    return frozenset(link for link in links if all(up.get(end) for end in link.ends))

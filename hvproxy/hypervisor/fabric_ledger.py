@@ -43,9 +43,9 @@ class FabricLedger:
         else:
             self._put(f"file/{name}", records.Named(spec))
 
-    def label(self, key: tuple[str, int, int], label: int | None) -> None:
-        """What a label is used for; None: nothing has one for that."""
-        name = "label/" + "/".join(map(str, key))
+    def label(self, kind: str, key: tuple[str, int, int], label: int | None) -> None:
+        """What a label is used for; None: nothing has one for that. `kind` is "label", or "key" of a tunnel's."""
+        name = "/".join(map(str, (kind, *key)))
         if label is None:
             self._journal.delete(name)
         else:
@@ -71,7 +71,8 @@ class FabricLedger:
         for link in self._links - now:
             self._journal.delete(_link_key(link))
         for link in now - self._links:
-            self._put(_link_key(link), records.LinkRecord(link.a_dpid, link.a_port, link.b_dpid, link.b_port))
+            self._put(_link_key(link), records.LinkRecord(
+                link.a_dpid, link.a_port, link.b_dpid, link.b_port, int(link.carriage)))
         self._links = now
 
     def _put(self, key: str, record: records.Record) -> None:

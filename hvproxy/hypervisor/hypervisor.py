@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from hvproxy.hypervisor import metering, packets, port_counters, refusals, vifs
 from hvproxy.hypervisor.binding import place_of, resolve
@@ -90,7 +90,8 @@ class Hypervisor(Gather):
                                    settings.configure_bridges, now)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"))
-        self.fabric.labels.noted, self.fabric.labels.rests = self.ledger.label, self.ledger.rest
+        for space, kind in zip(self.fabric.label_spaces, ("label", "key"), strict=True):
+            space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
         self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
         self.meter_ids = MeterIds()
         self.logical_switches: dict[str, LogicalSwitch] = {}
@@ -196,7 +197,8 @@ class Hypervisor(Gather):
     @property
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
-        times = [self.switches.deadline, self.databases.deadline, self.fabric.labels.deadline, self._next_poll]
+        times = [self.switches.deadline, self.databases.deadline, self._next_poll]
+        times += [space.deadline for space in self.fabric.label_spaces]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
 
@@ -204,9 +206,9 @@ class Hypervisor(Gather):
         """Let time pass."""
         self.switches.tick(now)
         self.databases.tick(now)
-        if self.fabric.labels.tick(now):
-            for name in sorted(self.without_identifiers & set(self.logical_switches)):
-                self.bind(self.logical_switches[name], now)
+        if any([space.tick(now) for space in self.fabric.label_spaces]):
+            self.rollout.aim(self.fabric.feed(now), now)
+            self._find_room(now)
         for ls in list(self.logical_switches.values()):
             if now >= ls.deadline:
                 ls.tick(now)
@@ -262,7 +264,12 @@ class Hypervisor(Gather):
 
     def links_changed(self, now: float) -> None:
         self.ledger.links(self.switches.links)
-        self.rollout.aim(self.fabric.set_links(self.switches.links), now)
+        starved = set(self.fabric.starved)
+        self.rollout.aim(self.fabric.set_links(self.switches.links, now), now)
+        for ls_id in sorted(self.fabric.starved - starved):
+            self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart",
+                                logical_switch=self.by_id[ls_id].spec.name)
+        self._find_room(now)
         for link in self.fabric.topology.ambiguous:
             self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
         for ls in self.logical_switches.values():
@@ -362,6 +369,11 @@ class Hypervisor(Gather):
             self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
         self._tell_ports(ls, now)
 
+    def _find_room(self, now: float) -> None:
+        """There may be labels now for those that had found none."""
+        for name in sorted(self.without_identifiers & set(self.logical_switches)):
+            self.bind(self.logical_switches[name], now)
+
     def holder(self, ls: LogicalSwitch, number: int) -> LogicalPort | None:
         """The other port that the VIF of a port belongs to already."""
         vif = ls.ports[number].vif
@@ -417,7 +429,8 @@ class Hypervisor(Gather):
         if len(edges) < 2:
             return False
         ports = {edge: len(ls.view.at(edge)) for edge in edges}
-        part = {edge: frozenset(other for other in edges if self.fabric.reaches(edge, other)) for edge in edges}
+        part = {edge: frozenset(other for other in edges if self.fabric.joined(ls.ls_id, edge, other))
+                for edge in edges}
         largest = max(edges, key=lambda edge: (sum(ports[other] for other in part[edge]), -min(part[edge])))
         return dpid not in part[largest]
 

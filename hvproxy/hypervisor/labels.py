@@ -1,9 +1,11 @@
-"""The VLAN labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
+"""The labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
 
-A label given back rests before it is used again: a switch may still send under it for a moment (dataplane section 4).
+There are two ranges: what a VLAN tag can carry, and what only a tunnel's key can. A label given back rests before it is
+used again: a switch may still send under it for a moment (dataplane section 4).
 """
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from typing import Generic, TypeVar
@@ -19,8 +21,12 @@ K = TypeVar("K", bound=Hashable)
 class Labels(Generic[K]):
     """Keys -> labels out of a range, with a rest between two uses."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self._free = list(range(last, first - 1, -1))
+    def __init__(self, first: int, last: int, kind: str = "VLAN labels") -> None:
+        self._kind = kind
+        self._fresh = first
+        """It and all behind it up to the last were never used."""
+        self._last = last
+        self._rested: deque[int] = deque()
         self.size = last - first + 1
         self.used: dict[K, int] = {}
         self._resting: list[tuple[float, int]] = []
@@ -30,34 +36,49 @@ class Labels(Generic[K]):
         """Told of every label that rests, or (None) rests no more."""
 
     def restore(self, key: K, label: int) -> None:
-        """The label that a key had before a restart; outside the range it has none any more. Raises ValueError where
-        it is another's."""
-        if label in self._free:
-            self._free.remove(label)
+        """The label that a key had before a restart; outside the range it has none any more. Call it in ascending order
+        of labels, with `restore_rest`. Raises ValueError where the label is another's."""
+        if self._claim(label):
             self.used[key] = label
-        elif label in self.used.values() or any(label == resting for _, resting in self._resting):
-            raise ValueError("the label is another's")
 
     def restore_rest(self, label: int, until: float) -> None:
         """A label that rested before a restart."""
-        if label in self._free:
-            self._free.remove(label)
+        if self._claim(label):
             self._resting.append((until, label))
             self._resting.sort()
+
+    def _claim(self, label: int) -> bool:
+        if not self._last - self.size < label <= self._last:
+            return False
+        if label < self._fresh:
+            raise ValueError(f"label {label} is another's")
+        self._rested.extend(range(self._fresh, label))
+        self._fresh = label + 1
+        return True
 
     def take(self, key: K) -> int:
         """The label of `key`, a new one if it has none. Raises Exhausted."""
         label = self.used.get(key)
         if label is None:
-            if not self._free:
-                raise Exhausted("fabric.vlan_range", f"all {self.size} VLAN labels are in use or at rest")
-            label = self.used[key] = self._free.pop()
+            if not self.free:
+                raise Exhausted("fabric.vlan_range", f"all {self.size} {self._kind} are in use or at rest")
+            if self._fresh <= self._last:
+                label = self._fresh
+                self._fresh += 1
+            else:
+                label = self._rested.popleft()
+            self.used[key] = label
             self.noted(key, label)
         return label
 
+    @property
+    def free(self) -> int:
+        """How many can be taken now."""
+        return self._last + 1 - self._fresh + len(self._rested)
+
     def room(self, keys: Iterable[K]) -> bool:
         """Whether all of `keys` can have a label."""
-        return sum(key not in self.used for key in keys) <= len(self._free)
+        return sum(key not in self.used for key in keys) <= self.free
 
     def give_back(self, key: K, now: float) -> None:
         """Nothing sends under the label of `key` any more."""
@@ -76,6 +97,6 @@ class Labels(Generic[K]):
         resting = len(self._resting)
         while self._resting and self._resting[0][0] <= now:
             label = self._resting.pop(0)[1]
-            self._free.insert(0, label)
+            self._rested.append(label)
             self.rests(label, None)
         return len(self._resting) < resting

@@ -25,7 +25,8 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
     """The full content of every datapath hvproxy knows."""
     fabric = hv.fabric
     mac = None if hv.switches.discovery is None else int.from_bytes(hv.switches.discovery.destination, "big")
-    contents = {dpid: base(fabric.fabric_ports(dpid), mac) for dpid in hv.switches.datapaths}
+    contents = {dpid: base(fabric.fabric_ports(dpid), mac, fabric.tunnel_ports(dpid))
+                for dpid in hv.switches.datapaths}
     crossed: dict[Dpid, set[Dpid]] = {}
     for ls in hv.logical_switches.values():
         view = ls.view
@@ -36,7 +37,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             _add(contents, dpid, content)
         for destination in view.edges:
             for source in view.edges:
-                if source != destination and fabric.reaches(source, destination):
+                if source != destination and fabric.joined(ls.ls_id, source, destination):
                     crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
         watched = {number for group in ls.groups.groups.values() for number in group.watched_ports}
         for dpid in view.edges:

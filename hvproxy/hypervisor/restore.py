@@ -13,15 +13,16 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from hvproxy.errors import DamagedRecord
+from hvproxy.hypervisor.fabric import LabelKey
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.restored_switch import KINDS, RestoredSwitch, judged
 from hvproxy.model import records
 from hvproxy.model.records import Record
-from hvproxy.model.view import Dpid, Link
+from hvproxy.model.view import Carriage, Dpid, Link
 
 R = TypeVar("R", bound=Record)
-_OF_NONE: Final = ("tenant", "file", "label", "rest", "datapath", "link")
+_OF_NONE: Final = ("tenant", "file", "label", "key", "rest", "datapath", "link")
 """The kinds of records that belong to no logical switch, besides the format."""
 _UNKNOWN: Final = "is no record that this hvproxy knows"
 
@@ -54,7 +55,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     hv.ledger.links(links)
     hv.journal.durability = settings.durability
     hv.settling_in = True
-    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(links)}, now)
+    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(links, now)}, now)
     for each in found:
         each.compile()
     return hv
@@ -120,21 +121,30 @@ def _who(hv: Hypervisor, stored: Mapping[str, bytes], others: Mapping[str, list[
 
 
 def _labels(hv: Hypervisor, stored: Mapping[str, bytes], others: Mapping[str, list[str]]) -> None:
+    labels: list[tuple[int, str, LabelKey | float]] = []
+
     def used(rest: str, record: records.LabelRecord) -> None:
         kind, ls_id, number = rest.split("/")
-        hv.fabric.labels.restore((kind, int(ls_id), int(number)), record.label)
+        labels.append((record.label, rest, (kind, int(ls_id), int(number))))
 
     def resting(rest: str, record: records.Rest) -> None:
-        hv.fabric.labels.restore_rest(int(rest), record.until - hv.wall)
+        labels.append((int(rest), rest, record.until - hv.wall))
 
-    _each(stored, others["label"], records.LabelRecord, used)
+    _each(stored, others["label"] + others["key"], records.LabelRecord, used)
     _each(stored, others["rest"], records.Rest, resting)
+    for label, rest, what in sorted(labels, key=lambda each: each[0]):
+        for space in hv.fabric.label_spaces:
+            with judged(f"label {rest}"):
+                if isinstance(what, float):
+                    space.restore_rest(label, what)
+                else:
+                    space.restore(what, label)
 
 
 def _links(stored: Mapping[str, bytes], keys: list[str]) -> frozenset[Link]:
     links: set[Link] = set()
     _each(stored, keys, records.LinkRecord, lambda rest, ends: links.add(
-        Link(ends.a_dpid, ends.a_port, ends.b_dpid, ends.b_port)))
+        Link(ends.a_dpid, ends.a_port, ends.b_dpid, ends.b_port, Carriage(ends.carriage))))
     return frozenset(links)
 
 

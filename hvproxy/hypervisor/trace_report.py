@@ -10,7 +10,8 @@ from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.explain import Explanations, Why
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.report import Row
-from hvproxy.hypervisor.tracing import Carried, Hop, Left, Trace, TraceSpec, Upward, label_of, trace
+from hvproxy.hypervisor.tracing import Carried, Hop, Left, Sent, Trace, TraceSpec, Upward, label_of, trace
+from hvproxy.model.layout import LAST_KEY
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.instructions import build as build_instructions
@@ -78,14 +79,15 @@ def _hop(hv: Hypervisor, why: Explanations, hop: Hop) -> Row:
         "datapath": format_dpid(hop.dpid),
         "in_port": hop.in_port,
         "in_port_name": _port_name(hv, hop.dpid, hop.in_port),
-        "label": _label(why, hop.data) if hop.over_link else None,
+        "label": _label(why, hop.data, hop.key) if hop.over_link else None,
         "frame": hop.data.hex(),
         "steps": _steps(hop.walk, lambda flow: _of_rule(why, flow), lambda group: _of_group(why, group)),
-        "sent": [_sent(hv, why, hop.dpid, *each) for each in hop.sent],
+        "sent": [_sent(hv, why, hop.dpid, each) for each in hop.sent],
     }
 
 
-def _sent(hv: Hypervisor, why: Explanations, dpid: int, port_no: int, wire: bytes, end: tuple[int, int] | Left) -> Row:
+def _sent(hv: Hypervisor, why: Explanations, dpid: int, sent: Sent) -> Row:
+    port_no, wire, end = sent.port_no, sent.wire, sent.end
     by = f"out of port {port_no} ({_port_name(hv, dpid, port_no)})"
     row: Row = {"port": port_no, "name": _port_name(hv, dpid, port_no), "frame": wire.hex(), "label": None, "to": None,
                 "delivers": None}
@@ -93,15 +95,17 @@ def _sent(hv: Hypervisor, why: Explanations, dpid: int, port_no: int, wire: byte
         delivers = None if end.logical_switch is None else f"{end.logical_switch}/{end.lport}"
         text = f"delivered to {delivers} {by}" if delivers else f"{by}, where no logical port and no working link is"
         return {**row, "delivers": delivers, "text": text}
-    label = _label(why, wire)
+    label = _label(why, wire, sent.key)
     under = "" if label is None else f" under {label['means']}"
     return {**row, "label": label, "to": {"dpid": format_dpid(end[0]), "port": end[1]},
             "text": f"{by}{under} to datapath {format_dpid(end[0])}, port {end[1]} ({_port_name(hv, *end)})"}
 
 
-def _label(why: Explanations, data: bytes) -> Row | None:
+def _label(why: Explanations, data: bytes, key: int | None) -> Row | None:
+    if key is not None:
+        return {"vlan": None, "key": key, "means": f"{why.label(key & LAST_KEY)}, as the key of a tunnel"}
     vid = label_of(data)
-    return None if vid is None else {"vlan": vid, "means": why.label(vid)}
+    return None if vid is None else {"vlan": vid, "key": None, "means": why.label(vid)}
 
 
 def _port_name(hv: Hypervisor, dpid: int, port_no: int) -> str:

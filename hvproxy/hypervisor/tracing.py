@@ -77,6 +77,18 @@ class Left:
     """As the logical port sends it: without the tag of a sub-port."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A frame that leaves a datapath."""
+
+    port_no: PortNo
+    wire: bytes
+    key: int | None
+    """Of the tunnel that it goes into."""
+    end: tuple[Dpid, PortNo] | Left
+    """The other end of the link, or what leaves the fabric."""
+
+
 @dataclass(slots=True)
 class Hop:
     """What one datapath does with a frame."""
@@ -87,8 +99,9 @@ class Hop:
     over_link: bool
     """It came from another datapath, under a label."""
     walk: Walk
-    sent: list[tuple[PortNo, bytes, tuple[Dpid, PortNo] | Left]] = field(default_factory=list)
-    """(port, frame, the other end of the link or what leaves the fabric)."""
+    key: int | None = None
+    """Of the tunnel that it came through."""
+    sent: list[Sent] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -103,7 +116,7 @@ class Carried:
 
     @property
     def left(self) -> list[Left]:
-        return [end for hop in self.hops for _, _, end in hop.sent if isinstance(end, Left)]
+        return [sent.end for hop in self.hops for sent in hop.sent if isinstance(sent.end, Left)]
 
 
 @dataclass(slots=True)
@@ -204,24 +217,28 @@ def carry(hv: Hypervisor, vif: Vif, data: bytes) -> Carried:
     carried = Carried()
     owners = _owners(hv)
     switches: dict[Dpid, Switch] = {}
-    moving = deque([(vif.dpid, vif.port_no, _tagged(data, vif.vlan), False)])
+    tunnels = hv.fabric.topology.tunnels
+    first: tuple[Dpid, PortNo, bytes, bool, int | None] = (vif.dpid, vif.port_no, _tagged(data, vif.vlan), False, None)
+    moving = deque([first])
     while moving:
-        dpid, in_port, arrived, over_link = moving.popleft()
+        dpid, in_port, arrived, over_link, key = moving.popleft()
         if len(carried.hops) == MOST_HOPS:
             carried.cut = True
             break
         if dpid not in switches:
             switches[dpid] = datapath_switch(hv.switches.datapaths[dpid])
-        hop = Hop(dpid, in_port, arrived, over_link, walk(switches[dpid], arrived, in_port))
+        walked = walk(switches[dpid], arrived, in_port, tunnel_id=key or 0)
+        hop = Hop(dpid, in_port, arrived, over_link, walked, key)
         carried.hops.append(hop)
         carried.upward += [up for told in hop.walk.told if (up := _physical_upward(hv, in_port, told)) is not None]
-        for port_no, wire in hop.walk.sent:
+        for (port_no, wire), tunnel_id in zip(walked.sent, walked.keys, strict=True):
             end = hv.fabric.topology.peers.get((dpid, port_no))
             if end is None:
-                hop.sent.append((port_no, wire, _left(owners, dpid, port_no, wire)))
+                hop.sent.append(Sent(port_no, wire, None, _left(owners, dpid, port_no, wire)))
             else:
-                hop.sent.append((port_no, wire, end))
-                moving.append((*end, wire, True))
+                under = tunnel_id if (dpid, port_no) in tunnels else None
+                hop.sent.append(Sent(port_no, wire, under, end))
+                moving.append((*end, wire, True, under))
     return carried
 
 

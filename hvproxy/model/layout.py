@@ -11,6 +11,8 @@ from enum import IntEnum
 
 from construct import BitsInteger, BitStruct, Const, Container
 
+from hvproxy.model.view import Carriage
+
 MARK = 0xA7
 EPOCH = 1
 COOKIE = BitStruct(
@@ -19,8 +21,8 @@ COOKIE = BitStruct(
     "logical_switch" / BitsInteger(16),
     "number" / BitsInteger(32),
 )
-"""The physical cookie: whose rule it is. logical_switch 0 is the fabric's own; number is then a RuleKind. In tables 1
-and 2 the metadata is the index of the destination edge."""
+"""The physical cookie: whose rule it is. logical_switch 0 is the fabric's own; number is then a RuleKind. In tables 1,
+2, 5 and 6 the metadata is the index of the destination edge."""
 
 COOKIE_PREFIX = (MARK << 8 | EPOCH) << 48
 OURS_MASK = 0xFFFF << 48
@@ -56,6 +58,10 @@ class Table(IntEnum):
     TRANSIT = 2
     LEARN = 3
     SWITCH = 4
+    TUNNEL = 5
+    """What LABEL is for frames with a tag, for those that come through a tunnel."""
+    TUNNEL_TRANSIT = 6
+    """The same of TRANSIT."""
     LOGICAL = 10
 
 
@@ -139,9 +145,20 @@ class ContextLayout:
         return kind << 28 | ls_id << (28 - self.logical_switch_bits) | index
 
 
-def destination_group_id(kind: GroupKind, destination: int) -> int:
-    """The group id of an uplink towards the edge with that index (below 2**28)."""
-    return kind << 28 | destination
+LAST_VID = 4094
+"""The last label that a VLAN tag can carry."""
+DETOURED_BIT = 23
+DETOURED_KEY = 1 << DETOURED_BIT
+"""Set in a tunnel's key while its frame is detoured. VXLAN and Geneve have keys of 24 bits: a label has 23."""
+LAST_KEY = DETOURED_KEY - 1
+"""The last label that a tunnel can carry."""
+BARE = 1 << 27
+"""Set in the id of an uplink group for frames whose label is in tun_id and not in a tag."""
+
+
+def destination_group_id(kind: GroupKind, destination: int, carriage: Carriage = Carriage.VLAN) -> int:
+    """The group id of an uplink towards the edge with that index (below 2**27), for frames with their label there."""
+    return kind << 28 | (BARE if carriage is Carriage.TUNNEL else 0) | destination
 
 
 def cookie(ls_id: int, number: int) -> int:

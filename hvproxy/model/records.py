@@ -195,7 +195,7 @@ class HostRecord(Record, frozen=True):
 
 
 class LabelRecord(Record, frozen=True):
-    """label/KIND/LOGICAL_SWITCH/NUMBER"""
+    """label/KIND/LOGICAL_SWITCH/NUMBER, key/KIND/LOGICAL_SWITCH/NUMBER for the key of tunnels"""
 
     label: int
 
@@ -222,6 +222,8 @@ class LinkRecord(Record, frozen=True):
     a_port: int
     b_dpid: int
     b_port: int
+    carriage: int
+    """view.Carriage."""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -6,10 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import TypeAlias
 
 Dpid: TypeAlias = int
 PortNo: TypeAlias = int
+
+
+class Carriage(IntEnum):
+    """How a frame carries its label: over a link, and inside a datapath until it leaves."""
+
+    VLAN = 0
+    """The label is the VID of a tag."""
+    TUNNEL = 1
+    """The label is the key of a tunnel (tun_id); the frame itself is as its host sent it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,6 +112,11 @@ class Link:
     a_port: PortNo
     b_dpid: Dpid
     b_port: PortNo
+    carriage: Carriage = Carriage.VLAN
+
+    @property
+    def ends(self) -> tuple[tuple[Dpid, PortNo], tuple[Dpid, PortNo]]:
+        return (self.a_dpid, self.a_port), (self.b_dpid, self.b_port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,8 @@ class Transport:
     visited: Callable[[Dpid, Dpid], frozenset[Dpid]]
     """(source, destination) -> every datapath such a frame may cross, also when any one link fails."""
     deliver: Mapping[tuple[int, int], int]
-    """(logical switch id, lport index) -> VLAN VID that names it as the egress."""
+    """(logical switch id, lport index) -> the label that names it as the egress."""
     flood: Mapping[tuple[int, Dpid], int]
-    """(logical switch id, edge) -> VLAN VID under which that edge replicates to its local lports."""
+    """(logical switch id, edge) -> the label under which that edge replicates to its local lports."""
+    carriages: Mapping[Dpid, frozenset[Carriage]] = field(default_factory=dict)
+    """Datapath -> how frames come to it over its links; a datapath without links is left out."""

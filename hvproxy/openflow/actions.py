@@ -23,9 +23,9 @@ from hvproxy.openflow.oxm_aliases import ALIASES
 from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 
 __all__ = [
-    "canonical", "canonical_buckets", "check", "controller_ids", "group", "groups", "output", "outputs",
-    "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field",
-    "set_vlan_vid", "walk",
+    "canonical", "canonical_buckets", "check", "controller_ids", "group", "groups", "load_bit", "move", "output",
+    "outputs", "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits", "resubmits_here", "rewrite",
+    "set_field", "set_vlan_vid", "walk",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -124,6 +124,16 @@ def push_vlan(ethertype: int = 0x8100) -> bytes:
 
 def pop_vlan() -> bytes:
     return _PLAIN.pack(of13.OFPAT_POP_VLAN, _PLAIN.size)
+
+
+def move(source: int, first: int, target: int, target_first: int, bits: int) -> bytes:
+    """Copy some bits of a field into another (Open vSwitch only)."""
+    return nicira.canonical(nicira.move(first, BY_NUMBER[source].header, target_first, BY_NUMBER[target].header, bits))
+
+
+def load_bit(field: int, bit: int) -> bytes:
+    """Set one bit of a field (Open vSwitch only)."""
+    return nicira.canonical(nicira.load(bit, 1, BY_NUMBER[field].header, 1))
 
 
 def set_field(tlv: bytes) -> bytes:

@@ -34,6 +34,7 @@ class Nicira(IntEnum):
     FLOW_AGE = 18
     SET_ASYNC_CONFIG = 19
     SET_CONTROLLER_ID = 20
+    TLV_TABLE_REPLY = 26
     SET_ASYNC_CONFIG2 = 27
     RESUME = 28
     PACKET_IN2 = 30

@@ -150,9 +150,10 @@ _MESSAGES: Final[dict[int, dict[int, Proof]]] = {
         Nicira.FLOW_AGE: _exactly(BODY),
         Nicira.SET_ASYNC_CONFIG: _exactly(BODY + 24),
         Nicira.SET_CONTROLLER_ID: _exactly(BODY + 8),
+        Nicira.TLV_TABLE_REPLY: _from_switch(BODY + 16, 8),
         Nicira.SET_ASYNC_CONFIG2: _async_properties,
         Nicira.RESUME: _resume,
-        Nicira.PACKET_IN2: _from_switch(BODY),
+        Nicira.PACKET_IN2: _from_switch(BODY, 8),
     },
     ONF_ID: {
         Onf.FLOW_MONITOR: _exactly(BODY + 4),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
@@ -155,6 +155,41 @@ def load(first: int, bits: int, header: int, value: int) -> bytes:
     """Write a value into some bits of a field."""
     return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, 24, NICIRA_ID, LOAD) + (first << 6 | bits - 1).to_bytes(2, "big")
             + header.to_bytes(4, "big") + value.to_bytes(8, "big"))
+
+
+def move(first: int, source: int, target_first: int, target_header: int, bits: int) -> bytes:
+    """Copy some bits of a field, named by its header, into another."""
+    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[MOVE], NICIRA_ID, MOVE)
+            + Struct("!HHHII").pack(bits, first, target_first, source, target_header))
+
+
+class Copy(NamedTuple):
+    """What a move or a load does to its target."""
+
+    bits: int
+    source: Field | int
+    """A load has the value itself."""
+    first: int
+    """Of the bits that are read."""
+    target: Field
+    target_first: int
+
+
+def copy_of(action: bytes) -> Copy | None:
+    """What an action of OFPAT_EXPERIMENTER writes into a field; None of any other, and of fields in several parts."""
+    if len(action) < _HEAD.size or int.from_bytes(action[4:8], "big") != NICIRA_ID:
+        return None
+    kind = _HEAD.unpack_from(action)[3]
+    if kind == MOVE:
+        bits, first, target_first, source, written = _MOVE.unpack(action)
+        read = target(source).field
+    elif kind == LOAD:
+        place, written, read = _LOAD.unpack(action)
+        bits, first, target_first = (place & 0x3f) + 1, 0, place >> 6
+    else:
+        return None
+    into = target(written).field
+    return None if into is None or read is None else Copy(bits, read, first, into, target_first)
 
 
 def is_conjunction(action: bytes) -> bool:

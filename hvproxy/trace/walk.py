@@ -12,7 +12,7 @@ from enum import Enum
 from struct import Struct
 from typing import Final, NamedTuple
 
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
 from hvproxy.openflow.oxm import tlv
@@ -20,7 +20,7 @@ from hvproxy.openflow.oxm_aliases import WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
 from hvproxy.trace import edits
-from hvproxy.trace.frame import METADATA, Frame
+from hvproxy.trace.frame import METADATA, TUNNEL_ID, Frame
 from hvproxy.trace.switch import Flow, GroupLike, Switch
 
 DEEPEST = 64
@@ -114,14 +114,16 @@ class Walk:
 
     steps: list[Step] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    """The tunnel id that goes with each of them: its key, where the port is a tunnel's."""
     told: list[Told] = field(default_factory=list)
     failed: str = ""
     """Why the frame leaves nowhere although the steps say so."""
 
 
-def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0) -> Walk:
+def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id: int = 0) -> Walk:
     """What `switch` does with a frame that arrives at a port."""
-    walker = _Walker(switch, Frame(data, in_port, metadata), in_port)
+    walker = _Walker(switch, Frame(data, in_port, metadata, tunnel_id), in_port)
     done = walker.done
     try:
         walker.tables()
@@ -133,6 +135,7 @@ def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0) -> Walk:
     if done.failed:
         walker.step(Kind.DROP, f"the frame leaves nowhere: {done.failed}", depth=0)
         done.sent.clear()
+        done.keys.clear()
         done.told.clear()
     elif not any(step.kind in (Kind.OUTPUT, Kind.PACKET_IN, Kind.DROP) for step in done.steps):
         walker.step(Kind.DROP, "nothing sends the frame anywhere: it is dropped", depth=0)
@@ -145,7 +148,7 @@ def in_order(items: Iterable[Item]) -> list[Item]:
     setters: list[Item] = []
     final: Item | None = None
     for item in items:
-        if item.kind in _SETTERS:
+        if item.kind in _SETTERS or _copies(item):
             setters.append(item)
         elif item.kind == _GROUP or item.kind == _OUTPUT and (final is None or final.kind == _OUTPUT):
             final = item
@@ -249,11 +252,11 @@ class _Walker:
             elif item.kind == of13.OFPAT_DEC_NW_TTL or item.kind == of13.OFPAT_DEC_MPLS_TTL:
                 if not self._count_down(item, frame):
                     return False
-            elif item.kind not in _EDITS:
+            elif item.kind not in _EDITS and not _copies(item):
                 self.step(Kind.DROP, f"{actions_text(item.action)}: what this action does is not known here")
             else:
                 before = frame.data, frame.value
-                _EDITS[item.kind](frame, item.action)
+                _EDITS.get(item.kind, _copy)(frame, item.action)
                 changed = before != (frame.data, frame.value)
                 nothing = "" if changed else ": changes nothing"
                 self.step(Kind.APPLY, actions_text(item.action) + nothing)
@@ -299,6 +302,7 @@ class _Walker:
             self.step(Kind.DROP, f"{why}port {port_text(number)} {reason}: dropped", port=number)
             return
         self.done.sent.append(Sent(number, frame.data))
+        self.done.keys.append(frame.fields[TUNNEL_ID])
         self.step(Kind.OUTPUT, f"{why}out of port {port_text(number)}", port=number)
 
     def _tell(self, frame: Frame, reason: int) -> None:
@@ -376,6 +380,20 @@ def _set_field(frame: Frame, action: bytes) -> None:
     for known in WIDE_REGISTERS.get(header) or (HEADERS_EXACT[header],):
         edits.set_field(frame, known.number, int.from_bytes(action[at:at + known.size], "big"))
         at += known.size
+
+
+def _copies(item: Item) -> bool:
+    return item.kind == of13.OFPAT_EXPERIMENTER and nicira.copy_of(item.action) is not None
+
+
+def _copy(frame: Frame, action: bytes) -> None:
+    """A move or a load."""
+    copy = nicira.copy_of(action)
+    assert copy is not None
+    value = copy.source if isinstance(copy.source, int) else frame.fields.get(copy.source.number, 0)
+    mask = (1 << copy.bits) - 1
+    kept = frame.fields.get(copy.target.number, 0) & ~(mask << copy.target_first)
+    edits.set_field(frame, copy.target.number, kept | (value >> copy.first & mask) << copy.target_first)
 
 
 _EDITS: Final[dict[int, Callable[[Frame, bytes], None]]] = {

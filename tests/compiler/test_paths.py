@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hvproxy.compiler.paths import Topology, Tree, tree, visited
-from hvproxy.model.view import Link
+from hvproxy.model.view import Carriage, Link
 
 
 def links_of(graph: nx.MultiGraph | nx.Graph) -> list[Link]:
@@ -157,7 +157,8 @@ def test_an_own_link_is_preferred_to_a_child() -> None:
 
 def test_a_destination_without_links_has_an_empty_tree() -> None:
     assert tree(Topology.of([Link(1, 1, 2, 1)]), 3) == Tree(
-        3, {}, {}, {}, frozenset(), {3: 0}, {(1, 1): (2, 1), (2, 1): (1, 1)})
+        3, {}, {}, {}, frozenset(), {3: 0}, {(1, 1): (2, 1), (2, 1): (1, 1)},
+        frozenset(), {1: frozenset((Carriage.VLAN,)), 2: frozenset((Carriage.VLAN,))})
 
 
 def test_a_link_to_itself_is_not_used() -> None:

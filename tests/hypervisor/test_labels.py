@@ -54,3 +54,16 @@ def test_giving_back_what_was_never_taken_does_nothing() -> None:
     labels.give_back("a", 0.0)
     assert not labels.tick(100.0)
     assert labels.room(["a", "b"])
+
+
+def test_a_long_range_costs_nothing_and_is_handed_out_from_its_start() -> None:
+    labels: Labels[str] = Labels(4096, (1 << 23) - 1, "labels of tunnels")
+    assert labels.size == labels.free == (1 << 23) - 4096
+    assert [labels.take("a"), labels.take("b")] == [4096, 4097] and labels.free == labels.size - 2
+
+
+def test_running_out_says_of_what() -> None:
+    labels: Labels[str] = Labels(1, 1, "labels of tunnels")
+    labels.take("a")
+    with pytest.raises(Exhausted, match="all 1 labels of tunnels are in use or at rest"):
+        labels.take("b")

@@ -69,7 +69,7 @@ def test_hops_tell_ports_labels_and_whose_the_rules_are() -> None:
     first, spine, last = traced(world)["physical"]["hops"]
     ls = world.hv.logical_switches["red"]
     label = world.hv.fabric.labels.used["deliver", ls.ls_id, ls.ports[2].index]
-    means = {"vlan": label, "means": f"label {label}, frames for red/2"}
+    means = {"vlan": label, "key": None, "means": f"label {label}, frames for red/2"}
     assert (first["datapath"], first["in_port_name"], first["label"]) == ("0000000000000001", "s1-1", None)
     (sent,) = first["sent"]
     assert sent["label"] == means and sent["to"] == {"dpid": spine["datapath"], "port": 1}

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvproxy.model.layout import (
-    EPOCH, GROUP_FLAG, HOLDING_TABLES, LOGICAL_SWITCH_MASK, MARK, OURS_MASK, PLACE, SHARED_FLAG, TABLES, TENANT_MASK,
-    ContextLayout, GroupKind, RuleKind, Table, cookie, describe_cookie, destination_group_id, read_cookie,
+    BARE, DETOURED_KEY, EPOCH, GROUP_FLAG, HOLDING_TABLES, LAST_KEY, LAST_VID, LOGICAL_SWITCH_MASK, MARK, OURS_MASK,
+    PLACE, SHARED_FLAG, TABLES, TENANT_MASK, ContextLayout, GroupKind, RuleKind, Table, cookie, describe_cookie,
+    destination_group_id, read_cookie,
 )
+from hvproxy.model.view import Carriage
 from hvproxy.openflow.constants import of13
 
 WIDTHS = st.tuples(st.integers(1, 23), st.integers(1, 23)).filter(lambda widths: sum(widths) <= 24)
@@ -94,3 +96,13 @@ def test_logical_tables_come_after_all_others() -> None:
     assert max(Table) == Table.LOGICAL
     assert Table.LOGICAL + HOLDING_TABLES == TABLES == 254
     assert len(set(RuleKind)) == len({int(kind) for kind in RuleKind})
+
+
+@pytest.mark.parametrize("kind", [GroupKind.UPLINK, GroupKind.RETURN])
+def test_uplinks_for_tags_and_for_tunnels_are_apart(kind: GroupKind) -> None:
+    ids = {destination_group_id(kind, index, carriage) for index in (0, 1, BARE - 1) for carriage in Carriage}
+    assert len(ids) == 6 and {group_id >> 28 for group_id in ids} == {kind}
+
+
+def test_a_label_and_its_mark_fit_into_a_key_of_24_bits() -> None:
+    assert LAST_VID < LAST_KEY and LAST_KEY | DETOURED_KEY == (1 << 24) - 1 and not LAST_KEY & DETOURED_KEY

@@ -8,8 +8,10 @@ import pytest
 from hvproxy.errors import Refused
 from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.action_checks import check_each, refuse_extensions
+from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build, check, parse
 from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import Field
 from hvproxy.openflow.text import actions_text
 from tests.openflow.error_cases import IP, TCP, out, sf, t
 
@@ -239,3 +241,16 @@ def test_a_set_field_of_a_part_of_what_is_ours_is_none_of_a_known_field(header: 
 def test_what_is_no_action_of_the_kind_stays_as_it_is() -> None:
     for data in (nx(7, bytes(6)), nx(99, bytes(6)), load(0x0001c604, 0, 32, 1), bytes.fromhex("ffff000800002320")):
         assert actions.canonical(data) == data
+
+
+def test_a_move_and_a_load_tell_what_they_copy() -> None:
+    moved = actions.move(of13.OFPXMT_OFB_VLAN_VID, 0, of13.OFPXMT_OFB_TUNNEL_ID, 4, 12)
+    assert actions_text(moved) == "move:vlan_vid[0..11]->tunnel_id[4..15]" and actions.canonical(moved) == moved
+    found = nicira.copy_of(moved)
+    assert found is not None and isinstance(found.source, Field)
+    assert (found.bits, found.source.name, found.first, found.target.name, found.target_first) == (
+        12, "vlan_vid", 0, "tunnel_id", 4)
+    one = nicira.copy_of(actions.load_bit(of13.OFPXMT_OFB_TUNNEL_ID, 23))
+    assert one is not None and (one.bits, one.source, one.target.name, one.target_first) == (1, 1, "tunnel_id", 23)
+    for other in (NOTE, EXIT, bytes.fromhex("ffff000800002320"), load(XREG1, 3, 1, 1), nx(7, bytes(14), 0x1234)):
+        assert nicira.copy_of(other) is None

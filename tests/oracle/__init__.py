@@ -7,6 +7,8 @@
     telling     what a switch says and counts, without what may always differ (times, names, order)
     deviations  what a logical switch does differently on purpose: each line is one of README's deviation table
     systems     the three: an Open vSwitch bridge, a logical switch over five of them, the emulated switch
+    sessions    messages about the sessions themselves: roles, masks, Nicira's, oddities
+    comparing   what two of them gave, held against each other
     world       starts them, empties them, runs scripts on them
     shrink      the shortest script that still fails
     command     tools/oracle

@@ -5,13 +5,15 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.oracle.comparing import BRIDGE, Difference
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step, read, written
-from tests.oracle.script import DEFAULT, FEATURES, random_script
+from tests.oracle.script import DEFAULT, FEATURES, features_of, random_script
 from tests.oracle.shrink import shrunk
-from tests.oracle.world import BRIDGE, EMULATED, LOGICAL, Difference, World
+from tests.oracle.world import EMULATED, LOGICAL, World
 
 LENGTH = 500
 """Operations in one script."""
@@ -36,13 +38,13 @@ class Finding(NamedTuple):
         return f"{len(self.steps)} steps are enough:\n{written(self.steps)}\n{self.difference}"
 
 
-async def looked_into(world: World, steps: list[Step], found: Difference) -> Finding:
+async def looked_into(world: World, steps: list[Step], found: Difference, names: Sequence[str]) -> Finding:
     """Make a failing script as short as it can be."""
     last = found
 
     async def fails(part: list[Step]) -> bool:
         nonlocal last
-        again = next((each for each in await world.run(part) if each.kind == found.kind), None)
+        again = next((each for each in await world.run(part, names) if each.kind == found.kind), None)
         last = again or last
         return again is not None
 
@@ -82,14 +84,16 @@ async def run(arguments: argparse.Namespace) -> int:
             return bool(found)
         begun, seed, blips = time.monotonic(), arguments.seed, 0
         while world.done < arguments.operations:
-            steps = random_script(seed, LENGTH, arguments.features)
-            found = await world.run(steps)
+            features = features_of(seed, arguments.features)
+            steps, names = random_script(seed, LENGTH, features), world.able(features)
+            found = await world.run(steps, names)
             if found:
                 print(f"\nDIFFERENCE, seed {seed}:", *found, "looking for the shortest script …", sep="\n", flush=True)
-                finding = await looked_into(world, steps, found[0])
+                finding = await looked_into(world, steps, found[0], names)
                 Path(arguments.keep).write_text(written(finding.steps))
-                print(f"{finding}\nagain: tools/oracle --replay {arguments.keep}", flush=True)
-                if finding.again or not blip(found, len(world.systems)):
+                print(f"{finding}\nagain: tools/oracle --systems {','.join(names)} --replay {arguments.keep}",
+                      flush=True)
+                if finding.again or not blip(found, len(names)):
                     return 1
                 blips += 1
             minutes = (time.monotonic() - begun) / 60

@@ -35,6 +35,7 @@ def but_local(item: Item) -> Item | None:
 LOGICAL: tuple[Deviation, ...] = (
     Deviation("output LOCAL", "port description", but_local),
     Deviation("output LOCAL", "port", but_local),
+    Deviation("tables 0 to", "features", no("tables")),
     Deviation("lookups counted by TABLE statistics", "table", no("looked up")),
 )
 """Between a logical switch and the bridge."""

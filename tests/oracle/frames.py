@@ -19,6 +19,9 @@ class Dice(Random):
         self.features = features
         self._serial = self.randrange(1 << 40)
         self._priorities: dict[str, int] = {}
+        self.mpls_ttl = self.choice((1, 64))
+        """Of all frames: what Open vSwitch caches when it has changed a label, it carries out on frames with another
+        TTL too, which get the first one's."""
 
     def serial(self) -> bytes:
         """A number no other frame has."""
@@ -84,7 +87,7 @@ def contents(kind: str, rng: Dice) -> bytes:
         return ipv6(rng)
     if kind == "mpls":
         labels = rng.choice((1, 1, 2))
-        stack = b"".join((rng.choice((16, 17)) << 12 | 3 << 9 | (index == labels - 1) << 8 | rng.choice((1, 64)))
+        stack = b"".join((rng.choice((16, 17)) << 12 | 3 << 9 | (index == labels - 1) << 8 | rng.mpls_ttl)
                          .to_bytes(4, "big") for index in range(labels))
         inner = ipv4(source, destination, 17, transport(17, source, destination, rng))
         return b"\x88\x47" + stack + inner

@@ -11,6 +11,7 @@ SAFETY_NET = 20.0
 OURS = 0x80000000
 """From here on xids are of the harness, below of the script."""
 NEWS = (wire.PACKET_IN, wire.PORT_STATUS, wire.FLOW_REMOVED)
+"""What nobody has asked for, whatever its xid is; and so is all else of xid 0."""
 
 
 class Lost(Exception):
@@ -90,10 +91,10 @@ class Line:
             while True:
                 message = await self._channel.receive()
                 xid = int.from_bytes(message[4:8], "big")
-                if message[1] in NEWS:
-                    self.told.append(message)
-                elif message[1] == wire.ECHO_REQUEST:
+                if message[1] == wire.ECHO_REQUEST:
                     self._channel.writer.write(wire.message(wire.ECHO_REPLY, xid, message[8:]))
+                elif message[1] in NEWS or not xid:
+                    self.told.append(message)
                 else:
                     self.answers.setdefault(xid, []).append(message)
                     if xid in self._waiting and self._complete(xid) and not self._waiting[xid].done():

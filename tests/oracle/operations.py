@@ -1,6 +1,7 @@
 """One step of a script, and scripts as text: a line an operation, to be read by people and replayed.
 
     message 14 00ab…     # flow-mod add table=0 …      an OpenFlow message to every switch
+    other 14 00ab…       # flow-mod add table=0 …      the same, from the other controller
     frame 2 0200…                                       a frame into a port
     carrier 3 down                                      the far end of a port's wire goes down or up
     expire                                              wait until all short timeouts are over
@@ -14,6 +15,8 @@ from tools.emulator import wire
 
 FRAME, CARRIER, EXPIRE = -1, -2, -3
 """What is no message, in the place of a message type."""
+SENDERS = ("message", "other")
+"""The word for a message, by the controller that sends it."""
 
 
 class Step(NamedTuple):
@@ -24,6 +27,8 @@ class Step(NamedTuple):
     body: bytes = b""
     port: int = 0
     up: bool = False
+    by: int = 0
+    """Which controller sends the message."""
 
     def line(self) -> str:
         """It as a line of a script."""
@@ -33,7 +38,8 @@ class Step(NamedTuple):
             return f"carrier {self.port} {'up' if self.up else 'down'}"
         if self.kind == EXPIRE:
             return "expire"
-        return f"message {self.kind} {self.body.hex() or '-'}  # {self.what}: {described(self.kind, self.body)}"
+        return f"{SENDERS[self.by]} {self.kind} {self.body.hex() or '-'}  # {self.what}: " + described(
+            self.kind, self.body)
 
 
 def sent(port: int, data: bytes) -> Step:
@@ -65,8 +71,9 @@ def read(text: str) -> list[Step]:
             steps.append(Step("carrier", CARRIER, port=int(words[1]), up=words[2] == "up"))
         elif words == ["expire"]:
             steps.append(Step("expire", EXPIRE))
-        elif words[0] == "message" and len(words) == 3:
-            steps.append(Step(remark.partition(":")[0].strip(), int(words[1]), bytes.fromhex(words[2].strip("-"))))
+        elif words[0] in SENDERS and len(words) == 3:
+            steps.append(Step(remark.partition(":")[0].strip(), int(words[1]), bytes.fromhex(words[2].strip("-")),
+                              by=SENDERS.index(words[0])))
         else:
             raise ValueError(f"not a step: {line}")
     return steps

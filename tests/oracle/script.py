@@ -12,6 +12,7 @@ from tests.oracle.deviations import answered_alike
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
 from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent
 from tests.oracle.refusals import invalid_messages
+from tests.oracle.sessions import sent_by, some_masks, some_niciras, some_oddities, some_roles
 from tests.tools.controller import (
     ALL, CONTROLLER, FLOOD, IN_PORT, TABLE, apply, bucket, clear, flow_mod, flow_request, goto, group, group_mod, match,
     metadata, output, packet_out, set_field, simple, write)
@@ -44,12 +45,17 @@ FEATURES = {
     "resets": "flow-mods with RESET_COUNTS",
     "local": "the LOCAL port in actions",
     "metadata": "all 64 bits of the metadata, and actions that set it",
+    "controllers": "messages of a second controller too",
+    "roles": "role requests of both controllers, what they do as slaves and what they are told",
+    "masks": "masks of asynchronous messages",
+    "nicira": "Nicira's messages: roles, masks, formats of packet-ins, ids, what is refused; not the emulated switch",
+    "oddities": "echoes, HELLO in mid-session, types that are no request, unknown experimenters",
 }
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
-    "resets"))
-"""What all three switches can do alike."""
-EMULATED_FEATURES = frozenset(FEATURES) - {"malformed"}
+    "resets", "controllers", "roles", "masks", "nicira", "oddities"))
+"""What a logical switch does as the bridge does, and mostly the emulated switch too."""
+EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira"}
 """What the emulated switch does as the bridge does."""
 
 
@@ -311,6 +317,19 @@ SETTINGS: dict[str, tuple[Callable[[Dice], Step], ...]] = {
     "flows": (some_flow_mod, some_flow_mod), "groups": (some_group_mod,), "refusals": (some_refusal,),
 }
 """Feature -> what goes into a burst of messages."""
+
+
+def features_of(seed: int, features: frozenset[str]) -> frozenset[str]:
+    """The features of that script: every other one is such that the emulated switch can do it."""
+    return features & EMULATED_FEATURES if seed % 2 else features
+
+
+ORDINARY = (some_flow_mod, some_flow_mod, some_packet_out, some_frame, some_frame, some_query)
+"""What shows what is set for a session."""
+SPECIAL: dict[str, Callable[[Dice, tuple[Callable[[Dice], Step], ...]], list[Step]]] = {
+    "roles": some_roles, "masks": some_masks, "nicira": some_niciras, "oddities": some_oddities,
+}
+"""What has bursts of its own."""
 RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}
 """What takes seconds, and is done a few times in a long script."""
 
@@ -333,9 +352,13 @@ def random_script(seed: int, length: int, features: frozenset[str] = DEFAULT) ->
         bursts.append(lambda: [*bursts[0](), *(some_packet_out(rng) for _ in range(rng.randrange(1, 15)))])
     if "queries" in features:
         burst([some_query], 6)
+    special = [maker for feature, maker in SPECIAL.items() if feature in features]
     rare = [maker for feature, maker in RARE.items() if feature in features]
+    bursts += [lambda: rng.choice(special)(rng, ORDINARY)] * (1 + len(bursts) // 2 if special else 0)
     while len(steps) < length:
-        steps += rng.choice(rare)(rng) if rare and rng.random() < 0.01 else rng.choice(bursts)()
+        burst = rng.choice(rare)(rng) if rare and rng.random() < 0.01 else rng.choice(bursts)()
+        other = "controllers" in features and rng.random() < 0.3
+        steps += [sent_by(step, 1 - step.by) for step in burst] if other else burst
     return steps + EVERYTHING_ASKED
 
 

@@ -1,4 +1,4 @@
-"""The three switches under comparison, each with its session and what has come out of its ports.
+"""The three switches under comparison, each with its two controllers' sessions and what has come out of its ports.
 
 The two real ones are behind veth pairs in the network namespace of a private Open vSwitch; frames go in and come out
 by packet sockets at the far ends. The emulated one is called.
@@ -20,11 +20,13 @@ Out = list[tuple[int, str]]
 
 
 class System:
-    """A switch, its controller's session and what came out of it."""
+    """A switch, its controllers' sessions and what came out of it."""
 
-    def __init__(self, name: str, line: Line) -> None:
+    def __init__(self, name: str, lines: tuple[Line, Line]) -> None:
         self.name = name
-        self.line = line
+        self.lines = lines
+        self.line = lines[0]
+        """The one that the harness itself asks through."""
         self.out: Out = []
         self.baseline: dict[tuple[str, int], Item] = {}
         """Counters that cannot be reset, as they were when the script began."""
@@ -41,16 +43,18 @@ class System:
         """Take what has come out of the ports."""
 
     async def drained(self) -> None:
-        """Return when what the datapaths said before has come to the session."""
-        await self.line.barrier()
+        """Return when what the datapaths said before has come to the sessions."""
+        for line in self.lines:
+            await line.barrier()
 
-    def news(self) -> list[Item]:
-        """What was told without being asked."""
-        return [news(message) for message in self.line.told]
+    def news(self, to: int = 0) -> list[Item]:
+        """What one of the controllers was told without asking."""
+        return [item for message in self.lines[to].told for item in news(message)]
 
     def forget(self) -> None:
         """Begin a new round."""
-        self.line.told.clear()
+        for line in self.lines:
+            line.told.clear()
         self.out.clear()
 
     async def take_baseline(self) -> None:
@@ -79,8 +83,8 @@ KEPT = ("port", "table", "active")
 class Wired(System):
     """A switch at veth pairs."""
 
-    def __init__(self, name: str, line: Line, ovs: PrivateOvs, interfaces: dict[int, str]) -> None:
-        super().__init__(name, line)
+    def __init__(self, name: str, lines: tuple[Line, Line], ovs: PrivateOvs, interfaces: dict[int, str]) -> None:
+        super().__init__(name, lines)
         self._ovs = ovs
         self._interfaces = interfaces
         self._sockets: dict[int, socket.socket] = {}
@@ -112,13 +116,14 @@ class Logical(Wired):
     async def drained(self) -> None:
         """The edges of all its ports are asked, and answer after whatever they said before."""
         await self.line.multipart(4, ANY_PORT)
+        await super().drained()
 
 
 class Emulated(System):
     """The emulated switch, in this very process."""
 
-    def __init__(self, name: str, line: Line, switch: Switch, ports: Iterable[int]) -> None:
-        super().__init__(name, line)
+    def __init__(self, name: str, lines: tuple[Line, Line], switch: Switch, ports: Iterable[int]) -> None:
+        super().__init__(name, lines)
         self._switch = switch
         for number in ports:
             port = switch.ports[number]

@@ -10,6 +10,9 @@ from tools.emulator import wire
 Item = dict[str, Any]
 """One thing said, `is` what; `age` is compared with a tolerance."""
 LOCAL = 0xfffffffe
+EXPERIMENTER = 0xffff
+FLOW_MONITOR = bytes.fromhex("4f4e46000000074e")
+"""The ONF's number, and its of the extension."""
 
 
 def number(data: bytes, start: int, size: int) -> int:
@@ -22,8 +25,15 @@ def fields_of(message: bytes, offset: int) -> tuple[str, int]:
     return " ".join(f"{header:08x}={fields[header].hex()}" for header in sorted(fields)), end
 
 
-def news(message: bytes) -> Item:
-    """An asynchronous message."""
+def news(message: bytes) -> list[Item]:
+    """An asynchronous message: what it tells, which of a flow monitor may be several things."""
+    if message[1] == wire.MULTIPART_REPLY:
+        return experimenters_records(message)
+    return [told(message)]
+
+
+def told(message: bytes) -> Item:
+    """An asynchronous message that tells one thing."""
     if message[1] == wire.PACKET_IN:
         parts = packet_in_parts(message)
         return {"is": "packet-in", **{name: value.hex() if isinstance(value, bytes) else value
@@ -34,13 +44,17 @@ def news(message: bytes) -> Item:
         return {"is": "flow-removed", "table": table, "priority": priority, "match": fields_of(message, 48)[0],
                 "cookie": cookie, "reason": reason, "idle": idle, "hard": hard, "packets": packets, "bytes": octets,
                 "age": seconds + nanoseconds / 1e9}
-    return {"is": "port-status", "reason": message[8], **port_description(message[16:80])}
+    if message[1] == wire.PORT_STATUS:
+        return {"is": "port-status", "reason": message[8], **port_description(message[16:80])}
+    return {"is": f"message {message[1]} of no request", "body": message[8:].hex()}
 
 
 def answer(messages: list[bytes]) -> list[Item]:
     """The answers to one message; the parts of a multipart reply are one."""
     items: list[Item] = []
     if messages and all(message[1] == wire.MULTIPART_REPLY for message in messages):
+        if number(messages[0], 8, 2) == EXPERIMENTER:
+            return [item for message in messages for item in experimenters_records(message)]
         return records(number(messages[0], 8, 2), b"".join(message[16:] for message in messages))
     for message in messages:
         kind, body = message[1], message[8:]
@@ -53,6 +67,26 @@ def answer(messages: list[bytes]) -> list[Item]:
         else:
             items.append({"is": f"message {kind}", "body": body.hex()})
     return items
+
+
+def experimenters_records(message: bytes) -> list[Item]:
+    """What a multipart reply of an experimenter says: of the ONF's flow monitors every update, of others the bytes."""
+    body = message[24:]
+    found: list[Item] = [{"is": "multipart of an experimenter", "kind": message[16:24].hex()}]
+    if message[16:24] != FLOW_MONITOR:
+        return [*found, {"is": "experimenter's", "body": body.hex()}]
+    while body:
+        length = number(body, 0, 2)
+        if length > 8:
+            fields, offset = fields_of(body, 24)
+            event, reason, priority, idle, hard = (number(body, at, 2) for at in range(2, 12, 2))
+            found.append({"is": "update", "event": event, "reason": reason, "priority": priority, "idle": idle,
+                          "hard": hard, "table": body[14], "cookie": number(body, 16, 8), "match": fields,
+                          "instructions": body[offset:length].hex()})
+        else:
+            found.append({"is": "update", "event": number(body, 2, 2), "xid": number(body, 4, 4)})
+        body = body[max(length, 8):]
+    return found
 
 
 def records(kind: int, body: bytes) -> list[Item]:

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
-from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, random_script
+from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, SPECIAL, random_script
 from tests.oracle.world import rounds, together
 from tools.emulator import oxm, wire
 
@@ -29,7 +29,7 @@ def test_scripts_are_as_long_as_asked_and_do_everything() -> None:
 @pytest.mark.parametrize(("feature", "kind"), [
     ("traffic", wire.PACKET_OUT), ("queries", wire.MULTIPART_REQUEST), ("timeouts", EXPIRE), ("carriers", CARRIER)])
 def test_a_feature_that_is_off_does_not_come(feature: str, kind: int) -> None:
-    features = DEFAULT - {feature, "refusals", "queries"} - ({"carriers"} if feature == "queries" else set())
+    features = DEFAULT - {feature, "refusals", "queries", *SPECIAL} - ({"carriers"} if feature == "queries" else set())
     assert kind not in kinds(random_script(1, 5000, features)[:-len(EVERYTHING_ASKED)])
     assert kind in kinds(random_script(2, 8000, features | {feature}))
 

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import yaml
 
 from tests.oracle import deviations
+from tests.oracle.comparing import BRIDGE, Difference, Part, unlike
 from tests.oracle.line import Line, Lost
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
-from tests.oracle.script import PORTS
+from tests.oracle.script import EMULATED_FEATURES, PORTS
+from tests.oracle.sessions import FORGETTING
 from tests.oracle.systems import Emulated, Logical, Out, System, Wired
 from tests.oracle.telling import Item, answer
 from tests.system.ovs import PrivateOvs
@@ -26,7 +27,7 @@ from tests.tools.controller import Controller, flow_mod, flow_request, group_mod
 from tools.emulator import Switch, wire
 
 ROOT = Path(__file__).resolve().parents[2]
-BRIDGE, LOGICAL, EMULATED = "bridge", "logical", "emulated"
+LOGICAL, EMULATED = "logical", "emulated"
 PLAIN_DPID, LOGICAL_DPID, EMULATED_DPID = 0xC0FFEE, 0xA1, 0xE0
 EDGE_OF = {1: (1, 1), 2: (1, 2), 3: (2, 1), 4: (3, 1), 5: (4, 1)}
 """Logical port -> (edge, port there): two ports share an edge."""
@@ -36,31 +37,12 @@ TURNS = 5
 """Turns of Open vSwitch's thread without a waiting frame: more than the switches on the longest way."""
 PATIENCE = 3.0
 """Seconds for what differs to become equal."""
-TOLERANCE = 1.6
-"""Seconds by which ages may differ."""
 SHORT = 3
 """Timeouts up to here are waited for."""
-Part = dict[str, list[Item]]
-"""What one system gave, by what it was: `answer 7`, `messages`, `frames`."""
 
 
-class Difference(NamedTuple):
-    """Where two systems differ."""
-
-    number: int
-    """Of the step, or of the first of its round."""
-    system: str
-    """Which was unlike the bridge."""
-    about: str
-    detail: str
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        """What stays when the script is made shorter."""
-        return self.system, self.about
-
-    def __str__(self) -> str:
-        return f"step {self.number}, {self.system} switch against the bridge, {self.about}:\n{self.detail}"
+MESSAGES = ("messages", "messages to the other")
+"""What each controller is told."""
 
 
 class World:
@@ -69,15 +51,17 @@ class World:
     def __init__(self, systems: Iterable[str] = (BRIDGE, LOGICAL, EMULATED)) -> None:
         self.names = tuple(systems)
         self.systems: dict[str, System] = {}
+        """Those that take part in the script that is run."""
+        self._everyone: dict[str, System] = {}
         self.done = 0
         """Operations done."""
         self.patience = PATIENCE
         self.seen = {"frames": 0, "messages": 0, "refusals": 0, "records": 0}
         """How much there was to compare."""
         self._ovs = PrivateOvs()
-        self._inside, self._beside = Controller(), Controller()
+        self._inside, self._beside = (Controller(), Controller()), (Controller(), Controller())
         self._switch: Switch | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._carriers: set[int] = set()
         self._unsettled = True
 
@@ -106,38 +90,44 @@ class World:
 
     async def _start(self) -> None:
         ovs = self._ovs
-        listener = ovs.listener()
-        self._server = await asyncio.start_server(self._inside._accepted, sock=listener)
-        dialled = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
-        lines: dict[str, tuple[Controller, int]] = {}
+        dialled = []
+        for controller in self._inside:
+            listener = ovs.listener()
+            self._servers.append(await asyncio.start_server(controller._accepted, sock=listener))
+            dialled.append(f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+        lines: dict[str, tuple[tuple[Controller, Controller], int]] = {}
         interfaces: dict[str, dict[int, str]] = {}
         if BRIDGE in self.names:
             ovs.add_bridge("plain", PLAIN_DPID)
             interfaces[BRIDGE] = {port: ovs.add_port("plain", port) for port in PORTS}
-            ovs.set_controllers("plain", dialled)
+            ovs.set_controllers("plain", *dialled)
             lines[BRIDGE] = self._inside, PLAIN_DPID
         if LOGICAL in self.names:
             interfaces[LOGICAL] = self._start_logical(dialled)
             lines[LOGICAL] = self._inside, LOGICAL_DPID
         if EMULATED in self.names:
-            await self._beside.start()
             self._switch = Switch(EMULATED_DPID)
             for port in PORTS:
                 self._switch.add_port(port)
-            self._switch.connect(self._beside.address)
+            for controller in self._beside:
+                await controller.start()
+                self._switch.connect(controller.address)
             lines[EMULATED] = self._beside, EMULATED_DPID
-        await self._until(lambda: all(dpid in at.channels for at, dpid in lines.values()), "a switch did not connect")
-        for name, (controller, dpid) in lines.items():
-            line = Line(name, controller.channels[dpid])
+        await self._until(lambda: all(dpid in at.channels for both, dpid in lines.values() for at in both),
+                          "a switch did not connect")
+        for name, (controllers, dpid) in lines.items():
+            first, other = (Line(name, controller.channels[dpid]) for controller in controllers)
             if name == EMULATED:
                 assert self._switch is not None
-                self.systems[name] = Emulated(name, line, self._switch, PORTS)
+                self._everyone[name] = Emulated(name, (first, other), self._switch, PORTS)
             else:
-                self.systems[name] = (Logical if name == LOGICAL else Wired)(name, line, ovs, interfaces[name])
+                made = Logical if name == LOGICAL else Wired
+                self._everyone[name] = made(name, (first, other), ovs, interfaces[name])
+        self.systems = dict(self._everyone)
         if LOGICAL in self.names:
-            await self._ports_up(self.systems[LOGICAL])
+            await self._ports_up(self._everyone[LOGICAL])
 
-    def _start_logical(self, dialled: str) -> dict[int, str]:
+    def _start_logical(self, dialled: list[str]) -> dict[int, str]:
         ovs = self._ovs
         switch_port = ovs.inside(lambda: _free_port())
         api_port = ovs.inside(lambda: _free_port())
@@ -147,7 +137,7 @@ class World:
             "fabric": {"discovery": False, "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in EDGES]},
             "api": {"listen": f"ptcp:{api_port}:127.0.0.1"},
             "tenants": [{"name": "red", "logical_switches": [{
-                "name": "red", "datapath_id": LOGICAL_DPID, "controllers": [dialled], "tables": TABLES,
+                "name": "red", "datapath_id": LOGICAL_DPID, "controllers": dialled, "tables": TABLES,
                 "ports": [{"number": port, "name": f"red{port}", "attach": {"datapath": edge, "port": there}}
                           for port, (edge, there) in EDGE_OF.items()]}]}]}))
         for dpid in (*EDGES, CORE):
@@ -174,15 +164,17 @@ class World:
 
     async def stop(self) -> None:
         """End everything."""
-        for system in self.systems.values():
-            system.line.close()
+        for system in self._everyone.values():
+            for line in system.lines:
+                line.close()
             if isinstance(system, Wired):
                 system.close()
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         if self._switch is not None:
             await self._switch.close()
-            await self._beside.stop()
+            for controller in self._beside:
+                await controller.stop()
         await asyncio.to_thread(self._ovs.stop)
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
@@ -194,8 +186,9 @@ class World:
 
     # Scripts
 
-    async def run(self, steps: list[Step]) -> list[Difference]:
-        """Do a script on empty switches; the differences of the first round that has any."""
+    async def run(self, steps: list[Step], names: Iterable[str] | None = None) -> list[Difference]:
+        """Do a script on empty switches, those named or all; the differences of the first round that has any."""
+        self.systems = {name: self._everyone[name] for name in names or self.names}
         await self._empty(any(step.body[:2] == b"\0\4" for step in steps if step.kind == wire.MULTIPART_REQUEST))
         try:
             for start, end in rounds(steps):
@@ -208,10 +201,18 @@ class World:
             return [Difference(start, str(lost).split()[0], "session", str(lost))]
         return []
 
+    def able(self, features: frozenset[str]) -> tuple[str, ...]:
+        """Those of the systems that have all the features."""
+        return tuple(name for name in self.names if name != EMULATED or features <= EMULATED_FEATURES)
+
     async def _empty(self, asks_ports: bool) -> None:
         for port in sorted(self._carriers):
             await self._carrier(port, True)
         for system in self.systems.values():
+            for line in system.lines:
+                for step in FORGETTING:
+                    line.send(step.kind, 1, step.body)
+                await line.barrier()
             for kind, body in EMPTYING:
                 system.line.send(kind, 1, body)
             await system.line.barrier()
@@ -222,7 +223,8 @@ class World:
             self._unsettled = False
         for system in self.systems.values():
             await system.take_baseline()
-            system.line.answers.clear()
+            for line in system.lines:
+                line.answers.clear()
             system.collect()
             system.forget()
 
@@ -241,14 +243,14 @@ class World:
         else:
             for system in self.systems.values():
                 for number, step in enumerate(part, start):
-                    system.line.send(step.kind, 10 + number, step.body)
+                    system.lines[step.by].send(step.kind, 10 + number, step.body)
         if kind != wire.MULTIPART_REQUEST:
-            await asyncio.gather(*(system.line.barrier() for system in self.systems.values()))
+            await asyncio.gather(*(system.lines[part[0].by].barrier() for system in self.systems.values()))
             if kind < 0 or any(step.kind == wire.PACKET_OUT for step in part):
                 await self._quiet()
             await asyncio.gather(*(system.drained() for system in self.systems.values()))
         else:
-            await asyncio.gather(*(system.line.answered(10 + number) for system in self.systems.values()
+            await asyncio.gather(*(system.lines[part[0].by].answered(10 + number) for system in self.systems.values()
                                    for number in range(start, end)))
         return await self._settled(steps, start, end)
 
@@ -271,27 +273,29 @@ class World:
                 self.seen["frames" if item["is"] == "frame" else "refusals" if item["is"] == "error" else
                           "messages" if item["is"] in ("packet-in", "flow-removed", "port-status") else "records"] += 1
         for system in self.systems.values():
-            for number in range(start, end):
-                system.line.answers.pop(10 + number, None)
+            for line in system.lines:
+                for number in range(start, end):
+                    line.answers.pop(10 + number, None)
         return found
 
     async def _again(self, steps: list[Step], start: int, end: int) -> None:
         """Ask again what is asked for, and wait for what may still come."""
         await self._all_counted()
         if steps[start].kind == wire.MULTIPART_REQUEST:
-            for system in self.systems.values():
+            lines = [system.lines[steps[start].by] for system in self.systems.values()]
+            for line in lines:
                 for number in range(start, end):
-                    system.line.send(steps[number].kind, 10 + number, steps[number].body)
-            await asyncio.gather(*(system.line.answered(10 + number) for system in self.systems.values()
-                                   for number in range(start, end)))
+                    line.send(steps[number].kind, 10 + number, steps[number].body)
+            await asyncio.gather(*(line.answered(10 + number) for line in lines for number in range(start, end)))
         else:
             await asyncio.gather(*(system.drained() for system in self.systems.values()))
 
     def _given(self, system: System, numbers: Iterable[int]) -> Part:
         system.collect()
-        given = {f"answer {number}": system.grown(answer(system.line.answers.get(10 + number, [])))
-                 for number in numbers}
-        given["messages"] = last_port_status(system.news())
+        given = {f"answer {number}": system.grown(item for line in system.lines for item in answer(
+            line.answers.get(10 + number, []))) for number in numbers}
+        for to, line in enumerate(system.lines):
+            given[MESSAGES[to]] = last_port_status(system.news(to))
         given["frames"] = frames(system.out)
         return given
 
@@ -319,7 +323,7 @@ class World:
 
     async def _carrier(self, port: int, up: bool) -> None:
         (self._carriers.discard if up else self._carriers.add)(port)
-        for system in self.systems.values():
+        for system in self._everyone.values():
             system.set_carrier(port, up)
 
         def told(system: System) -> bool:
@@ -372,7 +376,7 @@ def together(step: Step) -> int:
     """Steps of one number go in one round; below zero each is one of its own."""
     if step.kind in (CARRIER, EXPIRE):
         return -1
-    return {FRAME: 1, wire.MULTIPART_REQUEST: 2}.get(step.kind, 3)
+    return 4 * step.by + {FRAME: 1, wire.MULTIPART_REQUEST: 2}.get(step.kind, 3)
 
 
 def frames(out: Out) -> list[Item]:
@@ -384,51 +388,3 @@ def last_port_status(items: list[Item]) -> list[Item]:
     last = {item["port"]: item for item in items if item["is"] == "port-status"}
     return [item for item in items if item["is"] != "port-status"] + [
         {**item, "reason": 2} for _, item in sorted(last.items())]
-
-
-def unlike(name: str, start: int, expected: Part, given: Part, table: tuple[deviations.Deviation, ...]
-           ) -> Iterator[Difference]:
-    """The differences between what the bridge gave and what another system gave."""
-    for about in expected:
-        ours, theirs = (sorted(filter(None, (deviations.normal(item, table) for item in part[about])), key=key)
-                        for part in (given, expected))
-        if len(ours) == len(theirs) and all(map(alike, ours, theirs)):
-            continue
-        number, what = (int(about.split()[1]), about.split()[0]) if about[-1].isdigit() else (start, about)
-        yield Difference(number, name, what, difference_text(name, ours, theirs))
-
-
-def key(item: Item) -> str:
-    return repr([(name, value) for name, value in item.items() if name != "age"])
-
-
-def alike(one: Item, other: Item) -> bool:
-    return key(one) == key(other) and abs(one.get("age", 0) - other.get("age", 0)) <= TOLERANCE
-
-
-def difference_text(name: str, ours: list[Item], theirs: list[Item]) -> str:
-    """What only one of the two has; records that differ in few parts only with these."""
-    left = list(theirs)
-    extra = []
-    for item in ours:
-        same = next((each for each in left if alike(item, each)), None)
-        if same is None:
-            extra.append(item)
-        else:
-            left.remove(same)
-    lines = []
-    for item in extra:
-        near = max(left, key=lambda each: likeness(item, each), default=None)
-        if near is None or likeness(item, near) * 2 < len(item):
-            lines.append(f"  only {name}: {item}")
-            continue
-        left.remove(near)
-        parts = ", ".join(f"{part}: {item.get(part)!r} instead of {near.get(part)!r}"
-                          for part in {**item, **near} if item.get(part) != near.get(part))
-        lines.append(f"  {' '.join(f'{part}={value}' for part, value in [*item.items()][:4])} has {parts}")
-    return "\n".join(lines + [f"  only {BRIDGE}: {item}" for item in left])
-
-
-def likeness(one: Item, other: Item) -> int:
-    """How many parts two records share; none if they are not of one kind."""
-    return sum(other.get(part) == value for part, value in one.items()) if one["is"] == other["is"] else 0

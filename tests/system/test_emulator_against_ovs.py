@@ -12,7 +12,8 @@ from tests.openflow.meter_cases import CASES, band
 from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent, written
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.script import EVERYTHING_ASKED, EMULATED_FEATURES, random_script
-from tests.oracle.world import BRIDGE, EMULATED, World
+from tests.oracle.comparing import BRIDGE
+from tests.oracle.world import EMULATED, World
 from tests.system import ovs
 from tests.tools.controller import (
     CONTROLLER, IN_PORT, TABLE, apply, bucket, flow_mod, goto, group, group_mod, match, metadata, output, packet_out,

@@ -13,7 +13,7 @@ from tests.oracle.command import blip, looked_into
 from tests.oracle.operations import Step, written
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.deviations import answered_alike
-from tests.oracle.script import EVERYTHING_ASKED, random_script
+from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, features_of, random_script
 from tests.oracle.world import World
 from tests.system import ovs
 
@@ -26,13 +26,17 @@ def test_three_switches_do_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         async with World() as world:
             refusals = [Step(*way) for way in invalid_messages() if answered_alike(way[0])] + EVERYTHING_ASKED
-            for steps in (refusals, *(random_script(seed, LENGTH) for seed in SEEDS)):
-                found = await world.run(steps)
+            scripts = [(refusals, world.names)]
+            for seed in SEEDS:
+                features = features_of(seed, DEFAULT)
+                scripts.append((random_script(seed, LENGTH, features), world.able(features)))
+            for steps, names in scripts:
+                found = await world.run(steps, names)
                 if found:
-                    finding = await looked_into(world, steps, found[0])
+                    finding = await looked_into(world, steps, found[0], names)
                     path = tmp_path / "oracle.script"
                     path.write_text(written(finding.steps))
-                    if finding.again or not blip(found, len(world.systems)):
+                    if finding.again or not blip(found, len(names)):
                         pytest.fail("\n".join([*map(str, found), str(finding), f"tools/oracle --replay {path}"]))
             assert world.done > 2500 and all(world.seen.values())
     asyncio.run(main())

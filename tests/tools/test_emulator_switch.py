@@ -58,6 +58,9 @@ def test_a_new_master_makes_the_old_one_slave_and_a_slave_may_not_write() -> Non
         switch.receive(1, bytes(60))
         assert await one.multipart(13) != b""
         await two.ask(wire.BARRIER_REQUEST)
+        told = one.inbox.get_nowait()
+        assert told == wire.message(wire.EXPERIMENTER, 0, bytes.fromhex("4f4e460000000777") + b"\0\0\0\3" + bytes(4)
+                                    + (6).to_bytes(8, "big"))
         assert one.inbox.empty() and packet_in_parts(two.inbox.get_nowait())["reason"] == 1
     with_switch(scenario, controllers=2)
 
@@ -68,6 +71,10 @@ def test_async_masks_decide_what_is_told() -> None:
         masks = b"".join(mask.to_bytes(4, "big") for mask in (0, 0, 2, 7, 15, 0))
         assert await channel.ask(wire.SET_ASYNC, masks) == []
         assert (await channel.ask(wire.GET_ASYNC_REQUEST))[0][8:] == masks
+        await channel.ask(wire.SET_ASYNC, b"\xff" * 24)
+        assert (await channel.ask(wire.GET_ASYNC_REQUEST))[0][8:] == b"".join(
+            mask.to_bytes(4, "big") for mask in (7, 7, 7, 7, 0x3f, 0x3f)), "reasons that are none are dropped"
+        await channel.ask(wire.SET_ASYNC, masks)
         await channel.ask(wire.PACKET_OUT, packet_out(bytes(60), output(CONTROLLER)))
         switch.set_carrier(1, False)
         switch.remove_port(2)
@@ -116,6 +123,14 @@ def test_an_error_carries_xid_and_message_and_comes_before_the_barrier_reply() -
         assert len(answers) == 1 and answers[0][1] == wire.ERROR
         assert answers[0][8:12] == b"\x00\x03\x00\x00" and answers[0][20:] == body
         assert answers[0][16:20] == answers[0][4:8]
+    with_switch(scenario)
+
+
+def test_what_an_experimenter_asks_is_refused_by_its_length_first() -> None:
+    async def scenario(switch: Switch, channels: list[Channel]) -> None:
+        for size, code in ((0, 6), (7, 6), (8, 3), (20, 3)):
+            body = b"\xff\xff" + bytes(6) + bytes(size)
+            assert await channels[0].refusal(wire.MULTIPART_REQUEST, body) == (1, code)
     with_switch(scenario)
 
 

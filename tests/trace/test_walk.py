@@ -190,3 +190,18 @@ def test_a_bucket_changes_a_copy() -> None:
     group = Group(7, of13.OFPGT_ALL, bucket(actions.set_field(tlv(f.ETH_DST, 9)) + actions.output(2)))
     done = through(flow(apply=actions.group(7) + actions.output(3)), groups=(group,), frame=tagged(PING, 5))
     assert done.sent[0].data[:6] == bytes(5) + b"\x09" and done.sent[1].data == tagged(PING, 5)
+
+
+def test_bits_are_copied_between_fields_and_the_tunnel_id_leaves_with_the_frame() -> None:
+    into = actions.move(of13.OFPXMT_OFB_VLAN_VID, 0, of13.OFPXMT_OFB_TUNNEL_ID, 0, 12) + actions.load_bit(
+        of13.OFPXMT_OFB_TUNNEL_ID, 23)
+    done = through(flow(apply=into + actions.pop_vlan() + actions.output(2)), frame=tagged(PING, 5))
+    assert (done.sent, done.keys) == ([(2, PING)], [1 << 23 | 5])
+    # A bucket is an action set: its tags come off before anything is copied.
+    group = Group(7, of13.OFPGT_INDIRECT, bucket(into + actions.pop_vlan() + actions.output(2)))
+    done = through(flow(apply=actions.group(7)), groups=(group,), frame=tagged(PING, 5))
+    assert (done.sent, done.keys) == ([(2, PING)], [1 << 23])
+    back = actions.push_vlan() + actions.move(of13.OFPXMT_OFB_TUNNEL_ID, 0, of13.OFPXMT_OFB_VLAN_VID, 0, 12)
+    keyed = flow(match=tlv(of13.OFPXMT_OFB_TUNNEL_ID, 6), apply=back + actions.output(2))
+    done = walk(Switch([keyed], {}, {2: Port()}), PING, 1, tunnel_id=6)
+    assert done.sent == [(2, tagged(PING, 6))]

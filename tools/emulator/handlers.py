@@ -31,8 +31,10 @@ KEPT_FLAGS = 0x1f
 EVERY_BIT = (1 << 64) - 1
 EXACT_LENGTH = {wire.FEATURES_REQUEST: 8, wire.GET_CONFIG_REQUEST: 8, wire.SET_CONFIG: 12, wire.PORT_MOD: 40,
                 wire.TABLE_MOD: 16, wire.BARRIER_REQUEST: 8, wire.QUEUE_REQUEST: 16, wire.ROLE_REQUEST: 24,
-                wire.GET_ASYNC_REQUEST: 8, wire.SET_ASYNC: 32}
-LEAST_LENGTH = {wire.PACKET_OUT: (24, 1), wire.FLOW_MOD: (48, 8), wire.GROUP_MOD: (16, 8), wire.METER_MOD: (16, 8),
+                wire.GET_ASYNC_REQUEST: 8, wire.SET_ASYNC: 32, wire.FEATURES_REPLY: 32, wire.GET_CONFIG_REPLY: 12,
+                wire.PORT_STATUS: 80, wire.BARRIER_REPLY: 8, wire.ROLE_REPLY: 24, wire.GET_ASYNC_REPLY: 32}
+LEAST_LENGTH = {wire.PACKET_IN: (24, 1), wire.FLOW_REMOVED: (48, 1), wire.QUEUE_REPLY: (16, 1),
+                wire.PACKET_OUT: (24, 1), wire.FLOW_MOD: (48, 8), wire.GROUP_MOD: (16, 8), wire.METER_MOD: (16, 8),
                 wire.MULTIPART_REQUEST: (16, 1)}
 CHANGES = frozenset((wire.FLOW_MOD, wire.GROUP_MOD, wire.PORT_MOD, wire.TABLE_MOD, wire.PACKET_OUT, wire.METER_MOD))
 
@@ -47,16 +49,16 @@ def handle(switch: Switch, session: Session, message: bytes) -> None:
     kind, length = message[1], len(message)
     if message[0] != wire.VERSION:
         raise bad_request(wire.BRC_BAD_VERSION)
-    handler = HANDLERS.get(kind)
-    if handler is None:
-        if kind == wire.EXPERIMENTER:
-            raise bad_request(wire.BRC_BAD_EXPERIMENTER if length >= 16 else wire.BRC_BAD_LEN)
-        raise bad_request(wire.BRC_BAD_TYPE)
+    if kind == wire.EXPERIMENTER:
+        raise bad_request(wire.BRC_BAD_EXPERIMENTER if length >= 16 else wire.BRC_BAD_LEN)
     if length != EXACT_LENGTH.get(kind, length):
         raise bad_request(wire.BRC_BAD_LEN)
     least, unit = LEAST_LENGTH.get(kind, (8, 1))
     if length < least or (length - least) % unit:
         raise bad_request(wire.BRC_BAD_LEN)
+    handler = HANDLERS.get(kind)
+    if handler is None:
+        raise bad_request(wire.BRC_BAD_TYPE)
     if kind in CHANGES and session.role == ROLE_SLAVE:
         raise bad_request(wire.BRC_IS_SLAVE)
     handler(switch, session, message)
@@ -106,14 +108,22 @@ def role(switch: Switch, session: Session, message: bytes) -> None:
     if wanted:
         if wanted == ROLE_MASTER:
             for other in switch.sessions:
-                if other.role == ROLE_MASTER:
+                if other is not session and other.role == ROLE_MASTER:
                     other.role = ROLE_SLAVE
+                    other.send(wire.role_status(ROLE_SLAVE, told_generation(switch)))
         session.role = wanted
-    generation = (1 << 64) - 1 if switch.generation is None else switch.generation
-    reply(session, message, wire.ROLE_REPLY, session.role.to_bytes(4, "big") + bytes(4) + generation.to_bytes(8, "big"))
+    reply(session, message, wire.ROLE_REPLY, session.role.to_bytes(4, "big") + bytes(4)
+          + told_generation(switch).to_bytes(8, "big"))
+
+
+def told_generation(switch: Switch) -> int:
+    """The generation id, all ones while there is none."""
+    return (1 << 64) - 1 if switch.generation is None else switch.generation
 
 
 ASYNC_ORDER = (wire.PACKET_IN, wire.PORT_STATUS, wire.FLOW_REMOVED)
+KNOWN_REASONS = {wire.PACKET_IN: 0x7, wire.PORT_STATUS: 0x7, wire.FLOW_REMOVED: 0x3f}
+"""Bits of a mask that mean something; others are dropped, as by Open vSwitch."""
 
 
 def get_async(switch: Switch, session: Session, message: bytes) -> None:
@@ -124,8 +134,8 @@ def get_async(switch: Switch, session: Session, message: bytes) -> None:
 def set_async(switch: Switch, session: Session, message: bytes) -> None:
     for place, kind in enumerate(ASYNC_ORDER):
         start = 8 + 8 * place
-        session.masks[kind] = [int.from_bytes(message[start:start + 4], "big"),
-                               int.from_bytes(message[start + 4:start + 8], "big")]
+        session.masks[kind] = [int.from_bytes(message[at:at + 4], "big") & KNOWN_REASONS[kind]
+                               for at in (start, start + 4)]
 
 
 def need_groups(switch: Switch, groups: frozenset[int]) -> None:

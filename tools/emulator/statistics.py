@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 (DESC, FLOW, AGGREGATE, TABLE, PORT, QUEUE, GROUP, GROUP_DESC, GROUP_FEATURES, METER, METER_CONFIG, METER_FEATURES,
  TABLE_FEATURES, PORT_DESC) = range(14)
+EXPERIMENTER = 0xffff
 TABLES = 254
 FILTER = Struct("!B3xII4xQQ")
 LENGTHS = {DESC: 0, TABLE: 0, PORT: 8, QUEUE: 8, GROUP: 8, GROUP_DESC: 0, GROUP_FEATURES: 0, METER: 8,
@@ -183,7 +184,9 @@ def multipart(switch: Switch, session: Session, message: bytes) -> None:
     body = message[16:]
     answer = ANSWERS.get(kind)
     if answer is None:
-        raise OFError(wire.BAD_REQUEST, wire.BRC_BAD_EXPERIMENTER if kind == 0xffff else wire.BRC_BAD_MULTIPART)
+        if kind != EXPERIMENTER:
+            raise OFError(wire.BAD_REQUEST, wire.BRC_BAD_MULTIPART)
+        raise OFError(wire.BAD_REQUEST, wire.BRC_BAD_EXPERIMENTER if len(body) >= 8 else wire.BRC_BAD_LEN)
     if len(body) != LENGTHS.get(kind, len(body)):
         raise OFError(wire.BAD_REQUEST, wire.BRC_BAD_LEN)
     if kind == TABLE_FEATURES and body:

@@ -24,6 +24,7 @@ FLOW_REMOVED_BODY = Struct("!QHBBIIHHQQ")
 FLOW_STATS_BODY = Struct("!HBxIIHHHH4xQQQ")
 FEATURES_BODY = Struct("!QIBB2xII")
 PORT_MOD_BODY = Struct("!I4x6s2xIII4x")
+ROLE_STATUS_BODY = Struct("!IIIB3xQ")
 LARGEST = 65535
 
 
@@ -44,6 +45,11 @@ def error(offending: bytes, error_type: int, code: int, experimenter: int | None
     if experimenter is not None:
         head += experimenter.to_bytes(4, "big")
     return message(ERROR, xid, head + offending[:LARGEST - 8 - len(head)])
+
+
+def role_status(role: int, generation: int) -> bytes:
+    """Another controller became master: OpenFlow 1.4's message as the ONF's extension, as Open vSwitch sends it."""
+    return message(EXPERIMENTER, 0, ROLE_STATUS_BODY.pack(0x4f4e4600, 1911, role, 0, generation))
 
 
 def packet_in(xid: int, reason: int, table_id: int, cookie: int, tlvs: bytes, data: bytes) -> bytes:
