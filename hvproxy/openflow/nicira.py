@@ -19,7 +19,7 @@ from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
-from hvproxy.openflow.oxm_fields import BY_NUMBER, HEADERS_MASKED, IP_ETH_TYPES, Field, Headers
+from hvproxy.openflow.oxm_fields import BY_NUMBER, IP_ETH_TYPES, Field, Headers
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
 CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CT_CLEAR = 20, 21, 27, 28, 34, 43
@@ -49,8 +49,11 @@ _METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
 _IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
 _HASH_FIELDS, _ALGORITHMS = 6, 4
 """How many ways of hashing and of choosing a link a multipath knows."""
-_UNKNOWN_FIELD, _BAD_CONJUNCTION, _NOT_ZERO = 37, 15, 4
+_UNKNOWN_OPTION, _BAD_CONJUNCTION, _NOT_ZERO = 37, 15, 4
 """Errors of Open vSwitch's own (type OFPET_EXPERIMENTER, experimenter Nicira)."""
+_NXM_NX: Final = 1
+_TUNNEL_OPTIONS: Final = range(40, 104)
+"""Fields of Open vSwitch's class to which an operator gives a meaning; without one, their error is one of their own."""
 _NEW_REGISTERS: Final = {header: len(registers) * 32 for header, registers in WIDE_REGISTERS.items()}
 
 
@@ -74,6 +77,8 @@ def check(action: bytes, *, in_set: bool = False) -> None:
         _refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
     if length != _FIXED_SIZES.get(kind, length):
         _refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
+    for header in _headers(kind, action):
+        _check_known(kind, header)
     one = _CHECKS.get(kind)
     if one is not None:
         one(action)
@@ -227,10 +232,8 @@ def controller_id(action: bytes) -> int | None:
 
 
 def target(header: int) -> Target:
-    """What a header in an action names. Raises Refused for what is not known or not the tenant's."""
-    found = _TARGETS.get(header)
-    if found is None:
-        _error(_UNKNOWN_FIELD, f"unknown field {header:#010x}")
+    """What a header that is known names. Raises Refused for what is not the tenant's."""
+    found = _TARGETS[header]
     if found.field is not None and (found.field.zero or found.field is _IN_PORT):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{found.field.name} says where a packet came from")
     return found
@@ -264,14 +267,14 @@ def text(action: bytes) -> str | None:
 def _part(header: int, first: int, bits: int) -> str:
     """A part of a field: NXM_NX_REG0[4..7]."""
     what = _TARGETS[header]
-    name = _WIDE_NAMES[header] if what.field is None else what.field.name
+    name = _WIDE_NAMES[what.header] if what.field is None else what.field.name
     if (first, bits) == (0, what.bits):
         return f"{name}[]"
     return f"{name}[{first}]" if bits == 1 else f"{name}[{first}..{first + bits - 1}]"
 
 
 def _targets() -> dict[int, Target]:
-    """By every header that tenants may use in an action; one with a mask is as good as the other in a load."""
+    """By every header that tenants may use in an action; one with a mask is as good as the other where one is taken."""
     found = {field.header: Target(field, field.full.bit_length(), OLD_HEADERS.get(field.number, field.header))
              for field in BY_NUMBER.values()}
     for header, number in ALIASES.items():
@@ -279,10 +282,17 @@ def _targets() -> dict[int, Target]:
         found[header] = Target(field, field.full.bit_length(), OLD_HEADERS.get(number, field.header))
     found.update((header, Target(None, bits, header)) for header, bits in _NEW_REGISTERS.items())
     found[VLAN_TCI] = Target(None, 16, VLAN_TCI)
+    found.update([(_masked(header), target) for header, target in found.items()])
     return {header: target for header, target in found.items() if header not in OWN_HEADERS}
 
 
+def _masked(header: int) -> int:
+    """The header of the same field with a mask."""
+    return header + (header & 0xff) | 0x100
+
+
 _TARGETS: Final = _targets()
+_MASKED: Final = frozenset(header for header in _TARGETS if header & 0x100)
 _WIDE_NAMES: Final = {VLAN_TCI: "vlan_tci", **{
     header: f"xreg{index}" if len(registers) == 2 else f"xxreg{index - 8}"
     for index, (header, registers) in enumerate(WIDE_REGISTERS.items())}}
@@ -298,6 +308,19 @@ def _headers(kind: int, action: bytes) -> tuple[int, ...]:
     if kind == MULTIPATH:
         return (_MULTIPATH.unpack(action)[6],)
     return ()
+
+
+def _check_known(kind: int, header: int) -> None:
+    """The header is one that an action of that kind may have."""
+    name = f"field {header:#010x}"
+    if header >> 16 == _NXM_NX and header >> 9 & 0x7f in _TUNNEL_OPTIONS:
+        _error(_UNKNOWN_OPTION, f"{name} is no tunnel option")
+    if kind in (LOAD, MULTIPATH):
+        if header not in _TARGETS:
+            _refuse(of13.OFPBAC_BAD_SET_TYPE, f"unknown {name}")
+    elif header not in _TARGETS or header in _MASKED:
+        code = of13.OFPBMC_BAD_MASK if header in _MASKED else of13.OFPBMC_BAD_FIELD
+        raise Refused(of13.OFPET_BAD_MATCH, code, f"{name} in an action")
 
 
 def _check_part(header: int, first: int, bits: int, *, written: bool) -> None:
@@ -324,9 +347,6 @@ def _check_load(action: bytes) -> None:
 
 def _check_move(action: bytes) -> None:
     bits, from_first, to_first, source, destination = _MOVE.unpack(action)
-    for header in (source, destination):
-        if header in HEADERS_MASKED and header not in OWN_HEADERS:
-            raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_MASK, "a move of a field with a mask")
     _check_part(source, from_first, bits, written=False)
     _check_part(destination, to_first, bits, written=True)
 

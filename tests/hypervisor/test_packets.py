@@ -195,6 +195,27 @@ def test_only_connections_of_the_controller_id_zero_get_what_ordinary_outputs_se
     assert other.take() == []
 
 
+def test_what_a_packet_out_sends_to_controllers_of_an_id_goes_to_those_only() -> None:
+    world, controller = red()
+    other = Controller(world, "red")
+    other.send(nicira(1, Nicira.SET_CONTROLLER_ID, bytes(6) + b"\0\5"))
+    to_five = bytes.fromhex("ffff0010000023200014ffff00050100")
+    controller.send(build.packet_out(1, 1, to_five + actions.output(2), FRAME))
+    world.run()
+    sent = [action for _, action in actions.walk(decode_packet_out(world.switches[1].packet_outs[-1]).actions)]
+    assert sent[1:4] == [actions.set_field(tlv(REGISTER_15, 5)), to_five[:12] + b"\0\0" + to_five[14:],
+                         actions.set_field(tlv(REGISTER_15, 0))]
+    assert_told(world, PACKET_OUT_FLAG, other, controller)
+    assert_told(world, 0, controller, other)
+
+
+def assert_told(world: World, flag: int, who: Controller, nobody: Controller) -> None:
+    """A packet-in of no entry, with our own register set."""
+    world.switches[1].packet_in(FRAME, metadata=at(1) | flag, others=tlv(REGISTER_15, 5))
+    assert dict(who.take("PACKET_IN")[0].match.items()) == {"in_port": 1}
+    assert nobody.take() == []
+
+
 @pytest.mark.parametrize("reason", [of13.OFPR_NO_MATCH, of13.OFPR_ACTION, of13.OFPR_INVALID_TTL])
 def test_a_connection_gets_the_packets_of_the_reasons_it_asks_for(reason: int) -> None:
     world, controller = red()

@@ -20,8 +20,8 @@ IN_PORT, TUN_ID, ETH_TYPE, IP_SRC, XREG1 = 0x00000002, 0x00012008, 0x00000602, 0
 REG15, XREG7, XXREG3 = 0x00011e04, 0x80010e08, 0x0001e410
 BAD_TYPE, BAD_LEN, NO_EXPERIMENTER, BAD_EXP_TYPE, BAD_ARGUMENT = (2, 0), (2, 1), (2, 2), (2, 3), (2, 5)
 MISFIT, BAD_SET_LEN, BAD_SET_ARGUMENT = (2, 10), (2, 14), (2, 15)
-NX_UNKNOWN_FIELD, NX_CONJUNCTION, NX_NOT_ZERO = (0xffff, 37), (0xffff, 15), (0xffff, 4)
-BAD_SET_TYPE = (2, 13)
+NX_UNKNOWN_OPTION, NX_CONJUNCTION, NX_NOT_ZERO = (0xffff, 37), (0xffff, 15), (0xffff, 4)
+BAD_SET_TYPE, BAD_FIELD = (2, 13), (4, 6)
 
 
 def nx(kind: int, body: bytes, experimenter: int = 0x2320) -> bytes:
@@ -90,7 +90,13 @@ REFUSED: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
     "bits beyond": (b"", load(REG0, 30, 6, 1), BAD_SET_LEN),
     "load eth_type": (b"", load(ETH_TYPE, 0, 16, 1), BAD_SET_ARGUMENT),
     "load without IP": (b"", load(IP_SRC, 0, 32, 1), MISFIT),
-    "load unknown": (b"", load(0x0001c604, 0, 32, 1), NX_UNKNOWN_FIELD),
+    "load an option": (b"", load(0x0001c604, 0, 32, 1), NX_UNKNOWN_OPTION),
+    "push an option": (b"", stack(27, 0x00015004, 32), NX_UNKNOWN_OPTION),
+    "load unknown": (b"", load(0x00010005, 0, 32, 1), BAD_SET_TYPE),
+    "multipath to unknown": (b"", multipath(0x12340004, 8), BAD_SET_TYPE),
+    "move unknown": (b"", move(0x80005a04, REG0, 32), BAD_FIELD), "push unknown": (b"", stack(27, 0, 32), BAD_FIELD),
+    "load masked eth_type": (b"", load(0x80000b04, 0, 16, 1), BAD_SET_ARGUMENT),
+    "push masked": (b"", stack(27, 0x00010108, 32), (4, 8)),
     "load fragments": (IP, load(0x00013401, 0, 2, 1), BAD_SET_ARGUMENT),
     "move without IP": (b"", move(IP_SRC, REG0, 32), MISFIT), "move too much": (b"", move(REG0, REG1, 33), BAD_SET_LEN),
     "move nothing": (b"", move(REG0, REG1, 0), BAD_SET_LEN), "move masked": (b"", move(0x00010108, REG1, 32), (4, 8)),
@@ -112,15 +118,15 @@ REFUSED: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
 }
 OURS: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
     "load in_port": (b"", load(IN_PORT, 0, 16, 5), BAD_SET_ARGUMENT),
-    "load reg15": (b"", load(REG15, 0, 32, 5), NX_UNKNOWN_FIELD),
-    "load half of xreg7": (b"", load(XREG7, 32, 32, 5), NX_UNKNOWN_FIELD),
-    "load the rest of xxreg3": (b"", load(XXREG3, 96, 32, 5), NX_UNKNOWN_FIELD),
-    "move reg15": (b"", move(REG15, REG0, 32), NX_UNKNOWN_FIELD),
-    "move masked reg15": (b"", move(0x00011f08, REG0, 32), NX_UNKNOWN_FIELD),
-    "move into xreg7": (b"", move(REG0, XREG7, 32), NX_UNKNOWN_FIELD),
-    "push reg15": (b"", stack(27, REG15, 32), NX_UNKNOWN_FIELD),
-    "pop xxreg3": (b"", stack(28, XXREG3, 32), NX_UNKNOWN_FIELD),
-    "multipath to reg15": (b"", multipath(REG15, 32), NX_UNKNOWN_FIELD),
+    "load reg15": (b"", load(REG15, 0, 32, 5), BAD_SET_TYPE),
+    "load half of xreg7": (b"", load(XREG7, 32, 32, 5), BAD_SET_TYPE),
+    "load the rest of xxreg3": (b"", load(XXREG3, 96, 32, 5), BAD_SET_TYPE),
+    "move reg15": (b"", move(REG15, REG0, 32), BAD_FIELD),
+    "move masked reg15": (b"", move(0x00011f08, REG0, 32), BAD_FIELD),
+    "move into xreg7": (b"", move(REG0, XREG7, 32), BAD_FIELD),
+    "push reg15": (b"", stack(27, REG15, 32), BAD_FIELD),
+    "pop xxreg3": (b"", stack(28, XXREG3, 32), BAD_FIELD),
+    "multipath to reg15": (b"", multipath(REG15, 32), BAD_SET_TYPE),
     "set reg15": (b"", sf(t(15, 5, size=4, oxm_class=1)), BAD_SET_TYPE),
     "set xreg7": (b"", sf(t(7, 5, size=8, oxm_class=0x8001)), BAD_SET_TYPE),
     "set xxreg3": (b"", sf(t(114, 5, size=16, oxm_class=1)), BAD_SET_TYPE),

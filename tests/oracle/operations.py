@@ -15,6 +15,8 @@ from tools.emulator import wire
 
 FRAME, CARRIER, EXPIRE = -1, -2, -3
 """What is no message, in the place of a message type."""
+BUNDLE_ADD = bytes.fromhex("4f4e4600000008fd")
+"""How a message begins that puts another one, 16 bytes on, into a bundle."""
 SENDERS = ("message", "other")
 """The word for a message, by the controller that sends it."""
 
@@ -40,6 +42,12 @@ class Step(NamedTuple):
             return "expire"
         return f"{SENDERS[self.by]} {self.kind} {self.body.hex() or '-'}  # {self.what}: " + described(
             self.kind, self.body)
+
+    def message(self, xid: int) -> bytes:
+        """Its body in a message of that xid, which a message inside it has too unless it says otherwise."""
+        if self.kind == wire.EXPERIMENTER and self.body[:8] == BUNDLE_ADD and self.body[20:24] == bytes(4):
+            return self.body[:20] + xid.to_bytes(4, "big") + self.body[24:]
+        return self.body
 
 
 def sent(port: int, data: bytes) -> Step:

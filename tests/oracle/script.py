@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.oracle.deviations import answered_alike
+from tests.oracle.extensions import some_extensions
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
 from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.sessions import sent_by, some_masks, some_niciras, some_oddities, some_roles
+from tests.oracle.watching import some_bundles, some_monitors
 from tests.tools.controller import (
     ALL, CONTROLLER, FLOOD, IN_PORT, TABLE, apply, bucket, clear, flow_mod, flow_request, goto, group, group_mod, match,
     metadata, output, packet_out, set_field, simple, write)
@@ -49,13 +51,16 @@ FEATURES = {
     "roles": "role requests of both controllers, what they do as slaves and what they are told",
     "masks": "masks of asynchronous messages",
     "nicira": "Nicira's messages: roles, masks, formats of packet-ins, ids, what is refused; not the emulated switch",
+    "bundles": "bundles of messages, right and wrong; not the emulated switch",
+    "monitors": "flow monitors, and what both controllers change then; not the emulated switch",
+    "extensions": "fields and actions of Open vSwitch's own; not the emulated switch",
     "oddities": "echoes, HELLO in mid-session, types that are no request, unknown experimenters",
 }
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
-    "resets", "controllers", "roles", "masks", "nicira", "oddities"))
+    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "oddities"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
-EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira"}
+EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions"}
 """What the emulated switch does as the bridge does."""
 
 
@@ -328,6 +333,7 @@ ORDINARY = (some_flow_mod, some_flow_mod, some_packet_out, some_frame, some_fram
 """What shows what is set for a session."""
 SPECIAL: dict[str, Callable[[Dice, tuple[Callable[[Dice], Step], ...]], list[Step]]] = {
     "roles": some_roles, "masks": some_masks, "nicira": some_niciras, "oddities": some_oddities,
+    "bundles": some_bundles, "monitors": some_monitors, "extensions": some_extensions,
 }
 """What has bursts of its own."""
 RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}

@@ -14,12 +14,11 @@ from types import TracebackType
 
 import yaml
 
-from tests.oracle import deviations
+from tests.oracle import deviations, sessions, watching
 from tests.oracle.comparing import BRIDGE, Difference, Part, unlike
 from tests.oracle.line import Line, Lost
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
 from tests.oracle.script import EMULATED_FEATURES, PORTS
-from tests.oracle.sessions import FORGETTING
 from tests.oracle.systems import Emulated, Logical, Out, System, Wired
 from tests.oracle.telling import Item, answer
 from tests.system.ovs import PrivateOvs
@@ -210,7 +209,7 @@ class World:
             await self._carrier(port, True)
         for system in self.systems.values():
             for line in system.lines:
-                for step in FORGETTING:
+                for step in (*sessions.FORGETTING, *watching.FORGETTING):
                     line.send(step.kind, 1, step.body)
                 await line.barrier()
             for kind, body in EMPTYING:
@@ -243,7 +242,7 @@ class World:
         else:
             for system in self.systems.values():
                 for number, step in enumerate(part, start):
-                    system.lines[step.by].send(step.kind, 10 + number, step.body)
+                    system.lines[step.by].send(step.kind, 10 + number, step.message(10 + number))
         if kind != wire.MULTIPART_REQUEST:
             await asyncio.gather(*(system.lines[part[0].by].barrier() for system in self.systems.values()))
             if kind < 0 or any(step.kind == wire.PACKET_OUT for step in part):
