@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +15,15 @@ from tests.oracle.comparing import BRIDGE, Difference
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step, read, written
 from tests.oracle.script import DEFAULT, FEATURES, features_of, random_script
 from tests.oracle.shrink import shrunk
-from tests.oracle.world import EMULATED, LOGICAL, World
+from tests.oracle.world import EMULATED, LOGICAL, SESSION, World
 
 LENGTH = 500
 """Operations in one script."""
 TRIES = 3
 """How often a script is done again before its difference counts as one that does not come again."""
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals upon which everything is ended and removed."""
 HASTE = 0.3
 """Seconds that suffice for most differences to be known for one, while a script is made shorter."""
 
@@ -74,34 +78,73 @@ def blip(differences: list[Difference], systems: int) -> bool:
     return systems > 2 and len({difference.system for difference in differences}) == systems - 1
 
 
+@dataclass(slots=True)
+class Tally:
+    """How much was done."""
+
+    seed: int
+    """Of the first script."""
+    begun: float
+    scripts: int = 0
+    operations: int = 0
+    differences: int = 0
+    whims: int = 0
+
+    def progress(self, now: float) -> str:
+        """What can be said behind each script."""
+        a_minute = 60 * self.operations / max(now - self.begun, 0.001)
+        return (f"{self.operations} operations done, {a_minute:.0f} a minute, {self.differences} differences, "
+                f"{self.whims} whims of Open vSwitch")
+
+    def __str__(self) -> str:
+        seeds = f"seeds {self.seed} to {self.seed + self.scripts - 1}" if self.scripts else "no seed"
+        return (f"in all: {self.operations} operations, {self.scripts} scripts ({seeds}), "
+                f"{self.differences} differences, {self.whims} whims of Open vSwitch")
+
+
 async def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says; the exit status."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel, number.name)
     async with World(arguments.systems) as world:
         if arguments.replay:
             steps = read(Path(arguments.replay).read_text())
             found = await world.run(steps)
             print("\n".join(map(str, found)) or f"{len(steps)} steps, no difference")
             return bool(found)
-        begun, seed, blips = time.monotonic(), arguments.seed, 0
-        while world.done < arguments.operations:
-            features = features_of(seed, arguments.features)
-            steps, names = random_script(seed, LENGTH, features), world.able(features)
-            found = await world.run(steps, names)
-            if found:
-                print(f"\nDIFFERENCE, seed {seed}:", *found, "looking for the shortest script …", sep="\n", flush=True)
-                finding = await looked_into(world, steps, found[0], names)
-                Path(arguments.keep).write_text(written(finding.steps))
-                print(f"{finding}\nagain: tools/oracle --systems {','.join(names)} --replay {arguments.keep}",
-                      flush=True)
-                if finding.again or not blip(found, len(names)):
-                    return 1
-                blips += 1
-            minutes = (time.monotonic() - begun) / 60
-            seen = ", ".join(f"{count} {what}" for what, count in world.seen.items())
-            print(f"seed {seed}: {world.done} operations done, {world.done / minutes:.0f} a minute, 0 differences, "
-                  f"{blips} whims of Open vSwitch; compared: {seen}", flush=True)
-            seed += 1
-    return 0
+        tally = Tally(arguments.seed, time.monotonic())
+        try:
+            while tally.operations < arguments.operations and not tally.differences:
+                await one_script(world, arguments, tally)
+        finally:
+            print(tally, flush=True)
+    return bool(tally.differences)
+
+
+async def one_script(world: World, arguments: argparse.Namespace, tally: Tally) -> None:
+    """Do the next script, look into what it finds, and tell how far we are."""
+    seed = tally.seed + tally.scripts
+    features = features_of(seed, arguments.features)
+    steps, names = random_script(seed, LENGTH, features), world.able(features)
+    found = await world.run(steps, names)
+    tally.scripts += 1
+    tally.operations += len(steps)
+    if found:
+        print(f"\nDIFFERENCE, seed {seed}:", *found, sep="\n", flush=True)
+        finding = Finding(steps, found[0], False)
+        if found[0].about != SESSION:  # with a session its switch is gone
+            print("looking for the shortest script …", flush=True)
+            finding = await looked_into(world, steps, found[0], names)
+        Path(arguments.keep).write_text(written(finding.steps))
+        print(f"{finding}\nagain: tools/oracle --systems {','.join(names)} --replay {arguments.keep}", flush=True)
+        if finding.again or not blip(found, len(names)):
+            tally.differences += 1
+        else:
+            tally.whims += 1
+    seen = ", ".join(f"{count} {what}" for what, count in world.seen.items())
+    print(f"seed {seed}: {tally.progress(time.monotonic())}; compared: {seen}", flush=True)
 
 
 def main() -> None:
@@ -118,7 +161,11 @@ def main() -> None:
     parser.add_argument("--keep", default="oracle.script", metavar="FILE", help="where the failing script is written")
     parser.add_argument("--systems", type=lambda text: text.split(","), default=[BRIDGE, LOGICAL, EMULATED],
                         metavar="A,B", help=f"of {BRIDGE},{LOGICAL},{EMULATED}; the bridge must be among them")
-    sys.exit(asyncio.run(run(parser.parse_args())))
+    arguments = parser.parse_args()
+    try:
+        sys.exit(asyncio.run(run(arguments)))
+    except asyncio.CancelledError as cancelled:
+        sys.exit(f"ended by {cancelled}")
 
 
 def named(text: str) -> frozenset[str]:

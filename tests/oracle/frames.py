@@ -78,6 +78,14 @@ def frame(rng: Dice) -> bytes:
     return head + contents(kind, rng) + trailer
 
 
+def has_label(data: bytes) -> bool:
+    """Whether there is an MPLS label behind the tags of a frame."""
+    place = 12
+    while data[place:place + 2] in (b"\x81\x00", b"\x88\xa8"):
+        place += 4
+    return data[place:place + 2] in (b"\x88\x47", b"\x88\x48")
+
+
 def contents(kind: str, rng: Dice) -> bytes:
     """What is behind the addresses and tags of a frame."""
     source, destination = rng.choice(ADDRESSES).to_bytes(4, "big"), rng.choice(ADDRESSES).to_bytes(4, "big")

@@ -5,6 +5,11 @@ tools/oracle does the same for as long as one likes, and finds the shortest scri
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +23,7 @@ from tests.oracle.world import World
 from tests.system import ovs
 
 SEEDS, LENGTH = range(1, 7), 500
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_three_switches_do_the_same(tmp_path: Path) -> None:
@@ -40,3 +46,38 @@ def test_three_switches_do_the_same(tmp_path: Path) -> None:
                         pytest.fail("\n".join([*map(str, found), str(finding), f"tools/oracle --replay {path}"]))
             assert world.done > 2500 and all(world.seen.values())
     asyncio.run(main())
+
+
+def left_behind(pid: int, place: Path) -> list[str]:
+    """Namespaces, processes and files of an oracle that was `pid` and had `place` for its files."""
+    names = [name for name in os.listdir("/run/netns") if name.startswith(f"hvo{pid}-")]
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue  # it has ended meanwhile
+        if str(place).encode() in command:
+            names.append(command.decode())
+    return names + [path.name for path in place.iterdir()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("early", [True, False])
+def test_the_command_leaves_nothing_behind_when_it_is_ended(
+        tmp_path: Path, number: signal.Signals, early: bool) -> None:
+    ovs.require()
+    place, said = tmp_path / "place", tmp_path / "said"
+    place.mkdir()
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.oracle.command", "--operations", "1000000", "--keep", str(tmp_path / "kept")],
+            cwd=ROOT, env={**os.environ, "TMPDIR": str(place)}, stdout=output, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 60
+    while not (any(place.glob("*/db.sock")) if early else b"seed 1:" in said.read_bytes()):
+        assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+        time.sleep(0.01)
+    assert left_behind(process.pid, place)
+    process.send_signal(number)
+    assert process.wait(60) == 1
+    assert f"ended by {number.name}" in said.read_text()
+    assert left_behind(process.pid, place) == []

@@ -179,8 +179,8 @@ class Controller:
 
     async def stop(self) -> None:
         """Stop listening and cut everything."""
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         for channel in self.channels.values():
             channel.writer.close()
 
