@@ -35,6 +35,8 @@ def settings_of(config: Config, secret: bytes) -> Settings:
         links=named_links(fabric),
         databases=tuple(map(str, config.switches.ovsdb)),
         configure_bridges=config.switches.configure_bridges,
+        audit=config.switches.audit,
+        remove_foreign=config.switches.remove_foreign,
     )
 
 

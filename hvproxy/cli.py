@@ -12,23 +12,19 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from hvproxy import client
 from hvproxy import config as configuration
 from hvproxy.errors import ConfigError
 from hvproxy.model.schema import format_dpid, parse_dpid
+from hvproxy.tables import (
+    Column, controllers, counts, end, field, number, settings, table_text, tenant_entry, texts, vif,
+)
 from hvproxy.trace.lines import lines
 
 DEFAULT_API = "http://127.0.0.1:8080"
 _LONGEST_APPLY = 300.0
 """Seconds that a configuration may take until the switches have confirmed it."""
-_PIPE_WIDTH = 400
-"""Columns of a table that goes to no terminal: wide enough that grep finds a row on one line."""
-
-Column = tuple[str, Callable[[Mapping[str, Any]], object]]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,6 +124,37 @@ def _api_options(command: Callable[..., None]) -> Callable[..., None]:
                         show_envvar=True, help="Where the running hvproxy answers.")(command)
 
 
+@main.command()
+@click.argument("dpid", metavar="DPID")
+@_api_options
+def audit(dpid: str, api: str, as_json: bool) -> None:
+    """Compare what the datapath DPID holds with what it should, and put right what differs.
+
+    What is not hvproxy's is listed, and left alone unless switches.remove_foreign is set. Exit status 1: it differed.
+    """
+    path = f"/v1/datapaths/{_dpid(dpid)}/audit"
+    answer = _ask(api, path, {}, refused=2)
+    try:
+        rows, summary = answer["drift"], f"{answer['repaired']} put right, {answer['foreign']} not hvproxy's"
+    except (KeyError, TypeError):
+        _fail(f"{api}{path} answered something else than an audit; is it an hvproxy of this version?")
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        columns = [field("kind"), field("logical_switch", "logical switch"), field("why"), field("what")]
+        click.echo(table_text(rows, columns) if rows else "it holds what it should")
+        click.echo(summary)
+    if rows:
+        sys.exit(1)
+
+
+def _dpid(text: str) -> str:
+    try:
+        return format_dpid(parse_dpid(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="DPID") from error
+
+
 @main.group()
 def show() -> None:
     """Show what a running hvproxy has; tables for people, --json for programs."""
@@ -138,8 +165,8 @@ def show() -> None:
 def switches(api: str, as_json: bool) -> None:
     """The datapaths: their connections, and how many rules each holds."""
     _show(api, "/v1/datapaths", as_json, "datapaths", [
-        _field("dpid"), _field("state"), _field("role"), _field("address"), _field("ports"), _field("rules"),
-        _field("groups"), _field("description"), ("wrong settings", _settings),
+        field("dpid"), field("state"), field("role"), field("address"), field("ports"), field("rules"),
+        field("groups"), field("description"), ("wrong settings", settings),
         ("missing", lambda row: "; ".join(row.get("missing") or ()) or None),
     ])
 
@@ -149,8 +176,8 @@ def switches(api: str, as_json: bool) -> None:
 def databases(api: str, as_json: bool) -> None:
     """The databases of the switches, and how many bridges and VIFs they tell of."""
     _show(api, "/v1/databases", as_json, "databases", [
-        _field("address"), _field("state"), ("bridges", lambda row: _number(row.get("bridges"))),
-        ("VIFs", lambda row: _number(row.get("vifs"))), _field("fault"),
+        field("address"), field("state"), ("bridges", lambda row: number(row.get("bridges"))),
+        ("VIFs", lambda row: number(row.get("vifs"))), field("fault"),
     ])
 
 
@@ -159,7 +186,7 @@ def databases(api: str, as_json: bool) -> None:
 def links(api: str, as_json: bool) -> None:
     """The links between datapaths."""
     _show(api, "/v1/links", as_json, "links", [
-        ("a", lambda row: _end(row.get("a"))), ("b", lambda row: _end(row.get("b"))), _field("source"), _field("state"),
+        ("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("source"), field("state"),
     ])
 
 
@@ -168,8 +195,8 @@ def links(api: str, as_json: bool) -> None:
 def logical_switches(api: str, as_json: bool) -> None:
     """The tenants' logical switches and their controllers."""
     _show(api, "/v1/logical-switches", as_json, "logical switches", [
-        _field("name"), _field("tenant"), _field("datapath_id", "datapath id"),
-        ("controllers", _controllers), ("ports", lambda row: _number(row.get("ports"))), _field("entries"),
+        field("name"), field("tenant"), field("datapath_id", "datapath id"),
+        ("controllers", controllers), ("ports", lambda row: number(row.get("ports"))), field("entries"),
     ])
 
 
@@ -179,9 +206,9 @@ def logical_switches(api: str, as_json: bool) -> None:
 def ports(logical_switch: str, api: str, as_json: bool) -> None:
     """The logical ports of the logical switch LS and the VIFs they are bound to."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/ports", as_json, "ports", [
-        _field("number"), _field("name"), _field("hw_addr", "address"), _field("state"),
-        ("config", _texts("config", ", ")), ("attached to", lambda row: _attach(row.get("attach"))),
-        _field("why_down", "why it is down"),
+        field("number"), field("name"), field("hw_addr", "address"), field("state"),
+        ("config", texts("config", ", ")), ("attached to", lambda row: vif(row.get("attach"))),
+        field("why_down", "why it is down"),
     ])
 
 
@@ -191,8 +218,8 @@ def ports(logical_switch: str, api: str, as_json: bool) -> None:
 def flows(logical_switch: str, api: str, as_json: bool) -> None:
     """The entries that tenants installed in the logical tables of the logical switch LS."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/flows", as_json, "entries", [
-        _field("table_id", "table"), _field("priority"), _field("match"), _field("instructions"), _field("packets"),
-        _field("bytes"), _field("duration"), _field("cookie"),
+        field("table_id", "table"), field("priority"), field("match"), field("instructions"), field("packets"),
+        field("bytes"), field("duration"), field("cookie"),
     ])
 
 
@@ -202,9 +229,9 @@ def flows(logical_switch: str, api: str, as_json: bool) -> None:
 def groups(logical_switch: str, api: str, as_json: bool) -> None:
     """The groups that tenants installed in the logical switch LS, and the datapaths that hold them."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/groups", as_json, "groups", [
-        _field("group_id", "group"), _field("type"), ("buckets", _texts("buckets")), _field("references"),
-        _field("packets"), _field("bytes"), ("of buckets", _counts("bucket_counts")), _field("duration"),
-        ("datapaths", _texts("datapaths", ", ")),
+        field("group_id", "group"), field("type"), ("buckets", texts("buckets")), field("references"),
+        field("packets"), field("bytes"), ("of buckets", counts("bucket_counts")), field("duration"),
+        ("datapaths", texts("datapaths", ", ")),
     ])
 
 
@@ -214,9 +241,9 @@ def groups(logical_switch: str, api: str, as_json: bool) -> None:
 def meters(logical_switch: str, api: str, as_json: bool) -> None:
     """The meters that tenants installed in the logical switch LS, and the datapaths that hold them."""
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/meters", as_json, "meters", [
-        _field("meter_id", "meter"), _field("unit"), ("bands", _texts("bands")), _field("references"),
-        _field("packets"), _field("bytes"), ("of bands", _counts("band_counts")), _field("duration"),
-        ("datapaths", _texts("datapaths", ", ")),
+        field("meter_id", "meter"), field("unit"), ("bands", texts("bands")), field("references"),
+        field("packets"), field("bytes"), ("of bands", counts("band_counts")), field("duration"),
+        ("datapaths", texts("datapaths", ", ")),
     ])
 
 
@@ -235,28 +262,24 @@ def rules(
     """
     if only_groups and table is not None:
         raise click.UsageError("--groups and --table exclude each other: groups are in no table")
-    try:
-        number = parse_dpid(dpid)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="DPID") from error
+    path = f"/v1/datapaths/{_dpid(dpid)}"
 
     def wanted(row: Mapping[str, Any]) -> bool:
         return (logical_switch in (None, row.get("logical_switch"))) and table in (None, row.get("table"))
 
-    path = f"/v1/datapaths/{format_dpid(number)}"
     if not only_groups:
         _show(api, f"{path}/rules", as_json, "rules", [
-            _field("table"), _field("priority"), _field("match"), _field("instructions"), _field("tenant"),
-            _field("logical_switch", "logical switch"), ("entry", _tenant_entry), _field("packets"), _field("bytes"),
-            ("names", _texts("names")), _field("why"),
+            field("table"), field("priority"), field("match"), field("instructions"), field("tenant"),
+            field("logical_switch", "logical switch"), ("entry", tenant_entry), field("packets"), field("bytes"),
+            ("names", texts("names")), field("why"),
         ], wanted)
     if only_groups or not as_json and table is None:
         if not only_groups:
             click.echo()
         _show(api, f"{path}/groups", as_json, "groups", [
-            _field("group_id", "group"), _field("type"), ("buckets", _texts("buckets")),
-            _field("tenant"), _field("logical_switch", "logical switch"), _field("packets"), _field("bytes"),
-            ("names", _texts("names")), _field("why"),
+            field("group_id", "group"), field("type"), ("buckets", texts("buckets")),
+            field("tenant"), field("logical_switch", "logical switch"), field("packets"), field("bytes"),
+            ("names", texts("names")), field("why"),
         ], wanted)
 
 
@@ -312,17 +335,7 @@ def _show(
     if not answer:
         click.echo(f"no {title}")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, _ in columns:
-        table.add_column(name, overflow="fold")
-    for row in answer:
-        table.add_row(*(Text(_cell(value(row))) for _, value in columns))
-    console = Console()
-    if not console.is_terminal:
-        console.width = _PIPE_WIDTH
-    with console.capture() as capture:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    click.echo(table_text(answer, columns))
 
 
 def _get(api: str, path: str) -> Any:
@@ -342,69 +355,3 @@ def _ask(api: str, path: str, body: object, refused: int) -> Any:
 def _fail(what: str, status: int = 1) -> NoReturn:
     click.echo(f"hvproxy: {what}", err=True)
     sys.exit(status)
-
-
-def _field(name: str, header: str = "") -> Column:
-    return header or name.replace("_", " "), lambda row: row.get(name)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    return str(value) if isinstance(value, (str, int)) else json.dumps(value, separators=(",", ":"))
-
-
-def _end(end: object) -> object:
-    return f"{end.get('dpid')}:{end.get('port')}" if isinstance(end, Mapping) else end
-
-
-def _controllers(row: Mapping[str, Any]) -> object:
-    """The sessions there are; failing that, the addresses that are configured."""
-    state = row.get("state")
-    controllers = state.get("controllers") if isinstance(state, Mapping) else row.get("controllers")
-    if not isinstance(controllers, list):
-        return controllers
-    texts = []
-    for each in controllers:
-        said = [str(each[key]) for key in ("state", "role") if each.get(key)] if isinstance(each, Mapping) else []
-        address = str(each.get("address")) if isinstance(each, Mapping) else str(each)
-        texts.append(f"{address} ({', '.join(said)})" if said else address)
-    return ", ".join(texts) or None
-
-
-def _number(things: object) -> object:
-    return len(things) if isinstance(things, list) else things
-
-
-def _texts(name: str, between: str = "; ") -> Callable[[Mapping[str, Any]], object]:
-    return lambda row: between.join(row.get(name) or ()) or None
-
-
-def _counts(name: str) -> Callable[[Mapping[str, Any]], object]:
-    """Packets and bytes of each part."""
-    return lambda row: "; ".join(f"{each['packets']}/{each['bytes']}" for each in row.get(name) or ()) or None
-
-
-def _tenant_entry(row: Mapping[str, Any]) -> object:
-    """The tenant's entry as its tenant knows it."""
-    if row.get("tenant_table") is None:
-        return row.get("entry")
-    return (f"table {row['tenant_table']} priority {row.get('tenant_priority')} "
-            f"{row.get('tenant_match') or 'every frame'} cookie {row.get('tenant_cookie')}")
-
-
-def _settings(row: Mapping[str, Any]) -> object:
-    """Of its bridge, as its database tells them."""
-    return ", ".join(row.get("settings") or ()) or None
-
-
-def _attach(attach: object) -> object:
-    if not isinstance(attach, Mapping) or not attach.keys() & {"datapath", "iface_id"}:
-        return attach
-    vlan = attach.get("vlan")
-    place = f"iface-id {attach['iface_id']}" if "iface_id" in attach else f"{attach['datapath']}:{attach.get('port')}"
-    return place + (f" vlan {vlan}" if vlan is not None else "")

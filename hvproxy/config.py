@@ -142,6 +142,10 @@ class SwitchesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The databases of those that are Open vSwitch: where VIFs are, and how bridges are set."""
     configure_bridges: bool = False
     """Set bridges as hvproxy needs them, in their databases; otherwise it only warns."""
+    audit: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 300.0
+    """Seconds between two comparisons of what switches hold with what they should; 0: only when asked."""
+    remove_foreign: bool = False
+    """Take away rules, groups and meters that are not hvproxy's; otherwise they are only reported."""
 
 
 class FabricConfig(msgspec.Struct, frozen=True, kw_only=True):

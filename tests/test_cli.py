@@ -164,10 +164,19 @@ TRACES: dict[str, tuple[int, object]] = {
     "/v1/logical-switches/broken/trace": (500, {"error": "a fault", "path": ""}),
     "/v1/logical-switches/odd/trace": (200, {}),
 }
+DRIFT = {"dpid": "0000000000000001", "repaired": 1, "foreign": 1, "drift": [
+    {"kind": "missing", "what": "table=10,priority=5", "why": "entry 4 of red", "logical_switch": "red",
+     "tenant": "acme"},
+    {"kind": "foreign", "what": "group 77: ", "why": "another hand", "logical_switch": None, "tenant": None}]}
 CHANGES = {"restart": ["api.listen"], "changes": [
     {"kind": "tenant", "name": "blue", "action": "create", "changes": []},
     {"kind": "logical switch", "name": "red", "action": "rebuild", "changes": ["tables: 8 -> 9"]},
     {"kind": "logical switch", "name": "old", "action": "delete", "changes": []}]}
+AUDITS: dict[str, tuple[int, object]] = {
+    "/v1/datapaths/0000000000000001/audit": (200, DRIFT),
+    "/v1/datapaths/0000000000000002/audit": (200, {**DRIFT, "repaired": 0, "foreign": 0, "drift": []}),
+    "/v1/datapaths/0000000000000003/audit": (409, {"error": "it is lost", "path": ""}),
+}
 APPLIED: dict[object, dict[str, tuple[int, object]]] = {
     "memory:": {"/v1/configuration": (200, CHANGES), "/v1/configuration/plan": (200, CHANGES)},
     None: {"/v1/configuration": (409, {"error": "is in use", "path": "tenants[0].name"}),
@@ -193,7 +202,7 @@ class Api(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         POSTED.append((self.path, body))
-        answers = {**TRACES, **APPLIED.get(body.get("store"), {})}
+        answers = {**TRACES, **AUDITS, **APPLIED.get(body.get("store"), {})}
         status, answer = answers.get(self.path, (404, {"error": "there is no logical switch", "path": ""}))
         self.send_response(status)
         self.end_headers()
@@ -486,3 +495,26 @@ def test_a_bad_file_is_not_sent(api: str, tmp_path: Path) -> None:
 
 def test_changes_as_json_are_what_the_api_answers(api: str, tmp_path: Path) -> None:
     assert json.loads(run("apply", "--json", a_file(tmp_path, "store: 'memory:'"), "--api", api).stdout) == CHANGES
+
+
+# audit
+
+def test_an_audit_tells_what_differed_and_whose_it_is(api: str) -> None:
+    result = run("audit", "0x1", "--api", api)
+    assert result.exit_code == 1
+    assert rows(result.stdout)[0] == ["kind", "logical switch", "why", "what"]
+    assert rows(result.stdout)[1:3] == [["missing", "red", "entry 4 of red", "table=10,priority=5"],
+                                        ["foreign", "-", "another hand", "group 77:"]]
+    assert result.stdout.splitlines()[-1] == "1 put right, 1 not hvproxy's"
+
+
+def test_an_audit_of_a_good_switch_says_so(api: str) -> None:
+    result = run("audit", "0x2", "--api", api)
+    assert (result.exit_code, result.stdout) == (0, "it holds what it should\n0 put right, 0 not hvproxy's\n")
+    assert json.loads(run("audit", "0x2", "--json", "--api", api).stdout)["drift"] == []
+
+
+def test_an_audit_that_cannot_be_has_its_reason(api: str) -> None:
+    result = run("audit", "0x3", "--api", api)
+    assert result.exit_code == 2 and "it is lost" in result.stderr
+    assert run("audit", "nonsense", "--api", api).exit_code == 2

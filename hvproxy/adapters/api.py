@@ -17,7 +17,9 @@ from hvproxy.adapters.carrying import Carrying, unhindered
 from hvproxy.adapters.configuring import Configuring
 from hvproxy.config import Config
 from hvproxy.errors import Conflict, ModelError, NotFound
-from hvproxy.hypervisor import database_report, intent, replacing, report, rule_report, tenants, trace_report
+from hvproxy.hypervisor import (
+    audit_report, database_report, intent, replacing, report, rule_report, tenants, trace_report,
+)
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LAST_LPORT, LOCAL, LogicalSwitchSpec, PortSpec, TenantSpec, parse
@@ -97,6 +99,16 @@ class Api:
         rows: Deferred[list[report.Row]] = Deferred()
         self._carrying.carry_out(lambda now: rule_report.groups(self._hv, _dpid(dpid), rows.callback, now))
         return Answer(body=await rows)
+
+    async def post_audit(self, body: object, dpid: str) -> Answer:
+        """Compare what a physical switch holds with what it should, and put right what differs; answered with what
+        was found."""
+        found: Deferred[report.Row | None] = Deferred()
+        self._carrying.carry_out(lambda now: audit_report.audit(self._hv, _dpid(dpid), found.callback, now))
+        row = await found
+        if row is None:
+            raise Conflict("", "the session of the switch ended meanwhile; ask again when it is ready")
+        return Answer(body=row)
 
     async def list_links(self, body: object) -> Answer:
         """The links between physical switches: the configured ones and those found."""
@@ -282,6 +294,7 @@ Api.ROUTES = (
     Route("GET", "/v1/datapaths/<dpid>", Api.get_datapath, answers="DatapathDetails"),
     Route("GET", "/v1/datapaths/<dpid>/rules", Api.list_rules, answers="Rule[]"),
     Route("GET", "/v1/datapaths/<dpid>/groups", Api.list_rule_groups, answers="RuleGroup[]"),
+    Route("POST", "/v1/datapaths/<dpid>/audit", Api.post_audit, answers="Audit"),
     Route("GET", "/v1/links", Api.list_links, answers="Link[]"),
     Route("GET", "/v1/databases", Api.list_databases, answers="Database[]"),
     Route("GET", "/v1/tenants", Api.list_tenants, answers="TenantSpec[]"),

@@ -153,7 +153,7 @@ class Pages:
 
     def _endpoint(self, route: Route) -> Callable[..., Deferred[bytes]]:
         async def call(request: TwistedRequest, **names: str) -> bytes:
-            body = read_json(request) if route.method in ("POST", "PUT") else None
+            body = read_json(request) if route.takes is not None else None
             return finish_with(request, await route.handler(self._api, body=body, **names))
 
         def endpoint(request: TwistedRequest, **names: str) -> Deferred[bytes]:

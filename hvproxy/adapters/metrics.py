@@ -99,6 +99,12 @@ class CoreCollector(Collector):
             ([each.address], len(each.seen.vifs)) for each in hv.databases.all.values()])
         yield _gauge("wrong_settings", "Settings of a physical switch that are not as hvproxy needs them.", ["dpid"], [
             ([format_dpid(dpid)], len(report.settings(hv, dpid))) for dpid, _ in datapaths])
+        yield _counter("drift", "What a switch held otherwise than it should, and was put right.", ["dpid", "kind"], [
+            ([format_dpid(dpid), kind], number) for (dpid, kind), number in sorted(hv.auditing.found.items())])
+        yield _counter("audits", "Comparisons of what a switch holds with what it should.", ["dpid"], [
+            ([format_dpid(dpid)], number) for dpid, number in sorted(hv.auditing.audits.items())])
+        yield _gauge("foreign_rules", "Rules, groups and meters on a switch that are not hvproxy's, at the last audit.",
+                     ["dpid"], [([format_dpid(dpid)], number) for dpid, number in sorted(hv.auditing.foreign.items())])
         yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
         yield _gauge("labels_used", "Labels in use.", [], [([], len(hv.fabric.labels.used))])
         yield _gauge("labels", "Labels there are.", [], [([], hv.settings.last_vid - hv.settings.first_vid + 1)])

@@ -88,6 +88,9 @@ def _answers(specs: Schema) -> dict[str, Schema]:
             entry=_nullable(_NUMBER), tenant_cookie=_nullable(_HEXADECIMAL), tenant_table=_nullable(_NUMBER),
             tenant_priority=_nullable(_NUMBER), tenant_match=_nullable(_TEXT), **_EXPLAINED),
         "RuleGroup": _object(group_id=_HEXADECIMAL, type=_TEXT, buckets=_TEXTS, **_EXPLAINED),
+        "Audit": _object(dpid=_DPID, repaired=_NUMBER, foreign=_NUMBER, drift=_list(_object(
+            kind={"enum": ["missing", "changed", "extra", "foreign"]}, what=_TEXT, why=_TEXT,
+            logical_switch=_nullable(_TEXT), tenant=_nullable(_TEXT)))),
         "Database": _object(
             address=_TEXT, state={"enum": ["connected", "connecting", "lost"]}, fault=_nullable(_TEXT),
             bridges=_list(_object(name=_TEXT, dpid=_nullable(_DPID), ours={"type": "boolean"}, settings=_list(
@@ -181,6 +184,8 @@ def _operation(route: Route, path: str) -> Schema:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
         operation["responses"]["404"] = _json("there is no such thing", _ref("Error"))
+    if route.takes is None and route.method == "POST":
+        operation["responses"]["409"] = _json("it cannot be done as things are", _ref("Error"))
     if route.takes is not None:
         operation["requestBody"] = {
             "required": True, "content": {"application/json": {"schema": _ref(route.takes.__name__)}}}

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
+from hvproxy.hypervisor.audit import QUESTIONS as QUESTIONS_OF_AUDIT
+from hvproxy.hypervisor.audit import Audit, Drift
 from hvproxy.hypervisor.datapath_offer import QUESTIONS, DatapathOffer
 from hvproxy.hypervisor.datapath_state import TRANSITIONS, Input, State
 from hvproxy.hypervisor.installed import Confirmed, Installed
@@ -178,6 +180,19 @@ class Datapath:
         else:
             callback(None, now)
 
+    def audit(self, remove_foreign: bool, done: Callable[[Drift | None, float], None], now: float) -> None:
+        """Compare what it holds with what it should, and put right what differs: that, or None where it cannot be
+        known now, as the switch is not in use."""
+        if not self.ready:
+            done(None, now)
+            return
+        if self._installed.needs_barrier:
+            self._barrier([])  # what was sent before shows in what is read
+        audit = Audit(self.desired_rules, self.desired_groups, self.desired_meters, self._installed.watch())
+        finish = partial(self._audited, audit, self._installed, remove_foreign, done)
+        for kind, body in QUESTIONS_OF_AUDIT:
+            self._ask(kind, body, partial(audit.take, kind), partial(audit.answered, kind, finish), now)
+
     def send_packet_out(self, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         """Send a frame into the pipeline; it is lost when the switch is not connected."""
         if self.connected:
@@ -300,15 +315,26 @@ class Datapath:
         self._step(Input.READ)
         self._read_due = math.inf
         needed = difference(self.desired_rules, self.desired_groups, found, self.desired_meters)
-        if found.foreign_rules or found.foreign_groups or found.foreign_meters:
+        if found.foreign_total:
             self._owner.log("warning", "the switch holds rules, groups or meters that are not ours", dpid=self.dpid,
-                            rules=found.foreign_rules, groups=found.foreign_groups, meters=found.foreign_meters)
+                            number=found.foreign_total)
         self._owner.log("info", "reconciled", dpid=self.dpid, **needed.summary)
         self._installed.held = needed.held
         origins, self._origins = self._origins, {}
         self._apply(needed.change, origins.get, now)
         waiting, self._waiting = self._waiting, []
         self._settles = self._barrier(waiting)
+
+    def _audited(self, audit: Audit, installed: Installed, remove_foreign: bool,
+                 done: Callable[[Drift | None, float], None], complete: bool, now: float) -> None:
+        if not complete or installed is not self._installed or not self.ready:
+            installed.correct({})
+            done(None, now)
+            return
+        drift = audit.drift(installed.is_sure, remove_foreign)
+        installed.correct(drift.held)
+        self._apply(drift.change, lambda key: None, now)
+        done(drift, now)
 
     # Writing
 

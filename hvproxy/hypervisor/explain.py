@@ -5,8 +5,8 @@ For people who look at a switch. Nothing is decided by it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.layout import BARE, FRAGMENT, HIDDEN, LAST_KEY, PLACE, GroupKind, RuleKind, Table, read_cookie
 from hvproxy.model.rules import Group, Rule
@@ -14,6 +14,9 @@ from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.oxm import Match
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.hypervisor import Hypervisor
 
 _VID = 0xFFF
 _INDEX_BITS = 28

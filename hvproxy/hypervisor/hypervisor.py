@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 
 from hvproxy.hypervisor import metering, packets, port_counters, refusals, vifs
+from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import place_of, resolve
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -65,6 +66,10 @@ class Settings:
     databases: tuple[str, ...] = ()
     """The addresses of the switches' databases."""
     configure_bridges: bool = False
+    audit: float = 0.0
+    """Seconds between two comparisons of what switches hold with what they should; 0: none but when asked."""
+    remove_foreign: bool = False
+    """What is on a switch and not ours is taken away."""
     durability: Durability = Durability.NONE
     wall: float = 0.0
     """What must be added to the core's time for the day's (Unix time)."""
@@ -94,6 +99,7 @@ class Hypervisor(Gather):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
         self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
         self.meter_ids = MeterIds()
+        self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
         self.tenants: set[str] = set()
         """Also those that have no logical switch."""
@@ -197,7 +203,7 @@ class Hypervisor(Gather):
     @property
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
-        times = [self.switches.deadline, self.databases.deadline, self._next_poll]
+        times = [self.switches.deadline, self.databases.deadline, self._next_poll, self.auditing.deadline]
         times += [space.deadline for space in self.fabric.label_spaces]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
@@ -206,6 +212,7 @@ class Hypervisor(Gather):
         """Let time pass."""
         self.switches.tick(now)
         self.databases.tick(now)
+        self.auditing.tick(self, now)
         if any([space.tick(now) for space in self.fabric.label_spaces]):
             self.rollout.aim(self.fabric.feed(now), now)
             self._find_room(now)

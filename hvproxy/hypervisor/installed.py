@@ -7,7 +7,7 @@ none; knows no session and no time.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from struct import error as StructError
 from typing import Final, TypeAlias
@@ -68,6 +68,8 @@ class Installed:
         """Unconfirmed messages about each rule, group or meter, in order."""
         self._last: Barrier | None = None
         """The barrier that nothing was sent after."""
+        self._watched: set[HeldKey] | None = None
+        """What something was sent about since `watch`; None while nobody wants to know."""
         self._changed = False
         """Something else than packet-outs was sent since the last barrier."""
 
@@ -93,6 +95,20 @@ class Installed:
     def is_sure(self, key: HeldKey) -> bool:
         """No unconfirmed message concerns it."""
         return key not in self._unsure
+
+    def watch(self) -> set[HeldKey]:
+        """A set that grows with everything that something is sent about, until `correct`."""
+        self._watched = set()
+        return self._watched
+
+    def correct(self, truth: Mapping[HeldKey, Item | None]) -> None:
+        """The switch was read to hold these, or not to (None)."""
+        self._watched = None
+        for key, item in truth.items():
+            if item is None:
+                self.held.pop(key, None)
+            else:
+                self.held[key] = item
 
     # Sending
 
@@ -267,6 +283,8 @@ class Installed:
         self._outstanding.remember(xid, sent)
         self._last = None
         if sent.key is not None:
+            if self._watched is not None:
+                self._watched.add(sent.key)
             self._unsure.setdefault(sent.key, []).append(sent)
             if sent.after is None:
                 del self.held[sent.key]

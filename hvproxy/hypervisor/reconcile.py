@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from hvproxy.model.layout import LAST_METER, MARK, GroupKind
 from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule, RuleKey
@@ -25,6 +25,9 @@ HeldKey: TypeAlias = RuleKey | MeterKey | int
 
 SEND_FLOW_REM: Final[int] = of13.OFPFF_SEND_FLOW_REM
 _MATCH_HEADER: Final = 4
+MOST_FOREIGN: Final = 1000
+"""Of what is not ours so much is kept, to be shown or removed."""
+T = TypeVar("T", Rule, Group, Meter)
 
 
 def rule_flags(cookie: int) -> int:
@@ -59,9 +62,11 @@ class Found:
     """Ours."""
     flawed: set[RuleKey] = field(default_factory=set)
     """Rules with timeouts or flags that we never send."""
-    foreign_rules: int = 0
-    foreign_groups: int = 0
-    foreign_meters: int = 0
+    foreign_rules: list[Rule] = field(default_factory=list)
+    foreign_groups: list[Group] = field(default_factory=list)
+    foreign_meters: list[Meter] = field(default_factory=list)
+    """Not ours; of each the first MOST_FOREIGN."""
+    foreign_total: int = 0
 
     def add_rule(self, stats: FlowStats, desired: Mapping[RuleKey, Rule]) -> None:
         """Take one record of the flow dump."""
@@ -71,7 +76,7 @@ class Found:
             rule = Rule(stats.table_id, stats.priority, canonical_match(stats.match),
                         instructions.canonical(stats.instructions), stats.cookie)
         if not is_ours(stats.cookie) and rule.key not in desired:
-            self.foreign_rules += 1
+            self._add_foreign(self.foreign_rules, rule)
             return
         self.rules[rule.key] = rule
         if stats.idle or stats.hard or stats.flags & SEND_FLOW_REM != rule_flags(stats.cookie):
@@ -80,7 +85,7 @@ class Found:
     def add_group(self, desc: GroupDesc, desired: Mapping[int, Group]) -> None:
         """Take one record of the group dump."""
         if not is_our_group(desc.group_id):
-            self.foreign_groups += 1
+            self._add_foreign(self.foreign_groups, Group(desc.group_id, desc.type, desc.buckets))
             return
         wanted = desired.get(desc.group_id)
         alike = wanted is not None and wanted.type == desc.type and (
@@ -90,12 +95,17 @@ class Found:
 
     def add_meter(self, config: MeterConfig, desired: Mapping[int, Meter]) -> None:
         """Take one record of the meter dump."""
-        if config.meter_id > LAST_METER:
-            self.foreign_meters += 1
-            return
         meter = Meter(config.meter_id, config.flags, config.bands)
+        if config.meter_id > LAST_METER:
+            self._add_foreign(self.foreign_meters, meter)
+            return
         wanted = desired.get(config.meter_id)
         self.meters[config.meter_id] = wanted if wanted is not None and wanted.reads_as(meter) else meter
+
+    def _add_foreign(self, items: list[T], item: T) -> None:
+        self.foreign_total += 1
+        if len(items) < MOST_FOREIGN:
+            items.append(item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def test_rule_of_ours_with_fields_unknown_to_us_is_dropped_as_it_stands() -> Non
 def test_foreign_rules_are_counted_and_left_alone(value: int) -> None:
     foreign = Rule(10, 1, IN_PORT, b"", value)
     assert not is_ours(value) and not compare(Change(), stats(foreign))
-    assert found(stats(foreign)).foreign_rules == 1
+    assert found(stats(foreign)).foreign_rules == [foreign]
 
 
 def test_foreign_rule_where_ours_must_be_gives_way() -> None:
@@ -129,7 +129,7 @@ def test_foreign_rule_where_ours_must_be_gives_way() -> None:
 def test_groups_are_ours_by_their_kind(group_id: int, ours: bool) -> None:
     read = found(GroupDesc(of13.OFPGT_ALL, group_id, b""))
     assert is_our_group(group_id) is ours
-    assert (list(read.groups), read.foreign_groups) == (([group_id], 0) if ours else ([], 1))
+    assert (list(read.groups), read.foreign_total) == (([group_id], 0) if ours else ([], 1))
 
 
 @pytest.mark.parametrize("record", [stats(rule(1), idle=5), stats(rule(1), hard=5), stats(rule(1), flags=0)])
@@ -188,4 +188,4 @@ def test_meters_are_ours_by_id_and_equal_by_content() -> None:
     result = difference({}, {}, read, wanted)
     assert result.change == Change(put_meters=[wanted[2], wanted[3]], drop_meters=[8])
     assert result.held == {(1,): wanted[1], (2,): meter(2, 77), (8,): meter(8)}
-    assert (result.kept, read.foreign_meters) == (1, 1)
+    assert (result.kept, read.foreign_total) == (1, 1)
