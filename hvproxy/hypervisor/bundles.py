@@ -11,6 +11,7 @@ from typing import Final
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import packets
+from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.flow_mods import read
 from hvproxy.openflow import bundles, guard
@@ -47,8 +48,9 @@ class Bundle:
 class Bundles:
     """All open and closed bundles of one logical switch."""
 
-    def __init__(self, n_tables: int) -> None:
+    def __init__(self, n_tables: int, buffers: Buffers) -> None:
         self._n_tables = n_tables
+        self._buffers = buffers
         self._bundles: dict[tuple[ControllerSession, int], Bundle] = {}
 
     def control(self, session: ControllerSession, message: bytes, now: float) -> Bundle | None:
@@ -136,9 +138,9 @@ class Bundles:
         guard.check(inner, False)
         kind = type_of(inner)
         if kind == of13.OFPT_FLOW_MOD:
-            read(decode_flow_mod(inner), self._n_tables)
+            read(decode_flow_mod(inner), self._n_tables, self._buffers)
         elif kind == of13.OFPT_PACKET_OUT:
-            packets.check(decode_packet_out(inner))
+            packets.check(decode_packet_out(inner), self._buffers)
 
 
 def bad(code: BundleError, why: str) -> Refused:

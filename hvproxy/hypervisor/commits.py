@@ -17,11 +17,12 @@ from hvproxy.hypervisor.bundles import Bundle, bad
 from hvproxy.hypervisor.compiled_switch import joined
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
+from hvproxy.hypervisor.flow_mods import names_buffer
 from hvproxy.model.rules import Change, Item, Rule, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import bundles
 from hvproxy.openflow.bundles import ATOMIC, BundleError
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_packet_out, type_of
 
@@ -54,20 +55,27 @@ class Commit:
 
 
 def apply(ls: LogicalSwitch, bundle: Bundle, now: float) -> tuple[Commit, list[tuple[bytes, bytes]]]:
-    """Change the logical state; (what has changed, packet-outs to carry out). Raises Failed with nothing changed."""
+    """Change the logical state; (what has changed, messages that send packets). Raises Failed with nothing changed."""
     commit = Commit()
     saved = ls.groups.snapshot()
     later = []
+    spent = set[int]()
     for message, added in bundle.messages:
         try:
             kind = type_of(message)
             if kind == of13.OFPT_FLOW_MOD:
-                edits = ls.change_entries(decode_flow_mod(message), now)
-                commit.edits += [(edit, message, added) for edit in edits]
+                mod = decode_flow_mod(message)
+                commit.edits += [(edit, message, added) for edit in ls.change_entries(mod, now)]
+                if names_buffer(mod):
+                    _spend(ls, spent, mod.buffer_id)
+                    later.append((message, added))
             elif kind == of13.OFPT_GROUP_MOD:
                 _group_mod(ls, commit, message, added, now)
             elif kind == of13.OFPT_PACKET_OUT:
-                packets.check_here(ls, decode_packet_out(message))
+                out = decode_packet_out(message)
+                packets.check_here(ls, out)
+                if out.buffer_id != NO_BUFFER:
+                    _spend(ls, spent, out.buffer_id)
                 later.append((message, added))
             elif bundle.flags & ATOMIC:
                 raise bad(BundleError.MSG_FAILED, "ports cannot be changed together with tables")
@@ -88,6 +96,14 @@ class Failed(Exception):
         super().__init__(str(refused))
         self.added = added
         self.refused = refused
+
+
+def _spend(ls: LogicalSwitch, spent: set[int], number: int) -> None:
+    """Raises Refused unless a packet is kept under that number which no message before has used."""
+    ls.buffers.check(number)
+    if number in spent:
+        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_EMPTY, "a buffer for the second time in one bundle")
+    spent.add(number)
 
 
 def _group_mod(ls: LogicalSwitch, commit: Commit, message: bytes, added: bytes, now: float) -> None:
@@ -129,7 +145,10 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
     ls.confirm_resets(origin, steps, now)
     for message, added in later:
         try:
-            ls.carry_out(session, message, now)
+            if type_of(message) == of13.OFPT_FLOW_MOD:
+                ls.release(session, message, now)
+            else:
+                ls.carry_out(session, message, now)
         except Refused as refused:
             commit.failure = commit.failure or (added, refused)
     barriers.when_confirmed(ls, session, origin.request, dpids, lambda at: answer(session, origin.request, commit), now)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hvproxy.errors import Refused
+from hvproxy.hypervisor.buffers import NONE, Buffers
 from hvproxy.model.layout import TABLES
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions, build, check, parse
@@ -54,7 +55,7 @@ class Request:
         return self.message.command in _DELETES
 
 
-def read(mod: FlowMod, n_tables: int) -> Request:
+def read(mod: FlowMod, n_tables: int, buffers: Buffers = NONE) -> Request:
     """Raises Refused with the error Open vSwitch would give first. Deletes are judged whole, actions included."""
     match = Match.parse(mod.match)
     deletes = mod.command in _DELETES
@@ -72,12 +73,17 @@ def read(mod: FlowMod, n_tables: int) -> Request:
     if mod.table_id == HIDDEN_TABLE and (not deletes or _means_hidden(mod, match)):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM, "the table is the switch's own")
     if not deletes and mod.buffer_id != NO_BUFFER:
-        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
+        buffers.check(mod.buffer_id)
     if not deletes and len(mod.instructions) > _SURELY_TOLD and not fits_flow_stats(
             ofp_match(match.tlvs), build(instructions)):
         # Open vSwitch takes such an entry, and leaves it out when it is asked for its entries.
         raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_TOO_MANY, "no message can tell of the entry")
     return Request(mod, match, instructions)
+
+
+def names_buffer(mod: FlowMod) -> bool:
+    """Whether a packet that is kept goes through the tables after what the flow-mod does; a deletion never says so."""
+    return mod.buffer_id != NO_BUFFER and mod.command not in _DELETES
 
 
 def check_out_port(out_port: int) -> None:

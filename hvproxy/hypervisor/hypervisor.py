@@ -288,7 +288,7 @@ class Hypervisor(Gather):
         key = message[PACKET_IN_REASON:end]
         known = self._attributions.get(key)
         if known is not None and self.by_id.get(known.ls.ls_id) is known.ls and known.holds():
-            known.send(message[end + 2:], message[PACKET_IN_REASON - 2] << 8 | message[PACKET_IN_REASON - 1])
+            known.send(message[end + 2:], message[PACKET_IN_REASON - 2] << 8 | message[PACKET_IN_REASON - 1], now)
             return
         arrived = decode_packet_in(message)
         if arrived.cookie == DISCOVERY_COOKIE:
@@ -306,7 +306,7 @@ class Hypervisor(Gather):
             if len(self._attributions) >= ATTRIBUTIONS:
                 self._attributions.clear()
             self._attributions[key] = found
-            found.send(arrived.data, arrived.total_len)
+            found.send(arrived.data, arrived.total_len, now)
         elif not found:
             self.unattributed += 1
 

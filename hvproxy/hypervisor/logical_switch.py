@@ -13,6 +13,7 @@ from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import barriers, commits, packets, port_config, port_counters, queries, session_settings
+from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.bundles import Bundles
 from hvproxy.hypervisor.commits import Commit
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
@@ -22,6 +23,7 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
+from hvproxy.hypervisor.flow_mods import names_buffer
 from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.ledger import Ledger
 from hvproxy.hypervisor.roles import Roles
@@ -89,7 +91,8 @@ class LogicalSwitch(CompiledSwitch):
         """By the numbers that stood for the counters. The tables count what was counted under these numbers too."""
         self.roles = Roles()
         self.monitors = FlowMonitors()
-        self.bundles = Bundles(spec.tables)
+        self.buffers = Buffers(spec.buffers)
+        self.bundles = Bundles(spec.tables, self.buffers)
         self.sessions: dict[int, ControllerSession] = {}
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
@@ -172,16 +175,19 @@ class LogicalSwitch(CompiledSwitch):
             session.refuse(message, refused)
 
     def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
-        edits = self.change_entries(decode_flow_mod(message), now)
+        mod = decode_flow_mod(message)
+        edits = self.change_entries(mod, now)
         self.prepare_entries(edits, now)
         self._carry_out(Origin(self, session, message, edits), now)
+        if names_buffer(mod):
+            self.release(session, message, now)
 
     def change_entries(self, mod: FlowMod, now: float) -> list[Edit]:
         """What a flow-mod does to the logical tables, and nothing else. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.instructions:
             self.need_local(_actions_in(mod.instructions))
         return self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended,
-                                    below=self.abilities(mod.table_id, told=True))
+                                    below=self.abilities(mod.table_id, told=True), buffers=self.buffers)
 
     def change_groups(self, mod: GroupMod, now: float) -> tuple[TenantGroup | None, list[int]]:
         """What a group-mod does to the logical groups, as TenantGroups.apply. Raises Refused."""
@@ -339,6 +345,12 @@ class LogicalSwitch(CompiledSwitch):
         """Its barrier is answered: what waited behind it goes on."""
         session.unblock(now, lambda held, at: self._take(session, held, at))
 
+    def release(self, session: ControllerSession, message: bytes, now: float) -> None:
+        """Have a packet go through the tables that a flow-mod names, after what that does. Raises Refused."""
+        dpid = packets.release(self, Origin(self, session, message), decode_flow_mod(message).buffer_id, now)
+        if dpid is not None:
+            session.touched.add(dpid)
+
     def _barrier(self, session: ControllerSession, message: bytes, now: float) -> None:
         barriers.barrier(self, session, message, now)
 
@@ -422,7 +434,8 @@ class LogicalSwitch(CompiledSwitch):
     def deadline(self) -> float:
         """When `tick` has something to do next."""
         expiry = None if self._asking_idle or self.expiry_waits else self.tables.next_expiry()
-        times = [self.farewells.deadline, self.bundles.deadline, inf if expiry is None else expiry]
+        times = [self.farewells.deadline, self.bundles.deadline, self.buffers.deadline,
+                 inf if expiry is None else expiry]
         for session in self.sessions.values():
             times += (session.channel.deadline, session.barrier_deadline, session.parts.deadline)
         return min(times)
@@ -443,6 +456,7 @@ class LogicalSwitch(CompiledSwitch):
                 self.unblock(session, now)
         self.farewells.tick(self, now)
         self.bundles.tick(now)
+        self.buffers.tick(now)
         if self.expiry_waits:
             return
         expired = self.tables.expired(now)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 
 from hvproxy.errors import Refused
+from hvproxy.hypervisor.buffers import NONE, Buffers
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
 from hvproxy.hypervisor.expiry import Expiry
 from hvproxy.hypervisor.flow_mods import (
@@ -123,17 +124,18 @@ class LogicalTables:
 
     def flow_mod(
         self, mod: FlowMod, now: float, groups: Container[int] = (), meters: Container[int] = (), *,
-        extended: bool = True, below: Iterable[Ability] = (),
+        extended: bool = True, below: Iterable[Ability] = (), buffers: Buffers = NONE,
     ) -> list[Edit]:
         """Carries out a tenant's flow-mod, or raises Refused and changes nothing.
 
         `groups` and `meters` are the tenant's: no others may be named. `extended`: the switches have Open vSwitch's
         extensions. `below` is what the tables can do that carry the one concerned: a deletion needs nothing of it.
+        `buffers` are those that may be named.
         A reset of counters gives the entry a new number (Edit.reset_number). The switches then hold a rule with another
         cookie; since an identical ADD keeps a switch's counts, the old rule must go first or the new one carry
         OFPFF_RESET_COUNTS.
         """
-        request = read(mod, self.n_tables)
+        request = read(mod, self.n_tables, buffers)
         if not extended:
             if request.match.extended:
                 raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_FIELD, "the switches do not know the field")

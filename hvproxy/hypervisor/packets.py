@@ -4,12 +4,13 @@ Attribution is by what only hvproxy can write: the context in the metadata and t
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hvproxy.compiler.lowering import Edge, lower, lower_other
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
+from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.logical_port import LogicalPort
@@ -17,6 +18,7 @@ from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cooki
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import NO_BUFFER, of13
+from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, PacketOut, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
 TOLD = (of13.OFPXMT_OFB_TUNNEL_ID, *(each.number for each in REGISTERS if each is not OWN_REGISTER))
+WHOLE: int = of13.OFPCML_NO_BUFFER
+"""Instead of a length: the packet is not to be kept."""
 FIRST_RESERVED = 0xFFFFFF00
 """Open vSwitch numbers ports in 16 bits; from here on are the numbers that stand for something else."""
 
@@ -49,6 +53,8 @@ class Attribution:
     parts: PacketInParts
     controller_id: int = 0
     """Of the controllers that it is for."""
+    max_len: int | None = WHOLE
+    """How much of the packet was asked for; None: as much as each controller has said for itself."""
 
     def holds(self) -> bool:
         """Nothing it was made from has changed."""
@@ -57,23 +63,31 @@ class Attribution:
             self.ls.tables.by_number(self.number) is entry and entry.instructions is self.instructions
             and entry.cookie == self.cookie and (not entry.groups or self.groups == self.ls.groups.revision)))
 
-    def send(self, data: bytes, total: int) -> None:
+    def send(self, data: bytes, total: int, now: float) -> None:
         """Pass a packet of that length on to the controllers that want it.
 
-        Nothing is cut to a max_len: what is not buffered is sent whole, as Open vSwitch does (trap 12).
+        Only what is kept for them is cut to what was asked for: the rest is sent whole, as by Open vSwitch (trap 12).
         """
-        reason = self.parts.reason
-        messages: dict[Format, bytes] = {}
+        reason, buffers = self.parts.reason, self.ls.buffers
+        asked = self.max_len if buffers.most else WHOLE
+        number: int | None = None
+        messages: dict[tuple[Format, int], bytes] = {}
         for session in self.ls.sessions.values():
             if not session.wants_packet(reason) or session.controller_id != self.controller_id:
                 continue
             if session.congested:
                 session.dropped_packets += 1
                 continue
-            message = messages.get(session.packet_in_format)
+            length = session.miss_send_len if asked is None else asked
+            form = session.packet_in_format
+            message = messages.get((form, length))
             if message is None:
-                message = messages[session.packet_in_format] = self.parts.message(
-                    session.packet_in_format, data, total)
+                if length == WHOLE:
+                    message = self.parts.message(form, data, total)
+                else:
+                    number = buffers.keep(self.parts.in_port, data, now) if number is None else number
+                    message = self.parts.message(form, data[:length], total, number)
+                messages[form, length] = message
             session.send(message)
 
 
@@ -115,7 +129,27 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
     return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
                        ls.groups.revision,
                        PacketInParts(reason, table_id, cookie, in_port, tenant_metadata, others),
-                       controller_id)
+                       controller_id, _asked_for(ls, entry, reason, from_set, controller_id))
+
+
+def _asked_for(ls: LogicalSwitch, entry: Entry | None, reason: int, from_set: bool, controller_id: int) -> int | None:
+    """The max_len of a packet-in: the greatest of those of what may have sent it, for a packet-in below does not tell
+    which action did. What a packet-out sends up is told whole: nobody knows any more what it asked for."""
+    if not ls.buffers.most or entry is None:
+        return WHOLE
+    if reason == of13.OFPR_INVALID_TTL:
+        return None
+    data = entry.instructions.write if from_set else entry.instructions.apply
+    lengths = {length for number, length in actions.controllers(data) if number == controller_id}
+    waiting, seen = list(actions.groups(data)), set[int]()
+    while waiting and not controller_id:
+        group = ls.groups.groups.get(waiting.pop())
+        if group is not None and group.group_id not in seen:
+            seen.add(group.group_id)
+            lengths.update(length for each in action_lists(group.buckets)
+                           for number, length in actions.controllers(each) if not number)
+            waiting += group.named
+    return max(lengths, default=WHOLE)
 
 
 def _writer(fields: Match) -> int:
@@ -136,14 +170,14 @@ def _value(fields: Match, number: int) -> int:
     return 0 if found is None else found[0]
 
 
-def check(out: PacketOut) -> None:
+def check(out: PacketOut, buffers: Buffers) -> None:
     """Raises Refused for what is wrong with a PACKET_OUT whatever ports and groups there are."""
     check_out_port(out.in_port)
     actions.check(out.actions, match=None, packet_out=True)
     if out.in_port >= FIRST_RESERVED and out.in_port not in (of13.OFPP_LOCAL, *FROM_A_PACKET_OUT):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no packet comes from there")
     if out.buffer_id != NO_BUFFER:
-        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN, "packets are not buffered")
+        buffers.check(out.buffer_id)
 
 
 def check_here(ls: LogicalSwitch, out: PacketOut) -> None:
@@ -158,8 +192,22 @@ def check_here(ls: LogicalSwitch, out: PacketOut) -> None:
 def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) -> Dpid | None:
     """Carry out a PACKET_OUT on the edge of its in_port, else on any; the datapath it went to."""
     out = decode_packet_out(message)
-    check(out)
+    check(out, ls.buffers)
     check_here(ls, out)
+    if out.buffer_id != NO_BUFFER:
+        out = replace(out, data=ls.buffers.take(out.buffer_id).data)
+    return _carry_out(ls, origin, out, now)
+
+
+def release(ls: LogicalSwitch, origin: Origin, number: int, now: float) -> Dpid | None:
+    """Have a packet that is kept go through the tables, from the port it came in at, on the edge of that port, else on
+    any; the datapath it went to. Raises Refused (OF 1.3.5 section 7.3.4.1)."""
+    packet = ls.buffers.take(number)
+    through_tables = actions.output(of13.OFPP_TABLE)
+    return _carry_out(ls, origin, PacketOut(0, NO_BUFFER, packet.in_port, through_tables, packet.data), now)
+
+
+def _carry_out(ls: LogicalSwitch, origin: Origin, out: PacketOut, now: float) -> Dpid | None:
     if not out.data:
         return None
     port = ls.ports.get(out.in_port)

@@ -54,7 +54,7 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
     """Answer any message that changes nothing in the logical tables. Raises Refused for what is not offered."""
     xid = xid_of(message)
     if kind == of13.OFPT_FEATURES_REQUEST:
-        session.send(build.features_reply(xid, ls.spec.datapath_id, 0, ls.spec.tables, 0, CAPABILITIES))
+        session.send(build.features_reply(xid, ls.spec.datapath_id, ls.spec.buffers, ls.spec.tables, 0, CAPABILITIES))
     elif kind == of13.OFPT_QUEUE_GET_CONFIG_REQUEST:
         number = decode_queue_get_config_request(message)
         _need_queues_port(ls, of13.OFPP_MAX if number == of13.OFPP_LOCAL else number)  # Open vSwitch: ports by number

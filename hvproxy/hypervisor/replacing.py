@@ -20,7 +20,7 @@ from hvproxy.model.address import Address
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.openflow.constants import of13
 
-REBUILT: Final = ("datapath_id", "protocols", "tables", "tls")
+REBUILT: Final = ("datapath_id", "protocols", "tables", "buffers", "tls")
 """Keys of a logical switch that cannot change while it exists."""
 
 

@@ -121,6 +121,8 @@ class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
     tables: Annotated[int, msgspec.Meta(ge=1, le=TABLES)] = 8
     """How many logical tables it has; those from layout.HOLDING_TABLES on hold no entries. Not as many as Open vSwitch
     by default: other switches have fewer, and a controller that asks for their features is told of all."""
+    buffers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    """How many packets it keeps for controllers that ask for the beginning only; none by default, as Open vSwitch."""
     description: Description = ""
     """What controllers read as its datapath description (OF 1.3.5 section 7.3.5.1)."""
     ports: tuple[PortSpec, ...] = ()

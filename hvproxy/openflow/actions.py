@@ -23,9 +23,9 @@ from hvproxy.openflow.oxm_aliases import ALIASES
 from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 
 __all__ = [
-    "canonical", "canonical_buckets", "check", "controller_ids", "group", "groups", "load_bit", "move", "output",
-    "outputs", "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits", "resubmits_here", "rewrite",
-    "set_field", "set_vlan_vid", "walk",
+    "canonical", "canonical_buckets", "check", "controller_ids", "controllers", "group", "groups", "load_bit", "move",
+    "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits", "resubmits_here",
+    "rewrite", "set_field", "set_vlan_vid", "walk",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -92,6 +92,21 @@ def controller_ids(data: bytes) -> frozenset[int]:
     """The ids of the controllers that actions of Open vSwitch's own send to."""
     found = {nicira.controller_id(action) for kind, action in walk(data) if kind == of13.OFPAT_EXPERIMENTER}
     return frozenset(number for number in found if number is not None)
+
+
+def controllers(data: bytes) -> list[tuple[int, int]]:
+    """(id of the controllers, max_len) of each action that sends to some; outputs send to those of id 0."""
+    found = []
+    for kind, action in walk(data):
+        if kind == _IS_OUTPUT:
+            _, _, port, max_len = _OUTPUT.unpack(action)
+            if port == of13.OFPP_CONTROLLER:
+                found.append((0, max_len))
+        elif kind == of13.OFPAT_EXPERIMENTER:
+            to = nicira.controller(action)
+            if to is not None:
+                found.append(to)
+    return found
 
 
 @remembered(1 << 13)

@@ -226,9 +226,16 @@ def names_no_table(action: bytes) -> bool:
 
 def controller_id(action: bytes) -> int | None:
     """The id of the controllers to which an action of OFPAT_EXPERIMENTER sends, None if it does not."""
+    to = controller(action)
+    return None if to is None else to[0]
+
+
+def controller(action: bytes) -> tuple[int, int] | None:
+    """The same with the bytes of a packet that it asks for."""
     if _HEAD.unpack_from(action)[2:] != (NICIRA_ID, CONTROLLER):
         return None
-    return int(_CONTROLLER.unpack(action)[5])
+    max_len, number = _CONTROLLER.unpack(action)[4:6]
+    return number, max_len
 
 
 def target(header: int) -> Target:

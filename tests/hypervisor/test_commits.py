@@ -3,13 +3,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
+from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build, bundles
 from hvproxy.openflow.bundles import BundleError, ControlType
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.messages import decode_packet_out
 from hvproxy.openflow.multipart import FlowStatsRequest, Kind, multipart_request
-from tests.harness import Controller, World
-from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, red
+from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, in_port, red
 
 ADD, MODIFY, DELETE = of13.OFPGC_ADD, of13.OFPGC_MODIFY, of13.OFPGC_DELETE
 FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
@@ -168,3 +172,25 @@ def test_errors_are_the_onfs() -> None:
     controller.send(bundles.add(11, 1, 1, flow_mod(xid=11, apply=actions.group(9))) + COMMIT)
     first, second = controller.take("ERROR", "ERROR")
     assert (first.xid, second.xid, second.experimenter) == (11, 99, ONF_ID)
+
+
+def test_a_packet_that_is_kept_is_sent_once_when_the_bundle_is_committed() -> None:
+    world = a_world(structs.replace(spec("red", {1: (1, 1), 2: (2, 1)}), buffers=4))
+    controller = Controller(world, "red")
+    add(controller, flow_mod(priority=0, apply=actions.output(of13.OFPP_CONTROLLER, 0)))
+    switch = world.switches[1]
+    numbers = []
+    for frame in (b"\1" * 60, b"\2" * 60):
+        switch.packet_in(frame, cookie=switch.cookies()[0], metadata=ContextLayout().context(1, 1))
+        numbers += [packet.buffer_id for packet in controller.take("PACKET_IN")]
+    entry = flow_mod(5, apply=actions.output(2), buffer_id=numbers[0])
+    again = build.packet_out(6, 1, actions.output(2), b"", buffer_id=numbers[0])
+    empty = of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_EMPTY
+    before = state(world, controller)
+    assert commit(controller, entry, again) == [(6, *empty), FAILED]
+    assert state(world, controller) == before and switch.packet_outs == []
+    assert commit(controller, entry, build.packet_out(6, 1, actions.output(2), b"", buffer_id=numbers[1])) == []
+    assert [decode_packet_out(out).data for out in switch.packet_outs] == [b"\1" * 60, b"\2" * 60]
+    assert commit(controller, flow_mod(7, buffer_id=numbers[0])) == [(7, *empty), (99, 0xFFFF, BundleError.BAD_ID)], (
+        "what is wrong already is not even added")
+    assert_equal_to_recompute(world)

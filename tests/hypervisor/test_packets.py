@@ -4,8 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.buffers import LIFETIME
 from hvproxy.hypervisor.farewells import LATE
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
 from hvproxy.openflow import actions, build
@@ -558,3 +560,123 @@ def test_a_packet_out_that_needs_what_a_switch_lacks_reaches_none() -> None:
     assert world.switches[1].packet_outs == []
     add(controller, build.packet_out(5, 1, actions.push_vlan() + actions.output(2), FRAME))
     assert len(world.switches[1].packet_outs) == 1
+
+
+# Packets that are kept for controllers (trap 13)
+
+UNKNOWN = of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN
+EMPTY = of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_EMPTY
+
+
+def buffering(number: int = 4) -> tuple[World, Controller]:
+    """Red keeps packets, white does too."""
+    places = {"red": {1: (1, 1), 2: (2, 1)}, "white": {1: (1, 2), 2: (2, 2)}}
+    world = a_world(*(structs.replace(spec(name, ports, dpid=at), buffers=number)
+                      for at, (name, ports) in enumerate(places.items(), start=0xA0)))
+    return world, Controller(world, "red")
+
+
+def up(world: World, controller: Controller, **fields: Any) -> Any:
+    """The packet-in that a controller gets of a frame which the entry installed last sends up."""
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[-1], metadata=at(1), **fields)
+    world.run()
+    (packet,) = controller.take("PACKET_IN")
+    assert packet.total_len == len(FRAME)
+    return packet
+
+
+@pytest.mark.parametrize("max_len, told", [(0, b""), (64, FRAME[:64]), (500, FRAME)])
+def test_a_packet_that_is_kept_is_cut_to_what_the_action_asks_for(max_len: int, told: bytes) -> None:
+    world, controller = buffering()
+    add(controller, flow_mod(priority=0, apply=actions.output(CONTROLLER, max_len)))
+    packet = up(world, controller)
+    assert packet.data == told and packet.buffer_id != of13.OFP_NO_BUFFER
+    assert controller.ask(build.features_request(3)).n_buffers == 4
+
+
+def test_what_is_asked_for_whole_is_not_kept() -> None:
+    world, controller = buffering()
+    add(controller, flow_mod(priority=0, apply=actions.output(CONTROLLER, of13.OFPCML_NO_BUFFER)))
+    packet = up(world, controller)
+    assert (packet.data, packet.buffer_id) == (FRAME, of13.OFP_NO_BUFFER)
+    world.switches[1].packet_in(FRAME, metadata=at(1))  # a packet-out's
+    assert controller.take("PACKET_IN")[0].data == FRAME
+
+
+@pytest.mark.parametrize("sends, controller_id, told", [
+    (actions.output(CONTROLLER, 10) + actions.output(CONTROLLER, 30), 0, 30),
+    (actions.group(1), 0, 50), (actions.group(2), 0, 50),
+    (actions.output(CONTROLLER, 10) + actions.group(1), 0, 50),
+    (bytes.fromhex("ffff001000002320001400280007 0000"), 7, 40),
+])
+def test_the_greatest_of_what_may_have_sent_it_counts(sends: bytes, controller_id: int, told: int) -> None:
+    world, controller = buffering()
+    controller.send(nicira(1, Nicira.SET_CONTROLLER_ID, controller_id.to_bytes(8, "big")))
+    add(controller, build.group_mod(1, 0, 0, 1, bucket(actions.output(CONTROLLER, 50))),
+        build.group_mod(1, 0, 0, 2, bucket(actions.group(1)) + bucket(actions.output(2))),
+        flow_mod(apply=sends))
+    assert len(up(world, controller).data) == told
+
+
+def test_the_action_set_and_expired_ttls_have_their_own_lengths() -> None:
+    world, controller = buffering()
+    controller.send(build.set_async(AsyncConfig(1, (7, 0), (7, 7), (15, 0))) + build.set_config(1, 0, 20))
+    add(controller, flow_mod(apply=actions.output(CONTROLLER, 100), write=actions.output(CONTROLLER, 60)))
+    number = world.switches[1].cookies()[-1] & 0xFFFFFFFF
+    assert len(up(world, controller).data) == 100
+    assert len(up(world, controller, reason=of13.OFPR_INVALID_TTL).data) == 20
+    world.switches[1].packet_in(FRAME, table=0, cookie=cookie(RED, PLACE | 1), metadata=at(1),
+                                others=tlv(REGISTER_15, number))
+    assert len(controller.take("PACKET_IN")[0].data) == 60
+
+
+def test_all_controllers_are_told_one_number_in_their_formats() -> None:
+    world, controller = buffering()
+    other = Controller(world, "red")
+    other.send(nicira(1, Nicira.SET_PACKET_IN_FORMAT, b"\0\0\0\1"))
+    add(controller, flow_mod(apply=actions.output(CONTROLLER, 8)))
+    packet = up(world, controller)
+    (theirs,) = other.messages
+    assert theirs[16:20] == packet.buffer_id.to_bytes(4, "big") and theirs.endswith(FRAME[:8])
+    other.messages.clear()
+    add(other, build.packet_out(3, 1, actions.output(2), b"", buffer_id=packet.buffer_id))
+    assert controller.refused(build.packet_out(3, 1, actions.output(2), b"", buffer_id=packet.buffer_id)) == EMPTY
+
+
+def test_a_packet_out_sends_the_packet_that_is_kept_once() -> None:
+    world, controller = buffering()
+    add(controller, flow_mod(apply=actions.output(CONTROLLER, 0)))
+    number = up(world, controller).buffer_id
+    white = Controller(world, "white")
+    message = build.packet_out(3, 1, actions.output(2), b"", buffer_id=number)
+    assert white.refused(message) == UNKNOWN, "a number means nothing to another tenant"
+    assert controller.refused(build.packet_out(3, 1, actions.group(9), b"", buffer_id=number)) == (
+        of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)
+    add(controller, message)
+    assert [decode_packet_out(out).data for out in world.switches[1].packet_outs] == [FRAME]
+    assert decode_packet_out(world.switches[1].packet_outs[0]).buffer_id == of13.OFP_NO_BUFFER
+    assert controller.refused(message) == EMPTY
+    number = up(world, controller).buffer_id
+    world.pass_time(LIFETIME + 1)
+    controller.messages.clear()
+    assert controller.refused(build.packet_out(3, 1, actions.output(2), b"", buffer_id=number)) == UNKNOWN
+
+
+def test_a_flow_mod_sends_the_packet_through_the_tables_after_itself() -> None:
+    world, controller = buffering()
+    add(controller, flow_mod(priority=0, apply=actions.output(CONTROLLER, 0)))
+    first, second = (up(world, controller).buffer_id for _ in range(2))
+    assert controller.refused(flow_mod(table=99, buffer_id=first)) == (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)
+    add(controller, flow_mod(apply=actions.output(2), buffer_id=first))
+    (out,) = map(decode_packet_out, world.switches[1].packet_outs)
+    assert (out.data, out.in_port) == (FRAME, 1), "the physical port of port 1"
+    assert out.actions.endswith(actions.output(of13.OFPP_TABLE))
+    held = dict(world.switches[1].rules)
+    assert controller.refused(flow_mod(priority=7, buffer_id=first)) == EMPTY
+    assert controller.refused(flow_mod(priority=7, buffer_id=999)) == UNKNOWN
+    assert world.switches[1].rules == held, "nothing is changed by a flow-mod that is refused"
+    add(controller, flow_mod(command=of13.OFPFC_DELETE, buffer_id=second))
+    assert len(world.switches[1].packet_outs) == 1, "a deletion has no packet"
+    add(controller, flow_mod(command=of13.OFPFC_MODIFY, buffer_id=second))
+    assert len(world.switches[1].packet_outs) == 2
+    assert_equal_to_recompute(world)

@@ -116,3 +116,10 @@ def test_canonical_buckets() -> None:
 
 def test_max_len_of_the_controller_is_whole_packets_unless_said() -> None:
     assert actions.output(of13.OFPP_CONTROLLER) == actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)
+
+
+def test_what_sends_to_controllers_is_found_with_how_much_it_asks_for() -> None:
+    theirs = bytes.fromhex("ffff0010000023200014 0028 0007 0000")
+    data = actions.output(2, 9) + actions.output(of13.OFPP_CONTROLLER, 64) + actions.pop_vlan() + theirs
+    assert actions.controllers(data) == [(0, 64), (7, 40)]
+    assert actions.controllers(actions.output(of13.OFPP_CONTROLLER)) == [(0, of13.OFPCML_NO_BUFFER)]
