@@ -51,6 +51,11 @@ class HiddenEntry:
     """dpid -> the rules last compiled for it."""
 
 
+def is_reserved(address: int) -> bool:
+    """Whether what is sent to an address goes nowhere: it is for protocols between switches."""
+    return any(not (address ^ reserved) & mask for reserved, mask in _RESERVED)
+
+
 def next_host(number: int) -> int:
     """The host number after another."""
     return number + 1 if number < _LAST_HOST else FIRST_HOST

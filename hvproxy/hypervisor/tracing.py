@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from hvproxy.compiler.normal import is_reserved
 from hvproxy.errors import ModelError, NotFound
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.hypervisor import DISCOVERY_COOKIE, Hypervisor
@@ -20,6 +21,7 @@ from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.packets import attribute, is_spanning_tree
 from hvproxy.hypervisor.report import why_down
 from hvproxy.model.intent import PortRef
+from hvproxy.model.layout import HIDDEN, read_cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.model.view import Dpid, PortNo, Vif
@@ -29,7 +31,7 @@ from hvproxy.openflow.messages import PacketIn
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
 from hvproxy.trace.compose import compose
-from hvproxy.trace.frame import Frame
+from hvproxy.trace.frame import ETH_DST, VLAN_VID, Frame
 from hvproxy.trace.switch import Flow, Port, Switch
 from hvproxy.trace.walk import Kind, Step, Told, Walk, walk
 
@@ -178,7 +180,18 @@ def logical_switch(hv: Hypervisor, ls: LogicalSwitch) -> Switch:
     """A logical switch for a walk."""
     flows = (Flow(entry.table_id, entry.priority, entry.match, entry.instructions, entry)
              for entry in ls.tables.entries())
-    return Switch(flows, ls.groups.groups, {number: _state(hv, port) for number, port in ls.ports.items()})
+    return Switch(flows, ls.groups.groups, {number: _state(hv, port) for number, port in ls.ports.items()},
+                  normal=lambda frame: _switched(ls, frame))
+
+
+def _switched(ls: LogicalSwitch, frame: Frame) -> int | None:
+    """Where output to NORMAL sends a frame."""
+    address = frame.fields[ETH_DST]
+    if is_reserved(address):
+        return None
+    known = ls.hosts.where(address, frame.fields[VLAN_VID] & _VID)
+    flood: int = of13.OFPP_FLOOD
+    return flood if known is None else known
 
 
 def _state(hv: Hypervisor, port: LogicalPort) -> Port:
@@ -274,8 +287,9 @@ def _physical_upward(hv: Hypervisor, in_port: PortNo, told: Told) -> tuple[str, 
     rule = told.flow.origin
     assert isinstance(rule, Rule)
     ls = hv.by_id.get(hv.settings.layout.read(told.metadata)[0])
-    if rule.cookie == DISCOVERY_COOKIE or ls is None:
-        return None
+    owner = read_cookie(rule.cookie)
+    if rule.cookie == DISCOVERY_COOKIE or ls is None or owner is not None and owner[1] & HIDDEN == HIDDEN:
+        return None  # hvproxy's own, as what NORMAL learns from
     found = attribute(ls, PacketIn(0, NO_BUFFER, len(told.data), told.reason, rule.table, rule.cookie, in_port,
                                    told.metadata, told.others, told.data))
     if isinstance(found, bool):

@@ -23,9 +23,9 @@ from hvproxy.openflow.oxm_aliases import ALIASES
 from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 
 __all__ = [
-    "canonical", "canonical_buckets", "check", "controller_ids", "controllers", "group", "groups", "load_bit", "move",
-    "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits", "resubmits_here",
-    "rewrite", "set_field", "set_vlan_vid", "walk",
+    "canonical", "canonical_buckets", "check", "controller_ids", "controllers", "dec_nw_ttl", "group", "groups",
+    "load_bit", "move", "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits",
+    "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "walk",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -139,6 +139,10 @@ def push_vlan(ethertype: int = 0x8100) -> bytes:
 
 def pop_vlan() -> bytes:
     return _PLAIN.pack(of13.OFPAT_POP_VLAN, _PLAIN.size)
+
+
+def dec_nw_ttl() -> bytes:
+    return _PLAIN.pack(of13.OFPAT_DEC_NW_TTL, _PLAIN.size)
 
 
 def move(source: int, first: int, target: int, target_first: int, bits: int) -> bytes:

@@ -68,6 +68,14 @@ class Target:
     """As Open vSwitch tells it: the older one where there are two."""
 
 
+class Part(NamedTuple):
+    """Some bits of what a header names."""
+
+    header: int
+    first: int
+    bits: int
+
+
 def check(action: bytes, *, in_set: bool = False) -> None:
     """Raises Refused for an action that is wrong in itself."""
     if int.from_bytes(action[4:8], "big") != NICIRA_ID:  # which may be shorter than ours
@@ -151,6 +159,61 @@ def lowered(action: bytes, first_table: int, same_table: int) -> bytes:
     return action
 
 
+def kind_of(action: bytes) -> int | None:
+    """Which of Open vSwitch's own actions one of OFPAT_EXPERIMENTER is; None of another's."""
+    if len(action) < _HEAD.size:
+        return None
+    _, _, experimenter, kind = _HEAD.unpack_from(action)
+    return int(kind) if experimenter == NICIRA_ID else None
+
+
+def load_of(action: bytes) -> tuple[Part, int]:
+    """(what a load writes, the value)."""
+    place, header, value = _LOAD.unpack(action)
+    return Part(header, place >> 6, (place & 0x3f) + 1), value
+
+
+def move_of(action: bytes) -> tuple[Part, Part]:
+    """(what a move reads, what it writes)."""
+    bits, from_first, to_first, source, destination = _MOVE.unpack(action)
+    return Part(source, from_first, bits), Part(destination, to_first, bits)
+
+
+def stack_of(action: bytes) -> Part:
+    """What a push reads, or a pop writes."""
+    first, header, bits = _STACK.unpack(action)
+    return Part(header, first, bits)
+
+
+def multipath_of(action: bytes) -> Part:
+    """What a multipath writes."""
+    place, header = _MULTIPATH.unpack(action)[5:]
+    return Part(header, place >> 6, (place & 0x3f) + 1)
+
+
+def conjunction_of(action: bytes) -> tuple[int, int, int]:
+    """(id, clause, how many clauses) of a conjunction."""
+    clause, clauses, number = _CONJUNCTION.unpack(action)
+    return number, clause, clauses
+
+
+def table_of(action: bytes) -> int | None:
+    """The table that a resubmit looks up; None for the current one."""
+    return None if names_no_table(action) else _RESUBMIT.unpack(action)[5]
+
+
+def field_of(header: int) -> Field:
+    """The field that a header names which is no wide register and no whole tag."""
+    field = _TARGETS[header].field
+    assert field is not None
+    return field
+
+
+def part_text(part: Part) -> str:
+    """A part of a field in words that ovs-ofctl takes."""
+    return _part(part.header, part.first, part.bits)
+
+
 def resubmit(table_id: int) -> bytes:
     """A look-up in another table, after which the list goes on."""
     return _RESUBMIT.pack(of13.OFPAT_EXPERIMENTER, _RESUBMIT.size, NICIRA_ID, RESUBMIT_TABLE, SAME_PORT, table_id)
@@ -166,35 +229,6 @@ def move(first: int, source: int, target_first: int, target_header: int, bits: i
     """Copy some bits of a field, named by its header, into another."""
     return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[MOVE], NICIRA_ID, MOVE)
             + Struct("!HHHII").pack(bits, first, target_first, source, target_header))
-
-
-class Copy(NamedTuple):
-    """What a move or a load does to its target."""
-
-    bits: int
-    source: Field | int
-    """A load has the value itself."""
-    first: int
-    """Of the bits that are read."""
-    target: Field
-    target_first: int
-
-
-def copy_of(action: bytes) -> Copy | None:
-    """What an action of OFPAT_EXPERIMENTER writes into a field; None of any other, and of fields in several parts."""
-    if len(action) < _HEAD.size or int.from_bytes(action[4:8], "big") != NICIRA_ID:
-        return None
-    kind = _HEAD.unpack_from(action)[3]
-    if kind == MOVE:
-        bits, first, target_first, source, written = _MOVE.unpack(action)
-        read = target(source).field
-    elif kind == LOAD:
-        place, written, read = _LOAD.unpack(action)
-        bits, first, target_first = (place & 0x3f) + 1, 0, place >> 6
-    else:
-        return None
-    into = target(written).field
-    return None if into is None or read is None else Copy(bits, read, first, into, target_first)
 
 
 def is_conjunction(action: bytes) -> bool:

@@ -23,6 +23,8 @@ _NXM_NX: Final = 1
 NX: Final = 0x100
 """Added to the number of a field of Open vSwitch's class NXM_NX, so that numbers stay unique and sort behind."""
 NW_FRAG: Final = NX + 26
+NW_TTL: Final = NX + 29
+MPLS_TTL: Final = NX + 30
 TCP_FLAGS: Final = NX + 34
 TUN_FLAGS: Final = NX + 104
 CT_STATE: Final = NX + 105
@@ -150,8 +152,8 @@ def _fields() -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     for register in range(16):
         add(NX + register, f"reg{register}", 32, maskable=True)
     add(NW_FRAG, "nw_frag", 2, maskable=True, writable=False, eth_types=IP_ETH_TYPES)
-    add(NX + 29, "nw_ttl", 8, eth_types=IP_ETH_TYPES)
-    add(NX + 30, "mpls_ttl", 8, eth_types=MPLS_ETH_TYPES)
+    add(NW_TTL, "nw_ttl", 8, eth_types=IP_ETH_TYPES)
+    add(MPLS_TTL, "mpls_ttl", 8, eth_types=MPLS_ETH_TYPES)
     add(NX + 31, "tun_src", 32, maskable=True, writable=False, zero=True)
     add(NX + 32, "tun_dst", 32, maskable=True, writable=False, zero=True)
     add(NX + 33, "pkt_mark", 32, maskable=True, writable=False, zero=True)

@@ -1,7 +1,9 @@
 """What a switch does with one frame, step by step: OpenFlow 1.3 carried out on values, for people who want to know.
 
     frame       bytes as match fields and back
-    edits       what actions change in a frame
+    edits       what can be changed in a frame
+    changing    one action carried out on it
+    action_set  the order of actions that were written
     switch      flow entries, groups and ports, and how they are looked up
     walk        tables, groups and outputs
     compose     frames from a line of text

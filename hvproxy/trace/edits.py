@@ -142,6 +142,16 @@ def _set_tag(frame: Frame, tci: int) -> None:
     frame.see_tags()
 
 
+def set_tci(frame: Frame, value: int) -> None:
+    """Overwrite the whole outermost tag, or take it off: bit 12 says whether it is there."""
+    if not value & VLAN_PRESENT:
+        pop_vlan(frame)
+        return
+    if not frame.tags:
+        push_vlan(frame, _TAG_TYPE)
+    _set_tag(frame, value & ~VLAN_PRESENT)
+
+
 def _set_inner(frame: Frame, field: int, value: int) -> None:
     classes = _CLASS_IPV4 if IPV4_SRC in frame.fields else _CLASS_IPV6
     place = _NETWORK.get(field) or classes.get(field)

@@ -10,7 +10,9 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.oxm_fields import BY_NUMBER, MPLS_ETH_TYPES, NW_FRAG, REGISTERS, VLAN_ETH_TYPES, VLAN_PRESENT
+from hvproxy.openflow.oxm_fields import (
+    BY_NUMBER, MPLS_ETH_TYPES, MPLS_TTL, NW_FRAG, NW_TTL, REGISTERS, TCP_FLAGS, VLAN_ETH_TYPES, VLAN_PRESENT,
+)
 
 IN_PORT: Final[int] = of13.OFPXMT_OFB_IN_PORT
 METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
@@ -125,8 +127,14 @@ class Frame:
     def value(self) -> int:
         """All fields in the fixed layout of oxm.Match."""
         fragment = self.fragment | self.later_fragment << 1
-        return fragment << BY_NUMBER[NW_FRAG].shift | sum(
+        found = fragment << BY_NUMBER[NW_FRAG].shift | sum(
             value << BY_NUMBER[number].shift for number, value in self.fields.items())
+        for number, at in ((NW_TTL, self.ttl_at), (MPLS_TTL, self.mpls_ttl_at)):
+            if at is not None:
+                found |= self.rest[at] << BY_NUMBER[number].shift
+        if TCP_SRC in self.fields and not self.fragment and self.l4 + PORTS[TCP][1] <= len(self.rest):
+            found |= (_u16(self.rest, self.l4 + 12) & 0xFFF) << BY_NUMBER[TCP_FLAGS].shift
+        return found
 
     def copy(self) -> Frame:
         other = Frame.__new__(Frame)

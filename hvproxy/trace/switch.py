@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from itertools import groupby
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import BY_NUMBER, NX
 from hvproxy.openflow.text import group_number, port_text
 from hvproxy.trace.frame import Frame
 
+_CONJ_ID: Final = BY_NUMBER[NX + 37]
 DEEPEST_WATCH = 64
 """Groups that watch groups, followed so far."""
 
@@ -59,9 +63,28 @@ Choice: TypeAlias = Callable[[GroupLike, Sequence[Bucket], Sequence[int], Frame]
 """(SELECT group, its buckets, indexes of those that can be taken, the frame) -> the index that is taken."""
 
 
+Normal: TypeAlias = Callable[[Frame], int | None]
+"""A frame that is output to NORMAL -> the port it goes to, FLOOD, or None where it goes nowhere."""
+
+
 def heaviest(group: GroupLike, buckets: Sequence[Bucket], usable: Sequence[int], frame: Frame) -> int:
     """The first bucket of the greatest weight: what to follow where only the switch knows its hash."""
     return max(usable, key=lambda index: (buckets[index].weight, -index))
+
+
+def _clauses(flow: Flow) -> list[tuple[int, int, int]]:
+    """(id, clause, how many) of each conjunctive match that an entry is a part of: such an entry does nothing else."""
+    return [nicira.conjunction_of(action) for kind, action in actions.walk(flow.instructions.apply)
+            if kind == of13.OFPAT_EXPERIMENTER and nicira.kind_of(action) == nicira.CONJUNCTION]
+
+
+def _complete(flows: Iterable[Flow]) -> list[int]:
+    """The ids of the conjunctive matches of which all clauses are met."""
+    met: dict[tuple[int, int], set[int]] = {}
+    for flow in flows:
+        for number, clause, count in _clauses(flow):
+            met.setdefault((number, count), set()).add(clause)
+    return sorted(number for (number, count), found in met.items() if len(found) == count)
 
 
 class Switch:
@@ -69,11 +92,12 @@ class Switch:
 
     def __init__(
         self, flows: Iterable[Flow], groups: Mapping[int, GroupLike], ports: Mapping[int, Port],
-        choose: Choice = heaviest,
+        choose: Choice = heaviest, normal: Normal | None = None,
     ) -> None:
         self.groups = groups
         self.ports = ports
         self.choose = choose
+        self.normal = normal
         self._tables: dict[int, list[Flow]] = {}
         self._buckets: dict[int, Sequence[Bucket]] = {}
         for flow in flows:
@@ -84,8 +108,19 @@ class Switch:
     def lookup(self, table: int, frame: Frame) -> Flow | None:
         """The entry of the highest priority that the frame matches (OF 1.3.5 section 5.3)."""
         value = frame.value
-        return next((flow for flow in self._tables.get(table, ())
-                     if not (value ^ flow.match.value) & flow.match.mask), None)
+        found = [flow for flow in self._tables.get(table, ()) if not (value ^ flow.match.value) & flow.match.mask]
+        for _, several in groupby(found, lambda flow: flow.priority):
+            flows = list(several)
+            plain = next((flow for flow in flows if not _clauses(flow)), None)
+            if plain is not None:
+                return plain
+            for number in _complete(flows):
+                meant = value | number << _CONJ_ID.shift
+                named = next((flow for flow in self._tables[table] if not _clauses(flow)
+                              and not (meant ^ flow.match.value) & flow.match.mask), None)
+                if named is not None:
+                    return named
+        return None
 
     def buckets(self, group: GroupLike) -> Sequence[Bucket]:
         found = self._buckets.get(group.group_id)

@@ -6,7 +6,7 @@ back as it came, and what a port or a group is for is its owner's to say.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from struct import Struct
@@ -16,27 +16,20 @@ from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
 from hvproxy.openflow.oxm import tlv
-from hvproxy.openflow.oxm_aliases import WIDE_REGISTERS
-from hvproxy.openflow.oxm_fields import HEADERS_EXACT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
-from hvproxy.trace import edits
+from hvproxy.trace import changing, edits
+from hvproxy.trace.action_set import Item, in_order, sends
 from hvproxy.trace.frame import METADATA, TUNNEL_ID, Frame
 from hvproxy.trace.switch import Flow, GroupLike, Switch
 
 DEEPEST = 64
-"""Groups within groups (Open vSwitch's MAX_DEPTH)."""
-MOST_GROUPS = 4096
-"""Groups entered in one walk: who asks waits for the answer, and groups that name each other twice grow fast."""
+"""Groups within groups, and tables looked up within tables that are not later ones (Open vSwitch's MAX_DEPTH)."""
+MOST_ENTERED = 4096
+"""Groups entered and tables resubmitted to in one walk (Open vSwitch's MAX_RESUBMITS): who asks waits for the answer,
+and groups that name each other twice grow fast."""
 _ARGUMENT: Final = Struct("!4xI").unpack_from
-_ETH_TYPE: Final = Struct("!4xH").unpack_from
-_TTL: Final = Struct("!4xB").unpack_from
 _OUTPUT: Final[int] = of13.OFPAT_OUTPUT
 _GROUP: Final[int] = of13.OFPAT_GROUP
-_SET_ORDER: Final = (of13.OFPAT_POP_VLAN, of13.OFPAT_POP_MPLS, of13.OFPAT_PUSH_MPLS, of13.OFPAT_PUSH_VLAN,
-                     of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL)
-"""Of an action set, before what sets fields (OF 1.3.5 section 5.10, as Open vSwitch has it)."""
-_SETTERS: Final = frozenset((of13.OFPAT_SET_FIELD, of13.OFPAT_SET_NW_TTL, of13.OFPAT_SET_MPLS_TTL,
-                             of13.OFPAT_SET_QUEUE))
 
 
 class Kind(Enum):
@@ -96,14 +89,6 @@ class Told(NamedTuple):
     data: bytes
 
 
-class Item(NamedTuple):
-    """An action of an action set."""
-
-    kind: int
-    action: bytes
-    writer: Flow | None
-
-
 class Overrun(Exception):
     """More than a switch follows: the frame is dropped."""
 
@@ -142,26 +127,6 @@ def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id
     return done
 
 
-def in_order(items: Iterable[Item]) -> list[Item]:
-    """An action set in the order in which it is carried out (OF 1.3.5 section 5.10)."""
-    slots: dict[int, Item] = {}
-    setters: list[Item] = []
-    final: Item | None = None
-    for item in items:
-        if item.kind in _SETTERS or _copies(item):
-            setters.append(item)
-        elif item.kind == _GROUP or item.kind == _OUTPUT and (final is None or final.kind == _OUTPUT):
-            final = item
-        elif item.kind != _OUTPUT:
-            slots[item.kind] = item
-    return [*(slots[kind] for kind in _SET_ORDER if kind in slots), *setters, *(() if final is None else (final,))]
-
-
-def _sends(items: Sequence[Item]) -> bool:
-    """Whether an action set in order does anything: without an output it does nothing."""
-    return bool(items) and items[-1].kind in (_OUTPUT, _GROUP)
-
-
 class _Walker:
     """One frame under way."""
 
@@ -178,7 +143,14 @@ class _Walker:
         self.in_set = False
         self.in_groups = 0
         """How many groups deep."""
-        self.groups_entered = 0
+        self.levels = 0
+        """How many groups, and resubmits that do not go on to a later table, deep."""
+        self.entered = 0
+        """Groups entered and tables resubmitted to."""
+        self.table = 0
+        self.exited = False
+        """An action has ended the rest of all lists, up to the bucket it stands in."""
+        self.stack: list[int] = []
         self.depth = 0
 
     def step(self, kind: Kind, text: str, *, depth: int | None = None, table: int | None = None,
@@ -189,25 +161,32 @@ class _Walker:
 
     def tables(self) -> None:
         """Match, table by table."""
-        table: int | None = 0
+        self.flow = self._look_up(0, self.frame)
+        self.depth = 0
+
+    def _look_up(self, start: int, frame: Frame) -> Flow | None:
+        """Carry out what matches in a table and in those that it leads to; the first entry."""
+        table: int | None = start
         first: Flow | None = None
+        depth, outer = self.depth, self.table
         while table is not None:
-            flow = self.switch.lookup(table, self.frame)
-            self.depth = 0
+            flow = self.switch.lookup(table, frame)
+            self.depth = depth
             if flow is None:
                 self.step(Kind.TABLE, "no entry matches", table=table)
                 break
             self.step(Kind.TABLE, "table-miss entry" if flow.is_table_miss else "hit", table=table, flow=flow)
-            self.depth = 1
-            self.flow, first = flow, first or flow
-            if not self._instructions(flow):
+            self.depth = depth + 1
+            self.flow, self.table, first = flow, table, first or flow
+            if not self._instructions(flow, frame):
                 break
             table = flow.instructions.goto
-        self.depth, self.flow = 0, first
+        self.depth, self.table = depth, outer
+        return first
 
-    def _instructions(self, flow: Flow) -> bool:
+    def _instructions(self, flow: Flow, frame: Frame) -> bool:
         """Carry out an entry's instructions but its goto; False where the rest of the tables is void."""
-        doing, frame = flow.instructions, self.frame
+        doing = flow.instructions
         if doing.meter is not None:
             self.step(Kind.METER, f"meter {doing.meter}: taken not to drop the frame")
         if doing.apply and not self._execute([Item(kind, action, None) for kind, action in actions.walk(doing.apply)],
@@ -229,9 +208,9 @@ class _Walker:
     def action_set(self) -> None:
         """Carry out what the entries have written."""
         items = in_order(self.items)
-        if not items:
+        if not items or self.exited:
             return
-        if not _sends(items):
+        if not sends(items):
             self.step(Kind.DROP, "the action set has no output: it does nothing")
             return
         self.step(Kind.ACTION_SET, f"the action set is carried out: {actions_text(b''.join(i.action for i in items))}")
@@ -252,15 +231,52 @@ class _Walker:
             elif item.kind == of13.OFPAT_DEC_NW_TTL or item.kind == of13.OFPAT_DEC_MPLS_TTL:
                 if not self._count_down(item, frame):
                     return False
-            elif item.kind not in _EDITS and not _copies(item):
-                self.step(Kind.DROP, f"{actions_text(item.action)}: what this action does is not known here")
+            elif item.kind == of13.OFPAT_EXPERIMENTER:
+                if not self._extension(item.action, frame):
+                    return False
             else:
-                before = frame.data, frame.value
-                _EDITS.get(item.kind, _copy)(frame, item.action)
-                changed = before != (frame.data, frame.value)
-                nothing = "" if changed else ": changes nothing"
-                self.step(Kind.APPLY, actions_text(item.action) + nothing)
+                self.step(Kind.APPLY, changing.carry_out(frame, item.kind, item.action, self.stack))
         return True
+
+    def _extension(self, action: bytes, frame: Frame) -> bool:
+        """Carry out one of Open vSwitch's own actions; False where the rest of the list is void."""
+        kind = nicira.kind_of(action)
+        if kind in (nicira.RESUBMIT, nicira.RESUBMIT_TABLE):
+            self._resubmit(action, frame)
+        elif kind == nicira.EXIT:
+            self.step(Kind.APPLY, "exit: all that follows is void, the action set too")
+            self.exited = True
+        elif kind == nicira.CONTROLLER:
+            self._tell(frame, of13.OFPR_ACTION, nicira.controller_id(action) or 0)
+        elif kind == nicira.DEC_TTL_IDS:
+            return self._count_down(Item(of13.OFPAT_DEC_NW_TTL, actions.dec_nw_ttl(), None), frame)
+        else:
+            self.step(Kind.APPLY, changing.carry_out(frame, of13.OFPAT_EXPERIMENTER, action, self.stack))
+        return not self.exited
+
+    def _resubmit(self, action: bytes, frame: Frame) -> None:
+        """Look up another table; what was under way goes on after that."""
+        named = nicira.table_of(action)
+        table = self.table if named is None else named
+        deepens = table <= self.table
+        self._enter(deepens)
+        self.step(Kind.APPLY, f"resubmit to table {table}")
+        before = self.flow, self.writer, self.in_set
+        self.writer, self.in_set = None, False
+        self.depth += 1
+        self.levels += deepens
+        self._look_up(table, frame)
+        self.levels -= deepens
+        self.depth -= 1
+        self.flow, self.writer, self.in_set = before
+
+    def _enter(self, deepens: bool) -> None:
+        """A group or a table more. Raises Overrun."""
+        self.entered += 1
+        if self.levels >= DEEPEST and deepens:
+            raise Overrun(f"it enters more than {DEEPEST} groups or tables within each other")
+        if self.entered > MOST_ENTERED:
+            raise Overrun(f"it enters more than {MOST_ENTERED} groups and tables")
 
     def _count_down(self, item: Item, frame: Frame) -> bool:
         of_network = item.kind == of13.OFPAT_DEC_NW_TTL
@@ -282,6 +298,8 @@ class _Walker:
             self._tell(frame, of13.OFPR_ACTION)
         elif port == of13.OFPP_IN_PORT:
             self._send(self.in_port, frame, "IN_PORT: ")
+        elif port == of13.OFPP_NORMAL and self.switch.normal is not None:
+            self._normal(self.switch.normal(frame), frame)
         elif port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
             others = [number for number in sorted(self.switch.ports)
                       if number != self.in_port and number < of13.OFPP_MAX]
@@ -295,6 +313,16 @@ class _Walker:
         else:
             self._send(port, frame, "")
 
+    def _normal(self, port: int | None, frame: Frame) -> None:
+        if port is None:
+            self.step(Kind.DROP, "NORMAL: the address is reserved for what switches tell each other: dropped")
+        elif port == of13.OFPP_FLOOD:
+            self.step(Kind.APPLY, "NORMAL: where the destination is has not been learnt")
+            self._output(port, frame)
+        else:
+            self.step(Kind.APPLY, f"NORMAL: the destination has been learnt at port {port}")
+            self._output(port, frame)
+
     def _send(self, number: int, frame: Frame, why: str) -> None:
         port = self.switch.ports.get(number)
         if port is None or port.closed:
@@ -305,7 +333,7 @@ class _Walker:
         self.done.keys.append(frame.fields[TUNNEL_ID])
         self.step(Kind.OUTPUT, f"{why}out of port {port_text(number)}", port=number)
 
-    def _tell(self, frame: Frame, reason: int) -> None:
+    def _tell(self, frame: Frame, reason: int, controller_id: int = 0) -> None:
         direct = not self.in_groups and not self.in_set
         if reason == of13.OFPR_ACTION and direct and self.flow is not None and self.flow.is_table_miss:
             reason = of13.OFPR_NO_MATCH
@@ -313,7 +341,8 @@ class _Walker:
                           if value and number != METADATA)
         self.done.told.append(Told(reason, self.flow, self.writer, frame.fields[METADATA], others, frame.data))
         asked = " (they get it only if they ask for it)" if reason == of13.OFPR_INVALID_TTL else ""
-        self.step(Kind.PACKET_IN, f"to the controllers, reason {REASONS[reason]}{asked}")
+        whose = f" of id {controller_id}" if controller_id else ""
+        self.step(Kind.PACKET_IN, f"to the controllers{whose}, reason {REASONS[reason]}{asked}")
 
     # Groups
 
@@ -322,10 +351,7 @@ class _Walker:
         if group is None:
             self.step(Kind.DROP, f"there is no group {group_number(group_id)}: dropped")
             return
-        self.groups_entered += 1
-        if self.in_groups >= DEEPEST or self.groups_entered > MOST_GROUPS:
-            raise Overrun(f"it enters more than {DEEPEST} groups within each other" if self.in_groups >= DEEPEST
-                          else f"it enters more than {MOST_GROUPS} groups")
+        self._enter(True)
         self.step(Kind.GROUP, f"group {group_number(group_id)}, {group_type(group.type)}", group=group)
         buckets = self.switch.buckets(group)
         self.depth += 1
@@ -359,15 +385,18 @@ class _Walker:
         self.step(Kind.BUCKET, f"bucket {index}{why}", group=group, bucket=index)
         self.depth += 1
         self.in_groups += 1
+        self.levels += 1
         try:
-            if _sends(items):
+            if sends(items):
                 self._execute(items, frame.copy())
             else:
                 self.step(Kind.DROP, "the bucket has no output: dropped", group=group, bucket=index)
         except edits.TooManyLabels:
             self.step(Kind.DROP, "more MPLS labels than a switch follows: this copy is dropped")
         finally:
+            self.exited = False
             self.in_groups -= 1
+            self.levels -= 1
             self.depth -= 1
 
 
@@ -375,36 +404,5 @@ def _listed(reasons: Mapping[int, str]) -> str:
     return f" ({'; '.join(f'bucket {index}: {why}' for index, why in sorted(reasons.items()))})" if reasons else ""
 
 
-def _set_field(frame: Frame, action: bytes) -> None:
-    header, at = _ARGUMENT(action)[0], 8
-    for known in WIDE_REGISTERS.get(header) or (HEADERS_EXACT[header],):
-        edits.set_field(frame, known.number, int.from_bytes(action[at:at + known.size], "big"))
-        at += known.size
-
-
-def _copies(item: Item) -> bool:
-    return item.kind == of13.OFPAT_EXPERIMENTER and nicira.copy_of(item.action) is not None
-
-
-def _copy(frame: Frame, action: bytes) -> None:
-    """A move or a load."""
-    copy = nicira.copy_of(action)
-    assert copy is not None
-    value = copy.source if isinstance(copy.source, int) else frame.fields.get(copy.source.number, 0)
-    mask = (1 << copy.bits) - 1
-    kept = frame.fields.get(copy.target.number, 0) & ~(mask << copy.target_first)
-    edits.set_field(frame, copy.target.number, kept | (value >> copy.first & mask) << copy.target_first)
-
-
-_EDITS: Final[dict[int, Callable[[Frame, bytes], None]]] = {
-    of13.OFPAT_SET_FIELD: _set_field,
-    of13.OFPAT_PUSH_VLAN: lambda frame, action: edits.push_vlan(frame, _ETH_TYPE(action)[0]),
-    of13.OFPAT_POP_VLAN: lambda frame, action: edits.pop_vlan(frame),
-    of13.OFPAT_PUSH_MPLS: lambda frame, action: edits.push_mpls(frame, _ETH_TYPE(action)[0]),
-    of13.OFPAT_POP_MPLS: lambda frame, action: edits.pop_mpls(frame, _ETH_TYPE(action)[0]),
-    of13.OFPAT_SET_NW_TTL: lambda frame, action: edits.set_ttl(frame, _TTL(action)[0]),
-    of13.OFPAT_SET_MPLS_TTL: lambda frame, action: edits.set_mpls_ttl(frame, _TTL(action)[0]),
-    of13.OFPAT_SET_QUEUE: lambda frame, action: None,
-}
 REASONS: Final = {of13.OFPR_NO_MATCH: "no_match", of13.OFPR_ACTION: "action", of13.OFPR_INVALID_TTL: "invalid_ttl"}
 """OFPR_* in words."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hvproxy.compiler.normal import UNTAGGED_SOURCE
 from hvproxy.errors import ModelError, NotFound
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.tracing import Trace, TraceSpec, label_of, trace
@@ -15,6 +16,7 @@ from hvproxy.model.layout import Table
 from hvproxy.model.rules import Change, Rule
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.oxm import tlv
 from hvproxy.trace.compose import compose
 from tests.harness import Controller, World, spec
@@ -269,3 +271,47 @@ def test_matches_on_what_an_entry_rewrote_are_followed() -> None:
         flow_mod(table=1, match=tlv(2, 3, 3) + tlv(3, 9), write=actions.output(3), cookie=0x99))
     found = traced(world)
     assert found.agree and [(port, data[:6]) for port, data in found.logical.sent] == [(3, bytes(5) + b"\x09")]
+
+
+LOAD = bytes.fromhex("ffff0018000023200007 0007 00000206 0000000000000002")
+"""Writes 2 into the last byte of the destination."""
+EXIT = bytes.fromhex("ffff0010000023200011") + bytes(6)
+
+
+@pytest.mark.parametrize("entries", [
+    [flow_mod(apply=actions.resubmit(3) + actions.output(4)), flow_mod(table=3, apply=LOAD + actions.output(2))],
+    [flow_mod(apply=actions.resubmit(3) + actions.output(4)), flow_mod(table=3, apply=actions.output(2) + EXIT)],
+    [flow_mod(write=actions.resubmit(3)), flow_mod(table=3, apply=actions.output(of13.OFPP_CONTROLLER))],
+    [flow_mod(apply=actions.resubmit(3)), flow_mod(table=3, write=actions.output(3), metadata=(5, 7)),
+     flow_mod(table=3, priority=1, apply=actions.output(2))],
+    [build.group_mod(9, 0, of13.OFPGT_ALL, 1, bucket(actions.resubmit(3)) + bucket(LOAD + actions.output(4))),
+     flow_mod(apply=actions.group(1)), flow_mod(table=3, apply=LOAD + actions.output(2) + actions.output(5))],
+    [flow_mod(apply=LOAD + actions.output(of13.OFPP_NORMAL))],
+    [flow_mod(apply=bytes.fromhex("ffff001000002320001400280000 0000") + actions.output(2))],
+])
+def test_the_fabric_does_what_open_vswitchs_own_actions_say(entries: list[bytes]) -> None:
+    world, controller = red()
+    add(controller, *entries)
+    for port in (1, 5):
+        found = traced(world, port, "tcp,dl_dst=2:0:0:0:0:9,dl_src=2:0:0:0:0:1")
+        assert found.agree, found.differences
+        assert found.logical.sent or found.upward
+
+
+def test_normal_goes_to_where_the_destination_was_heard() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(of13.OFPP_NORMAL)))
+    frame = "tcp,dl_dst=2:0:0:0:0:2,dl_src=2:0:0:0:0:1"
+    flooded = traced(world, 1, frame)
+    assert flooded.agree and [port for port, _ in flooded.logical.sent] == [2, 3, 4, 5, 6]
+    assert flooded.upward == [], "what hvproxy learns from is no tenant's"
+    switch = world.switches[2]
+    source = next(key for key, rule in switch.rules.items() if rule[0] & 0xFFFFFFFF == UNTAGGED_SOURCE)
+    switch.packet_in(compose("tcp,dl_src=2:0:0:0:0:2"), table=source[0], cookie=switch.rules[source][0],
+                     metadata=world.hv.settings.layout.context(1, 2))
+    world.run()
+    known = traced(world, 1, frame)
+    assert known.agree and [port for port, _ in known.logical.sent] == [2]
+    assert traced(world, 2, frame).agree and not traced(world, 2, frame).logical.sent
+    reserved = traced(world, 1, "tcp,dl_dst=1:80:c2:0:0:2")
+    assert reserved.agree and not reserved.logical.sent

@@ -11,7 +11,7 @@ from hvproxy.openflow.action_checks import check_each, refuse_extensions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build, check, parse
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import Field
+from hvproxy.openflow.oxm_fields import BY_NUMBER
 from hvproxy.openflow.text import actions_text
 from tests.openflow.error_cases import IP, TCP, out, sf, t
 
@@ -252,11 +252,22 @@ def test_what_is_no_action_of_the_kind_stays_as_it_is() -> None:
 def test_a_move_and_a_load_tell_what_they_copy() -> None:
     moved = actions.move(of13.OFPXMT_OFB_VLAN_VID, 0, of13.OFPXMT_OFB_TUNNEL_ID, 4, 12)
     assert actions_text(moved) == "move:vlan_vid[0..11]->tunnel_id[4..15]" and actions.canonical(moved) == moved
-    found = nicira.copy_of(moved)
-    assert found is not None and isinstance(found.source, Field)
-    assert (found.bits, found.source.name, found.first, found.target.name, found.target_first) == (
-        12, "vlan_vid", 0, "tunnel_id", 4)
-    one = nicira.copy_of(actions.load_bit(of13.OFPXMT_OFB_TUNNEL_ID, 23))
-    assert one is not None and (one.bits, one.source, one.target.name, one.target_first) == (1, 1, "tunnel_id", 23)
-    for other in (NOTE, EXIT, bytes.fromhex("ffff000800002320"), load(XREG1, 3, 1, 1), nx(7, bytes(14), 0x1234)):
-        assert nicira.copy_of(other) is None
+    vid, tunnel = BY_NUMBER[of13.OFPXMT_OFB_VLAN_VID], BY_NUMBER[of13.OFPXMT_OFB_TUNNEL_ID]
+    source, target = nicira.move_of(moved)
+    assert (nicira.field_of(source.header), nicira.field_of(target.header)) == (vid, tunnel)
+    assert (source[1:], target[1:]) == ((0, 12), (4, 12))
+    part, value = nicira.load_of(actions.load_bit(of13.OFPXMT_OFB_TUNNEL_ID, 23))
+    assert (nicira.field_of(part.header), part[1:], value) == (tunnel, (23, 1), 1)
+    assert nicira.part_text(part) == "tunnel_id[23]"
+
+
+def test_actions_are_taken_apart() -> None:
+    assert nicira.kind_of(EXIT) == nicira.EXIT
+    for other in (bytes.fromhex("ffff000800002320"), nx(7, bytes(14), 0x1234)):
+        assert nicira.kind_of(other) is None
+    assert nicira.table_of(actions.resubmit(7)) == 7
+    assert nicira.table_of(nx(nicira.RESUBMIT, bytes.fromhex("fff8000000000000"))[:16]) is None
+    assert nicira.conjunction_of(nx(nicira.CONJUNCTION, bytes.fromhex("010300000007"))) == (7, 1, 3)
+    assert nicira.stack_of(nx(nicira.PUSH, bytes.fromhex("0004 00010204 000c") + bytes(6))) == (0x00010204, 4, 12)
+    to = nx(nicira.MULTIPATH, bytes(16) + bytes.fromhex("0103 00010204"))
+    assert nicira.multipath_of(to) == (0x00010204, 4, 4)

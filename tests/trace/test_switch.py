@@ -7,6 +7,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm_fields import NX
 from hvproxy.trace import frame as f
 from hvproxy.trace.frame import Frame
 from hvproxy.trace.switch import Flow, Port, Switch, heaviest
@@ -62,3 +63,19 @@ def test_of_equal_weights_the_first_is_followed() -> None:
     buckets = [Bucket(weight, of13.OFPP_ANY, of13.OFPG_ANY, actions.output(1)) for weight in (1, 4, 4)]
     assert heaviest(Group(1, of13.OFPGT_SELECT, b""), buckets, [0, 1, 2], Frame(PING, 1)) == 1
     assert heaviest(Group(1, of13.OFPGT_SELECT, b""), buckets, [0, 2], Frame(PING, 1)) == 2
+
+
+def conjunction(number: int, clause: int, of: int) -> bytes:
+    return bytes.fromhex("ffff0010000023200022") + bytes((clause, of)) + number.to_bytes(4, "big")
+
+
+def test_an_entry_of_a_conjunctive_match_is_hit_where_all_its_clauses_are_met() -> None:
+    source, other = tlv(f.ETH_SRC, 0, 1 << 40), tlv(f.ETH_DST, 0, 1 << 40)
+    parts = [Flow(0, 5, Match.from_tlvs(match), Instructions(apply=conjunction(7, clause, 2)))
+             for clause, match in enumerate((source, other))]
+    named, below = flow(9, tlv(NX + 37, 7)), flow(1)
+    assert Switch([*parts, named, below], {}, {}).lookup(0, Frame(PING, 1)) is named
+    assert Switch([parts[0], named, below], {}, {}).lookup(0, Frame(PING, 1)) is below
+    assert Switch([*parts, below], {}, {}).lookup(0, Frame(PING, 1)) is below
+    plain = flow(5)
+    assert Switch([*parts, plain, named], {}, {}).lookup(0, Frame(PING, 1)) is plain

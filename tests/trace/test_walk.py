@@ -163,18 +163,19 @@ def test_an_action_that_finds_nothing_to_change_is_said_to() -> None:
 
 def test_an_action_that_is_not_known_is_said_to_be() -> None:
     done = through(flow(apply=b"\xff\xff\x00\x08\x00\x00\x23\x20" + actions.output(2)))
-    assert done.steps[1].kind is Kind.DROP and done.steps[1].text.endswith("what this action does is not known here")
+    assert done.steps[1].kind is Kind.APPLY
+    assert done.steps[1].text.endswith("what this action does is not known here, and nothing is changed")
     assert done.sent
 
 
 def test_groups_that_lead_too_far_leave_the_frame_nowhere() -> None:
     deep = tuple(Group(n, of13.OFPGT_INDIRECT, bucket(actions.group(n + 1))) for n in range(1, 70))
     done = through(flow(apply=actions.output(2) + actions.group(1)), groups=deep)
-    assert not done.sent and done.failed == "it enters more than 64 groups within each other"
+    assert not done.sent and done.failed == "it enters more than 64 groups or tables within each other"
     wide = tuple(Group(n, of13.OFPGT_ALL, 2 * bucket(actions.group(n + 1))) for n in range(1, 20))
     done = through(flow(apply=actions.output(2) + actions.group(1)), groups=wide)
-    assert not done.sent and done.failed == "it enters more than 4096 groups"
-    assert done.steps[-1].text == "the frame leaves nowhere: it enters more than 4096 groups"
+    assert not done.sent and done.failed == "it enters more than 4096 groups and tables"
+    assert done.steps[-1].text == "the frame leaves nowhere: it enters more than 4096 groups and tables"
 
 
 @pytest.mark.parametrize("in_set", [False, True])
@@ -205,3 +206,64 @@ def test_bits_are_copied_between_fields_and_the_tunnel_id_leaves_with_the_frame(
     keyed = flow(match=tlv(of13.OFPXMT_OFB_TUNNEL_ID, 6), apply=back + actions.output(2))
     done = walk(Switch([keyed], {}, {2: Port()}), PING, 1, tunnel_id=6)
     assert done.sent == [(2, tagged(PING, 6))]
+
+
+# Open vSwitch's own actions; tests/system/test_trace_against_ovs compares them with it
+
+EXIT = bytes.fromhex("ffff0010000023200011") + bytes(6)
+TO_IDS = bytes.fromhex("ffff001000002320001400280007 0000")
+
+
+def test_a_resubmit_is_told_as_a_way_that_comes_back() -> None:
+    done = through(flow(apply=actions.resubmit(1) + actions.output(3)), flow(1, goto=2, apply=actions.output(2)))
+    assert texts(done) == [
+        (0, "table", "hit"), (1, "apply", "resubmit to table 1"), (2, "table", "hit"), (3, "output", "out of port 2"),
+        (2, "table", "no entry matches"), (1, "output", "out of port 3")]
+
+
+def test_a_packet_in_names_the_entry_that_was_resubmitted_to_and_then_the_one_before() -> None:
+    up = actions.output(of13.OFPP_CONTROLLER)
+    done = through(flow(apply=actions.resubmit(1) + up), flow(1, apply=TO_IDS))
+    assert [each.flow.origin for each in done.told if each.flow is not None] == [(1, 5), (0, 5)]
+    assert "to the controllers of id 7, reason action" in [step.text for step in done.steps]
+
+
+def test_an_action_set_that_resubmits_is_not_the_writer_of_what_is_found() -> None:
+    done = through(flow(write=actions.resubmit(1)), flow(1, apply=actions.output(of13.OFPP_CONTROLLER)))
+    assert [(each.writer, each.flow and each.flow.origin) for each in done.told] == [(None, (1, 5))]
+
+
+def test_an_exit_ends_all_lists_but_not_what_follows_a_bucket() -> None:
+    done = through(flow(goto=3, apply=actions.resubmit(1) + actions.output(3), write=actions.output(4)),
+                   flow(1, apply=actions.output(2) + EXIT + actions.output(4)), flow(3, apply=actions.output(3)))
+    assert [sent.port for sent in done.sent] == [2]
+    group = Group(7, of13.OFPGT_ALL, bucket(actions.resubmit(1)) + bucket(actions.output(4)))
+    done = through(flow(apply=actions.group(7) + actions.output(3)), flow(1, apply=EXIT), groups=(group,))
+    assert [sent.port for sent in done.sent] == [4, 3]
+
+
+def test_a_ttl_that_is_used_up_ends_the_resubmitted_list_only() -> None:
+    spent = PING[:22] + b"\1" + PING[23:]
+    by_ids = bytes.fromhex("ffff0018000023200015 0001") + bytes(12)
+    for count_down in (actions.dec_nw_ttl(), by_ids):
+        done = through(flow(apply=actions.resubmit(1) + actions.output(3)),
+                       flow(1, apply=count_down + actions.output(2)), frame=spent)
+        assert [sent.port for sent in done.sent] == [3]
+        assert [told.reason for told in done.told] == [of13.OFPR_INVALID_TTL]
+
+
+def test_tables_that_lead_to_each_other_leave_the_frame_nowhere() -> None:
+    done = through(flow(apply=actions.output(2) + actions.resubmit(0)))
+    assert not done.sent and done.failed == "it enters more than 64 groups or tables within each other"
+    wide = [flow(table, apply=2 * actions.resubmit(table + 1)) for table in range(20)]
+    assert through(*wide, flow(20, apply=actions.output(2))).failed == "it enters more than 4096 groups and tables"
+
+
+def test_normal_goes_where_its_owner_says() -> None:
+    ports = {number: Port() for number in PORTS}
+    for known, sent, said in ((3, [3], "learnt at port 3"), (1, [], "learnt at port 1"),
+                              (of13.OFPP_FLOOD, [2, 3, 4], "has not been learnt"), (None, [], "reserved")):
+        switch = Switch([flow(apply=actions.output(of13.OFPP_NORMAL))], {}, ports, normal=lambda frame, to=known: to)
+        done = walk(switch, PING, 1)
+        assert [each.port for each in done.sent] == sent
+        assert any("NORMAL" in step.text and said in step.text for step in done.steps)
