@@ -49,6 +49,7 @@ class ControllerSession:
         """It came to our listener: Open vSwitch sends such a "service" connection nothing it has not asked for until
         it sets miss_send_len or its async masks."""
         self.channel = Channel(frozenset({4}), now, from_switch=False)
+        self.channel.barred = self.barred
         self.role: int = of13.OFPCR_ROLE_EQUAL
         self.miss_send_len = 0 if passive else 128
         self.masks = DEFAULT_MASKS
@@ -86,6 +87,12 @@ class ControllerSession:
     @property
     def open(self) -> bool:
         return self.channel.open
+
+    def barred(self) -> Refused | None:
+        """Why it may not change anything (OF 1.3.5 section 6.3.4), if so."""
+        if not self.is_slave:
+            return None
+        return Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
 
     @property
     def is_slave(self) -> bool:

@@ -10,7 +10,7 @@ xid 0, which `xids` never hands out, so an answer to them is never taken for tha
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from math import inf
 from struct import Struct
@@ -92,6 +92,8 @@ class Channel:
         self.version: int | None = None
         """The version agreed on."""
         self.state = State.HELLO_WAIT
+        self.barred: Callable[[], Refused | None] = lambda: None
+        """Why the peer may not change anything, which counts for more than what is wrong with a part of a message."""
         self._versions = versions
         self._from_switch = from_switch
         self._idle = idle
@@ -195,7 +197,7 @@ class Channel:
         try:
             guard.check(message, self._from_switch)
         except Refused as refused:
-            self._refuse(message, refused)
+            self._refuse(message, guard.begins_whole(message) and self.barred() or refused)
             return False
         if kind > of13.OFPT_ECHO_REPLY:
             return True  # Input.MESSAGE leaves the state as it is: most messages need no look at the table

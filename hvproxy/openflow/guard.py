@@ -66,14 +66,23 @@ def _hello(data: bytes, length: int) -> None:
     parts.hello_elements(data, HEADER_SIZE, length)
 
 
+def begins_whole(message: bytes) -> bool:
+    """Whether a message that changes something has all that stands before its parts.
+
+    So far Open vSwitch looks into it before it asks who has sent it.
+    """
+    least, unit = _BEFORE_PARTS.get(message[1], (len(message) + 1, 1))
+    return len(message) >= least and not len(message) % unit
+
+
 def _flow_mod(data: bytes, length: int) -> None:
-    if length < 48 or length & 7:
+    if not begins_whole(data):
         parts.bad_length("flow-mod length")
     parts.instructions(data, parts.match(data, 48, length), length, True)
 
 
 def _packet_out(data: bytes, length: int) -> None:
-    if length < 24:
+    if not begins_whole(data):
         parts.bad_length("packet-out length")
     size = _U16(data, 16)[0]
     if size & 7 or 24 + size > length:
@@ -82,13 +91,13 @@ def _packet_out(data: bytes, length: int) -> None:
 
 
 def _group_mod(data: bytes, length: int) -> None:
-    if length < 16 or length & 7:
+    if not begins_whole(data):
         parts.bad_length("group-mod length")
     parts.buckets(data, 16, length, True)
 
 
 def _meter_mod(data: bytes, length: int) -> None:
-    if length < 16 or length & 7:
+    if not begins_whole(data):
         parts.bad_length("meter-mod length")
     command, flags = _COMMAND_FLAGS(data, 8)
     if command in _WITH_BANDS and flags & BOTH_UNITS != BOTH_UNITS:
@@ -123,6 +132,11 @@ def _queue_config(data: bytes, length: int) -> None:
         at += size
 
 
+_BEFORE_PARTS: Final = {
+    of13.OFPT_FLOW_MOD: (48, 8), of13.OFPT_GROUP_MOD: (16, 8), of13.OFPT_METER_MOD: (16, 8),
+    of13.OFPT_PACKET_OUT: (24, 1),
+}
+"""Message type -> (least bytes, what the length is a multiple of)."""
 _SYMMETRIC: Final[dict[int, Proof]] = {
     of13.OFPT_HELLO: _hello,
     of13.OFPT_ERROR: _at_least(12),

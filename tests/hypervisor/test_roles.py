@@ -142,6 +142,10 @@ def test_generations_are_those_of_one_logical_switch() -> None:
     build.port_mod(8, 1, bytes(6), 0, 0),
     build.message(of13.OFPT_TABLE_MOD, 8, bytes(8)),
     build.message(of13.OFPT_METER_MOD, 8, bytes(8)),
+    # What is wrong with the parts of a message does not matter then.
+    build.message(of13.OFPT_FLOW_MOD, 8, flow_mod()[8:48] + b"\0\1\0\4" + bytes(4) + b"\0\4\0\4" + bytes(4)),
+    build.message(of13.OFPT_GROUP_MOD, 8, bytes(24)),
+    build.message(of13.OFPT_PACKET_OUT, 8, b"\xff" * 16),
 ])
 def test_a_slave_may_not_change_anything(request_: bytes) -> None:
     world, one, _ = two()
@@ -150,6 +154,17 @@ def test_a_slave_may_not_change_anything(request_: bytes) -> None:
     assert one.refused(request_) == (of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE)
     assert {dpid: s.flow_mods + s.group_mods for dpid, s in world.switches.items()} == sent
     assert not any(switch.packet_outs for switch in world.switches.values())
+
+
+@pytest.mark.parametrize("request_", [
+    build.message(of13.OFPT_FLOW_MOD, 8, bytes(32)), build.message(of13.OFPT_FLOW_MOD, 8, bytes(44)),
+    build.message(of13.OFPT_GROUP_MOD, 8, bytes(10)), build.message(of13.OFPT_PACKET_OUT, 8, bytes(15)),
+    build.message(of13.OFPT_PORT_MOD, 8, bytes(31)),
+])
+def test_a_message_that_does_not_begin_whole_is_too_short_whoever_sends_it(request_: bytes) -> None:
+    _, one, _ = two()
+    role(one, SLAVE, 1)
+    assert one.refused(request_) == (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_LEN)
 
 
 def test_a_slave_may_ask_anything() -> None:

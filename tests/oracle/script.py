@@ -138,6 +138,11 @@ def inner_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket
     return choices
 
 
+def pushes_tag(action: bytes) -> bool:
+    """A push-vlan action."""
+    return action[:2] == b"\0\x11"
+
+
 def set_queue(queue: int) -> bytes:
     """A set-queue action."""
     return b"\x00\x15\x00\x08" + queue.to_bytes(4, "big")
@@ -162,6 +167,9 @@ def some_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket:
     if groups:
         outputs += [group(rng.choice(groups)), group(rng.choice(groups))]
     actions = [rng.choice(choices) for _ in range(rng.choice((0, 0, 1, 1, 2, 3)))]
+    if "tags" not in rng.features:
+        actions = [action for place, action in enumerate(actions)
+                   if not pushes_tag(action) or not any(map(pushes_tag, actions[:place]))]
     if in_bucket:
         return [*actions, rng.choice(outputs)] if rng.random() < 0.95 else actions
     mixed: list[bytes] = []
@@ -186,7 +194,9 @@ def some_instructions(rng: Dice, fields: dict[str, int | tuple[int, int]], table
         parts.append(clear())
     if rng.random() < 0.25:
         free = "otherwise" in rng.features
-        parts.append(write(*some_actions(rng, fields, groups=GROUPS if free else QUIET_GROUPS, telling=free)))
+        actions = some_actions(rng, fields, groups=GROUPS if free else QUIET_GROUPS, telling=free)
+        # The set is carried out when a later table may have pushed a tag.
+        parts.append(write(*(each for each in actions if "tags" in rng.features or not pushes_tag(each))))
     if rng.random() < 0.3:
         whole = (1 << 64) - 1 if "metadata" in rng.features else 0xffffffff
         parts.append(metadata(*rng.choice(((0x1000, 0xff00), (0x10, 0xff), (0x1011, whole), (0, 0xf0)))))

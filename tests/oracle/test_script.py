@@ -38,6 +38,16 @@ def test_every_default_is_a_feature() -> None:
     assert DEFAULT <= FEATURES.keys() and SETTINGS.keys() <= FEATURES.keys()
 
 
+@pytest.mark.parametrize("tags", [False, True])
+def test_a_second_tag_is_pushed_where_tags_are_asked_for_only(tags: bool) -> None:
+    features = DEFAULT - {"refusals"} | ({"tags"} if tags else set())
+    twice = 0
+    for step in random_script(2, 8000, features):
+        if step.kind == wire.FLOW_MOD:
+            twice += sum(step.body.count(b"\0\x11\0\x08" + kind + b"\0\0") for kind in (b"\x81\0", b"\x88\xa8")) > 1
+    assert bool(twice) is tags
+
+
 def test_no_two_frames_are_alike() -> None:
     frames = [step.body for step in random_script(3, 2000) if step.kind == FRAME]
     assert len(set(frames)) == len(frames) > 200
