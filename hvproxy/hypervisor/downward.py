@@ -42,11 +42,12 @@ class Downward(Protocol):
         """Call `done` once all that the fabric is to carry is confirmed."""
 
     def entry_counts(
-        self, ls_id: int, dpids: Iterable[Dpid], done: Callable[[Mapping[Dpid, Mapping[int, Count]], float], None],
-        now: float,
+        self, ls_id: int, dpids: Iterable[Dpid], heard: Callable[[Dpid, Mapping[int, Count], float], None],
+        done: Callable[[float], None], now: float,
     ) -> None:
-        """What the rules of a logical switch have counted: per datapath that answers, cookie number -> count.
-        Numbers with layout.PLACE are the classify rules."""
+        """What the rules of a logical switch have counted, cookie number -> count: `heard` as each datapath answers,
+        so before it says what a rule counted last, and `done` after the last. Numbers with layout.PLACE are the
+        classify rules."""
 
     def port_counts(
         self, ports: Iterable[tuple[Dpid, int]], done: Callable[[Mapping[tuple[Dpid, int], PortStats], float], None],

@@ -37,13 +37,12 @@ class Gather:
     switches: Switches
 
     def entry_counts(
-        self, ls_id: int, dpids: Iterable[Dpid],
-        done: Callable[[Mapping[Dpid, Mapping[int, Count]], float], None], now: float,
+        self, ls_id: int, dpids: Iterable[Dpid], heard: Callable[[Dpid, Mapping[int, Count], float], None],
+        done: Callable[[float], None], now: float,
     ) -> None:
-        reports: dict[Dpid, Mapping[int, Count]] = {}
         body = FlowStatsRequest(cookie=cookie(ls_id, 0), cookie_mask=OURS_MASK | LOGICAL_SWITCH_MASK).encode()
         asked = self._connected(dpids)
-        one = all_of(len(asked), lambda at: done(reports, at), now)
+        one = all_of(len(asked), done, now)
 
         def counted(dpid: Dpid, bodies: list[bytes] | None, at: float) -> None:
             if bodies is not None:
@@ -54,7 +53,7 @@ class Gather:
                         packets, octets = counts.get(number, (0, 0))
                         if stats.table_id != 1:
                             counts[number] = (packets + stats.packets, octets + stats.bytes)
-                reports[dpid] = counts
+                heard(dpid, counts, at)
             one(at)
 
         for dpid in asked:

@@ -501,18 +501,16 @@ class LogicalSwitch(CompiledSwitch):
 
     def read_counters(self, done: Callable[[float], None], now: float, dpids: Iterable[Dpid] | None = None) -> None:
         """Bring every entry's counters up to date, then call `done`."""
-        def counted(reports: Mapping[Dpid, Mapping[int, Count]], at: float) -> None:
-            for dpid, counts in reports.items():
-                for number in self.counters.reported(dpid, counts):
-                    if number & HIDDEN == HIDDEN:
-                        self.hosts.alive(number, at)
-                    elif number < PLACE:
-                        entry = self.tables.by_number(number)
-                        if entry is not None:
-                            entry.used = at
-            done(at)
+        def heard(dpid: Dpid, counts: Mapping[int, Count], at: float) -> None:
+            for number in self.counters.reported(dpid, counts):
+                if number & HIDDEN == HIDDEN:
+                    self.hosts.alive(number, at)
+                elif number < PLACE:
+                    entry = self.tables.by_number(number)
+                    if entry is not None:
+                        entry.used = at
 
-        self.down.entry_counts(self.ls_id, self._edges if dpids is None else dpids, counted, now)
+        self.down.entry_counts(self.ls_id, self._edges if dpids is None else dpids, heard, done, now)
 
 
 def _actions_in(data: bytes) -> bytes:

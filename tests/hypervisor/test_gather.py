@@ -12,6 +12,13 @@ def red() -> tuple[World, Told]:
     return a_world(), []
 
 
+def ask_entries(world: World, told: Told, ls_id: int, dpids: list[int], now: float) -> None:
+    """What each datapath has said goes to `told` once all have answered."""
+    found: dict[int, object] = {}
+    world.hv.entry_counts(ls_id, dpids, lambda dpid, counts, at: found.update({dpid: counts}),
+                          lambda at: told.append((found, at)), now)
+
+
 def test_all_of_calls_once_after_the_last_part() -> None:
     called: list[float] = []
     one = all_of(3, called.append, 1.0)
@@ -37,12 +44,12 @@ def test_the_rules_of_an_entry_are_summed_per_datapath_and_those_of_others_left_
     number = world.switches[1].cookies()[0] & 0xFFFFFFFF
     assert rules == 3  # sub-ports have rules of their own
     world.switches[1].count(10, 2, 200)
-    world.hv.entry_counts(1, [1, 3], lambda found, at: told.append((found, at)), world.now)
+    ask_entries(world, told, 1, [1, 3], world.now)
     world.run()
     ((found, _),) = told
     assert isinstance(found, dict) and found.keys() == {1, 3}
     assert found[1][number] == (6, 600) and found[3][number] == (0, 0)
-    world.hv.entry_counts(9, [1], lambda found, at: told.append((found, at)), world.now)
+    ask_entries(world, told, 9, [1], world.now)
     world.run()
     assert told[1][0] == {1: {}}
 
@@ -50,7 +57,7 @@ def test_the_rules_of_an_entry_are_summed_per_datapath_and_those_of_others_left_
 def test_the_rules_that_deliver_labels_are_not_counted_as_arrivals_from_hosts() -> None:
     world, told = red()
     world.switches[1].count(1, 50, 5000)
-    world.hv.entry_counts(1, [1], lambda found, at: told.append((found, at)), world.now)
+    ask_entries(world, told, 1, [1], world.now)
     world.run()
     assert all(count == (0, 0) for count in told[0][0][1].values())  # type: ignore[index]
 
@@ -79,14 +86,14 @@ def test_nothing_to_ask_is_answered_at_once() -> None:
     world, told = red()
     for ask in (world.hv.port_counts, world.hv.group_counts):
         ask([], lambda found, at: told.append((found, at)), 5.0)
-    world.hv.entry_counts(1, [], lambda found, at: told.append((found, at)), 5.0)
+    ask_entries(world, told, 1, [], 5.0)
     assert told == [({}, 5.0)] * 3
 
 
 def test_a_datapath_that_is_lost_while_asked_does_not_hold_up_the_others() -> None:
     world, told = red()
     world.switches[2].silent = True
-    world.hv.entry_counts(1, [1, 2], lambda found, at: told.append((found, at)), world.now)
+    ask_entries(world, told, 1, [1, 2], world.now)
     world.run()
     assert told == []
     world.switches[2].disconnect()
@@ -97,7 +104,7 @@ def test_statistics_of_the_wrong_kind_of_answer_are_not_mistaken() -> None:
     """An error is no report: what was counted before stays."""
     world, told = red()
     world.switches[2].silent = True
-    world.hv.entry_counts(1, [2], lambda found, at: told.append((found, at)), world.now)
+    ask_entries(world, told, 1, [2], world.now)
     world.run()
     (request,) = world.switches[2].unanswered
     xid = int.from_bytes(request[4:8], "big")

@@ -335,6 +335,23 @@ def test_table_statistics_after_a_reset_wait_for_what_the_former_rules_have_coun
     assert entry.packet_count == rules
 
 
+def test_what_a_switch_has_said_counts_once_when_another_answers_after_the_entry_is_gone() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.output(2)))
+    count_everywhere(world, 2)
+    rules = sum(len(switch.cookies()) for switch in world.switches.values())
+    world.switches[3].silent = world.switches[3].hold_removals = True
+    controller.send(multipart_request(4, Kind.FLOW, FlowStatsRequest(of13.OFPTT_ALL).encode()))
+    Controller(world, "red").send(flow_mod(command=of13.OFPFC_DELETE))
+    world.run()
+    world.switches[3].answer()
+    world.switches[3].release()
+    controller.take("MULTIPART_REPLY")
+    controller.send(multipart_request(3, Kind.TABLE))
+    (reply,) = controller.take("MULTIPART_REPLY")
+    assert reply.body[0].matched_count == 2 * rules
+
+
 def test_port_descriptions_are_split_over_messages() -> None:
     ports = {number: (1 + number % 3, number // 3 + 10) for number in range(1, 2001)}
     world = World(spec("red", ports))
