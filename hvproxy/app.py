@@ -37,6 +37,8 @@ def settings_of(config: Config, secret: bytes) -> Settings:
         configure_bridges=config.switches.configure_bridges,
         audit=config.switches.audit,
         remove_foreign=config.switches.remove_foreign,
+        encapsulation=fabric.encapsulation,
+        tunnel_endpoints={each.datapath: str(each.address) for each in fabric.tunnel_endpoints},
     )
 
 

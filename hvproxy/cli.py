@@ -186,7 +186,8 @@ def databases(api: str, as_json: bool) -> None:
 def links(api: str, as_json: bool) -> None:
     """The links between datapaths."""
     _show(api, "/v1/links", as_json, "links", [
-        ("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("source"), field("state"),
+        ("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("kind"),
+        field("source"), field("state"),
     ])
 
 

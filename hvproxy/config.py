@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Annotated, ClassVar, Literal
 
@@ -20,7 +21,7 @@ from hvproxy.model.intent import (
     LAST_PORT, NEEDS_DATABASE, SUPPORTED_PROTOCOLS, AttachSpec, Once, PortRef, Protocol, TenantSpec, TlsSpec,
     attach_text, check, owned,
 )
-from hvproxy.model.schema import NOT_YET, Path, Reading, format_dpid, format_path, parse_dpid, read
+from hvproxy.model.schema import NOT_YET, DpidKey, Path, Reading, format_dpid, format_path, parse_dpid, read
 
 _LINK = re.compile(r"\s*([^\s:]+):(\S+)\s+-\s+([^\s:]+):(\S+)\s*")
 _VLAN_RANGE = re.compile(r"\s*([0-9]{1,4})\s*-\s*([0-9]{1,4})\s*")
@@ -148,6 +149,35 @@ class SwitchesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Take away rules, groups and meters that are not hvproxy's; otherwise they are only reported."""
 
 
+@dataclass(frozen=True, slots=True)
+class TunnelAddress:
+    """Where tunnels end: an IP address of a host."""
+
+    text: str
+    """In its shortest form."""
+
+    @classmethod
+    def parse(cls, text: str) -> TunnelAddress:
+        """Raises ValueError with what is wrong."""
+        try:
+            address = ip_address(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is not an IP address") from None
+        if address.is_multicast or address.is_unspecified or address.is_loopback:
+            raise ValueError(f"{text!r} is not the address of a host that others can reach")
+        return cls(str(address))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class TunnelEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the tunnels of a physical switch end, whatever its database says."""
+
+    datapath: DpidKey
+    address: TunnelAddress
+
+
 class FabricConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How frames get from edge to edge."""
 
@@ -157,6 +187,8 @@ class FabricConfig(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[LinkSpec, ...] = ()
     """Links that need no finding, instead or as well."""
     vlan_range: VlanRange = VlanRange(2, 4094)
+    tunnel_endpoints: tuple[TunnelEndpoint, ...] = ()
+    """Besides those that the databases tell (external_ids:hv-tunnel-ip of Open_vSwitch or of a bridge)."""
     secret: Secret | None = None
     """What discovery frames are authenticated with; None: a fresh one at each start."""
 
@@ -231,9 +263,12 @@ def read_object(value: object, faults: Iterable[tuple[Path, str]] = ()) -> Confi
 
 def _check_fabric(reading: Reading[Config]) -> None:
     """Note what is wrong between links, and between links and VIFs."""
-    if (encapsulation := reading.found.get(("fabric", "encapsulation"))) in ("gre", "vxlan", "geneve"):
-        reading.fault(("fabric", "encapsulation"), f"{encapsulation}: {NOT_YET}; supported: auto, vlan")
     once = Once(reading.fault)
+    for path, value in list(reading.found.items()):
+        if isinstance(value, TunnelEndpoint):
+            once.say((*path, "datapath"), ("tunnel datapath",), value.datapath,
+                     f"datapath {format_dpid(value.datapath)}")
+            once.say((*path, "address"), ("tunnel address",), value.address, f"tunnel endpoint {value.address}")
     ends: dict[LinkEnd, Path] = {}
     for path, value in list(reading.found.items()):
         if isinstance(value, LinkSpec):
@@ -250,6 +285,10 @@ def _check_databases(reading: Reading[Config]) -> None:
     if reading.found.get(("switches", "ovsdb"), ()) or ("switches", "ovsdb") not in reading.found and (
             ("switches", "ovsdb") in reading.places):
         return
+    if (encapsulation := reading.found.get(("fabric", "encapsulation"))) in ("gre", "vxlan", "geneve"):
+        reading.fault(("fabric", "encapsulation"), f"{encapsulation} {NEEDS_DATABASE}, to make tunnels: none is named")
+    if reading.found.get(("fabric", "tunnel_endpoints")):
+        reading.fault(("fabric", "tunnel_endpoints"), f"{NEEDS_DATABASE}, to make tunnels: none is named")
     if reading.found.get(("switches", "configure_bridges")):
         reading.fault(("switches", "configure_bridges"), f"{NEEDS_DATABASE}: none is named")
     for path, value in list(reading.found.items()):

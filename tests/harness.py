@@ -177,6 +177,14 @@ class EndSwitch:
         self.ports[number] = PortDesc(port.number, port.hw_addr, port.name, state=state)
         self.send(build.port_status(of13.OFPPR_MODIFY, self.ports[number]))
 
+    def add_port(self, number: int, name: str) -> None:
+        """A port appears, LIVE."""
+        self.ports[number] = PortDesc(number, number.to_bytes(6, "big"), name, state=of13.OFPPS_LIVE)
+        self.send(build.port_status(of13.OFPPR_ADD, self.ports[number]))
+
+    def remove_port(self, number: int) -> None:
+        self.send(build.port_status(of13.OFPPR_DELETE, self.ports.pop(number)))
+
     def received(self, data: bytes) -> None:
         for message in self.framer.feed(data):
             self.message(message)

@@ -89,7 +89,7 @@ ANSWERS: dict[str, object] = {
     ],
     "/v1/links": [
         {"a": {"dpid": "0000000000000001", "port": 5}, "b": {"dpid": "0000000000000002", "port": "s2-eth5"},
-         "source": "configured", "state": "up", "config": ["NO_FWD", "NO_RECV"], "news": 1},
+         "source": "configured", "kind": "vlan", "state": "up", "config": ["NO_FWD", "NO_RECV"], "news": 1},
     ],
     "/v1/logical-switches": [
         {"name": "red", "tenant": "red", "datapath_id": "00000000000000a1", "entries": 7, "ports": 2,
@@ -250,7 +250,8 @@ def test_show_switches(api: str) -> None:
 
 def test_show_links(api: str) -> None:
     assert rows(run("show", "links", "--api", api + "/").stdout) == [
-        ["a", "b", "source", "state"], ["0000000000000001:5", "0000000000000002:s2-eth5", "configured", "up"]]
+        ["a", "b", "kind", "source", "state"],
+        ["0000000000000001:5", "0000000000000002:s2-eth5", "vlan", "configured", "up"]]
 
 
 def test_show_logical_switches(api: str) -> None:

@@ -30,6 +30,25 @@ def test_an_empty_file_is_all_defaults() -> None:
         store=StoreUrl("memory"), tenants=())
 
 
+def test_endpoints_of_tunnels_are_addresses_of_hosts_one_for_a_datapath() -> None:
+    def endpoints(*rows: str) -> str:
+        return ("switches: {ovsdb: ['unix:/db']}\nfabric:\n  encapsulation: geneve\n  tunnel_endpoints:\n"
+                + "".join(f"    - {row}\n" for row in rows))
+
+    config = parse(endpoints("{datapath: 0x1, address: 192.0.2.1}", "{datapath: 0x2, address: '2001:DB8:0::1'}"))
+    assert config.fabric.encapsulation == "geneve"
+    assert [(each.datapath, str(each.address)) for each in config.fabric.tunnel_endpoints] == [
+        (1, "192.0.2.1"), (2, "2001:db8::1")]
+    assert mistakes(endpoints("{datapath: 0x1, address: here}", "{datapath: 0x1, address: 127.0.0.1}")) == [
+        ("fabric.tunnel_endpoints[0].address", "'here' is not an IP address"),
+        ("fabric.tunnel_endpoints[1].address", "'127.0.0.1' is not the address of a host that others can reach")]
+    assert mistakes(endpoints("{datapath: 0x1, address: 192.0.2.1}", "{datapath: 0x1, address: 192.0.2.1}")) == [
+        ("fabric.tunnel_endpoints[1].datapath",
+         "datapath 0000000000000001 is used already by fabric.tunnel_endpoints[0].datapath"),
+        ("fabric.tunnel_endpoints[1].address",
+         "tunnel endpoint 192.0.2.1 is used already by fabric.tunnel_endpoints[0].address")]
+
+
 def test_every_key_is_read() -> None:
     config = parse("""
 switches:
@@ -94,9 +113,10 @@ def test_a_secret_is_not_shown() -> None:
     ("switches: {protocols: []}", "switches.protocols", "names no protocol"),
     ("switches: {grace: -1}", "switches.grace", "expected float >= 0.0, got -1"),
     ("switches: {grace: soon}", "switches.grace", "expected float, got str"),
-    ("fabric: {encapsulation: gre}", "fabric.encapsulation", "gre: not supported yet; supported: auto, vlan"),
-    ("fabric: {encapsulation: vxlan}", "fabric.encapsulation", "vxlan: not supported yet; supported: auto, vlan"),
-    ("fabric: {encapsulation: geneve}", "fabric.encapsulation", "geneve: not supported yet; supported: auto, vlan"),
+    ("fabric: {encapsulation: gre}", "fabric.encapsulation",
+     "gre needs a database in switches.ovsdb, to make tunnels: none is named"),
+    ("fabric: {tunnel_endpoints: [{datapath: 0x1, address: 192.0.2.1}]}", "fabric.tunnel_endpoints",
+     "needs a database in switches.ovsdb, to make tunnels: none is named"),
     ("fabric: {encapsulation: qinq}", "fabric.encapsulation",
      "'qinq' is not one of auto, vlan, gre, vxlan, geneve"),
     ("fabric: {discovery: maybe}", "fabric.discovery", "expected bool, got str"),

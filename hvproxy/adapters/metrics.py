@@ -13,6 +13,7 @@ from hvproxy.hypervisor import report
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.model.schema import format_dpid
+from hvproxy.model.view import Carriage
 from hvproxy.openflow.text import message_type
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -106,6 +107,11 @@ class CoreCollector(Collector):
         yield _gauge("foreign_rules", "Rules, groups and meters on a switch that are not hvproxy's, at the last audit.",
                      ["dpid"], [([format_dpid(dpid)], number) for dpid, number in sorted(hv.auditing.foreign.items())])
         yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
+        yield _gauge("tunnels", "Tunnels that are to be, and of these those whose both ports are there.", ["state"], [
+            (["wanted"], len(hv.tunnels.wanted)), (["made"], len(hv.tunnels.links)),
+            (["up"], sum(link.carriage is Carriage.TUNNEL for link in hv.switches.links))])
+        yield _gauge("tunnel_labels_used", "Labels in use that only tunnels can carry.", [],
+                     [([], len(hv.fabric.keys.used))])
         yield _gauge("labels_used", "Labels in use.", [], [([], len(hv.fabric.labels.used))])
         yield _gauge("labels", "Labels there are.", [], [([], hv.settings.last_vid - hv.settings.first_vid + 1)])
 

@@ -98,7 +98,8 @@ def _answers(specs: Schema) -> dict[str, Schema]:
             vifs=_list(_object(
                 iface_id=_TEXT, dpid=_DPID, port_no=_NUMBER, interface=_TEXT, mac=_nullable(_TEXT),
                 admin=_nullable(_TEXT), link=_nullable(_TEXT), counts={"type": "boolean"}, bound=_TEXTS))),
-        "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered"]}, state=_UP),
+        "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered", "made"]},
+                        kind={"enum": ["vlan", "gre", "vxlan", "geneve"]}, state=_UP),
         "LogicalSwitch": {**switch, "title": "LogicalSwitch",
                           "properties": {**switch["properties"], "entries": _NUMBER, "state": state}},
         "Port": {**port, "title": "Port", "properties": {

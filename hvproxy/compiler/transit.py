@@ -59,9 +59,9 @@ _MARK = {
     Carriage.VLAN: actions.set_field(oxm.tlv(of13.OFPXMT_OFB_VLAN_PCP, DETOURED_PCP)),
     Carriage.TUNNEL: actions.load_bit(of13.OFPXMT_OFB_TUNNEL_ID, DETOURED_BIT),
 }
+_IS_TAGGED = oxm.tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT, of13.OFPVID_PRESENT)
 _IS_MARKED = {
-    Carriage.VLAN: (oxm.tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT, of13.OFPVID_PRESENT)
-                    + oxm.tlv(of13.OFPXMT_OFB_VLAN_PCP, DETOURED_PCP)),
+    Carriage.VLAN: _IS_TAGGED + oxm.tlv(of13.OFPXMT_OFB_VLAN_PCP, DETOURED_PCP),
     Carriage.TUNNEL: oxm.tlv(of13.OFPXMT_OFB_TUNNEL_ID, DETOURED_KEY, DETOURED_KEY),
 }
 _UNMARKED = actions.set_field(oxm.tlv(of13.OFPXMT_OFB_VLAN_PCP, 0))
@@ -133,23 +133,28 @@ def _transit_rules(tree: Tree, dpid: Dpid, destination_index: int, carriage: Car
     _, table = _TABLES[carriage]
     to_destination = oxm.metadata_tlv(destination_index, _WHOLE_METADATA)
 
-    def rule(priority: int, match: bytes, instructions: bytes) -> Rule:
-        return Rule(table, priority, match, instructions, _COOKIE)
+    def rule(priority: int, match: bytes, instructions: bytes, tag: bytes = b"") -> Rule:
+        # Above the one without the tag that it takes the place of, or that takes its place: both are there for a while.
+        return Rule(table, priority + bool(tag), match + tag, instructions, _COOKIE)
 
     choosing = _choosing(tree, dpid, carriage)
+    # Open vSwitch takes nothing off where there may be no tag (OF 1.3.5 section 7.2.5): the match says that there is.
+    tag = b"" if choosing is carriage else _IS_TAGGED
     rules = [rule(_DEFAULT_PRIORITY, to_destination,
-                  _to_group(GroupKind.UPLINK, destination_index, carriage, choosing))]
+                  _to_group(GroupKind.UPLINK, destination_index, carriage, choosing), tag)]
     backup = tree.backup.get(dpid)
     if backup is not None:
         if dpid in tree.turn and _kind(tree, dpid, backup) is carriage:
             rules.append(rule(_BACKUP_PRIORITY, _arrived(backup) + to_destination,
-                              _to_group(GroupKind.RETURN, destination_index, carriage, choosing)))
+                              _to_group(GroupKind.RETURN, destination_index, carriage, choosing), tag))
         rules.append(rule(_MARKED_PRIORITY, to_destination + _IS_MARKED[carriage],
                           _to_port(parent, carriage, _kind(tree, dpid, parent))))
     if _kind(tree, dpid, parent) is carriage:
         below = tree.descend.get(dpid)
+        over = carriage if below is None else _kind(tree, dpid, below)
         rules.append(rule(_PARENT_PRIORITY, _arrived(parent) + to_destination,
-                          _DROP if below is None else _to_port(below, carriage, _kind(tree, dpid, below))))
+                          _DROP if below is None else _to_port(below, carriage, over),
+                          _IS_TAGGED if carriage < over else b""))
     return rules
 
 

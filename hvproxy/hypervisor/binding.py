@@ -42,7 +42,11 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Mapping[str, tuple[Dp
                 port.carrier = switches.datapaths[dpid].ports[port_no]
             elif port.vif is not None and port.vif.dpid == dpid and not switches.ready(dpid):
                 vif = port.vif  # the switch is away: where the port was is still where it is
-            if vif is not None and attach.iface_id is not None and switches.is_fabric_port(dpid, vif.port_no):
+            if vif is not None and switches.is_tunnel_port(dpid, vif.port_no):
+                switches.alarm("a logical port is bound to a tunnel of hvproxy's own: it stays down",
+                               logical_switch=ls.spec.name, port=number)
+                vif = None
+            elif vif is not None and attach.iface_id is not None and switches.is_fabric_port(dpid, vif.port_no):
                 switches.alarm("a VIF is said to be at an end of a link: its logical port stays down",
                                logical_switch=ls.spec.name, port=number, iface_id=attach.iface_id)
                 vif = None

@@ -33,10 +33,11 @@ FAULTY: Final = "a database session ended by a fault"
 
 
 class DatabasesOwner(Protocol):
-    """Who hears where VIFs are."""
+    """Who hears where VIFs are, and that anything else is as it was not."""
 
     def vifs_moved(self, iface_ids: Collection[str], now: float) -> None: ...
     def waits_for(self, iface_ids: Collection[str]) -> bool: ...
+    def databases_changed(self, now: float) -> None: ...
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class Databases:
         database = self._conns[conn] = self.all[address]
         database.conn, database.session = conn, Session(DATABASE, TABLES, now)
         database.corrected.clear()
-        self._flush(database, now)
+        self.flush(database, now)
 
     def owns(self, conn: int) -> bool:
         return conn in self._conns
@@ -124,7 +125,7 @@ class Databases:
         if session.changed:
             session.changed = False
             database.due = min(database.due, now + LOOK_DELAY + session.replica.rows * LOOK_DELAY_PER_ROW)
-        self._flush(database, now)
+        self.flush(database, now)
 
     def lost(self, conn: int, now: float) -> None:
         """A connection is gone."""
@@ -132,7 +133,7 @@ class Databases:
         if database.session is not None:
             self._ended(database, now)
 
-    def _flush(self, database: Database, now: float) -> None:
+    def flush(self, database: Database, now: float) -> None:
         """Write what the session has to say, and end it where it says so."""
         session, conn = database.session, database.conn
         assert session is not None and conn is not None
@@ -165,7 +166,7 @@ class Databases:
         for database in self.all.values():
             if database.session is not None and now >= database.session.deadline:
                 database.session.tick(now)
-                self._flush(database, now)
+                self.flush(database, now)
             if now >= database.due:
                 self._look(database, now)
             if now >= database.until:
@@ -201,6 +202,7 @@ class Databases:
         database.seen, database.answered = seen, True
         if not same and self.known:
             self._choose(now)
+        self._owner.databases_changed(now)
 
     # VIFs
 
@@ -245,7 +247,7 @@ class Databases:
                 self._tell(database, bridge, setting)
                 if self._configure and (bridge.name, setting.name) not in database.corrected:
                     self._correct(database, bridge, setting)
-        self._flush(database, now)
+        self.flush(database, now)
 
     def _tell(self, database: Database, bridge: SeenBridge, setting: Setting) -> None:
         key = (database.address, bridge.name, setting.name)

@@ -6,9 +6,10 @@ What operators want to exist comes in through Intent (intent.py); what they can 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 
+from hvproxy.compiler.encapsulation import links_used
 from hvproxy.hypervisor import metering, packets, port_counters, refusals, vifs
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import place_of, resolve
@@ -29,9 +30,10 @@ from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.switches import NamedLink, Switches
 from hvproxy.hypervisor.tenant_meters import OFFERED
+from hvproxy.hypervisor.tunnels import Tunnels
 from hvproxy.model.layout import HIDDEN, ContextLayout, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Change, Item, Rule
-from hvproxy.model.view import Dpid, PortNo
+from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 from hvproxy.openflow.abilities import SwitchTables
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
@@ -70,6 +72,10 @@ class Settings:
     """Seconds between two comparisons of what switches hold with what they should; 0: none but when asked."""
     remove_foreign: bool = False
     """What is on a switch and not ours is taken away."""
+    encapsulation: str = "auto"
+    """auto, vlan, gre, vxlan or geneve."""
+    tunnel_endpoints: Mapping[Dpid, str] = field(default_factory=dict)
+    """Where tunnels end, as the operator says."""
     durability: Durability = Durability.NONE
     wall: float = 0.0
     """What must be added to the core's time for the day's (Unix time)."""
@@ -94,9 +100,12 @@ class Hypervisor(Gather):
         self.databases = Databases(self, self.switches, self.out, settings.grace, settings.databases,
                                    settings.configure_bridges, now)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
-                             None if discovery is None else int.from_bytes(discovery.destination, "big"))
+                             None if discovery is None else int.from_bytes(discovery.destination, "big"),
+                             Carriage.VLAN if settings.encapsulation not in ("auto", "vlan") else Carriage.TUNNEL)
         for space, kind in zip(self.fabric.label_spaces, ("label", "key"), strict=True):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
+        self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
+                               settings.tunnel_endpoints, settings.grace)
         self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
         self.meter_ids = MeterIds()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
@@ -203,7 +212,8 @@ class Hypervisor(Gather):
     @property
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
-        times = [self.switches.deadline, self.databases.deadline, self._next_poll, self.auditing.deadline]
+        times = [self.switches.deadline, self.databases.deadline, self.tunnels.deadline, self._next_poll,
+                 self.auditing.deadline]
         times += [space.deadline for space in self.fabric.label_spaces]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
@@ -213,6 +223,7 @@ class Hypervisor(Gather):
         self.switches.tick(now)
         self.databases.tick(now)
         self.auditing.tick(self, now)
+        self.tunnels.tick(now)
         if any([space.tick(now) for space in self.fabric.label_spaces]):
             self.rollout.aim(self.fabric.feed(now), now)
             self._find_room(now)
@@ -238,6 +249,7 @@ class Hypervisor(Gather):
         self.rollout.aim(self.fabric.base([dp.dpid]), now)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
+        self.tunnels.look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         self._see_missing(dp)
@@ -272,7 +284,9 @@ class Hypervisor(Gather):
     def links_changed(self, now: float) -> None:
         self.ledger.links(self.switches.links)
         starved = set(self.fabric.starved)
-        self.rollout.aim(self.fabric.set_links(self.switches.links, now), now)
+        used = links_used(self.switches.links, self.fabric.endpoints, forced=self.tunnels.forced)
+        self.rollout.aim(self.fabric.set_links(used, now), now)
+        self.tunnels.look_soon(now)
         for ls_id in sorted(self.fabric.starved - starved):
             self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart",
                                 logical_switch=self.by_id[ls_id].spec.name)
@@ -332,6 +346,35 @@ class Hypervisor(Gather):
     def waits_for(self, iface_ids: Collection[str]) -> bool:
         return bool(vifs.waiting(self, iface_ids))
 
+    def databases_changed(self, now: float) -> None:
+        self.tunnels.look_soon(now)
+
+    def tunnel_links(self) -> frozenset[Link]:
+        if self.databases.known:
+            return self.tunnels.links
+        # Those of before a restart are used until the databases can tell.
+        return self.tunnels.links | {link for link in self.switches.links if link.carriage is Carriage.TUNNEL}
+
+    # What tunnels are for
+
+    def shared_edges(self) -> list[Collection[Dpid]]:
+        return [view.edges for view in self.fabric.placed.values()]
+
+    @property
+    def fabric_known(self) -> bool:
+        return self.switches.explored and self.switches.links_seen and self.databases.known
+
+    def is_used(self, dpid: Dpid, port_no: PortNo) -> bool:
+        return not self.rollout.settled or (dpid, port_no) in self.fabric.topology.peers
+
+    def tunnels_changed(self, now: float) -> None:
+        self.fabric.endpoints = frozenset(self.tunnels.endpoints)
+        self.switches.look_soon(now)
+        if self.tunnels.forced:
+            self.links_changed(now)  # which of them are used depends on who has an endpoint
+        else:
+            self._find_room(now)
+
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool:
         return (dpid, port_no) in self.bound
 
@@ -368,6 +411,7 @@ class Hypervisor(Gather):
             self._count_bound()
             parts = self.fabric.place(ls.view, now)
             self.rollout.aim(parts, now, ls.recompile_all() if ls.reshaped else {})
+            self.tunnels.look_soon(now)
         for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
             if self.ready(dpid):
                 self._see_missing(self.switches.datapaths[dpid])

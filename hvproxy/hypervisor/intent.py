@@ -150,7 +150,10 @@ def _labels_needed(hv: Hypervisor, ports: Iterable[PortSpec]) -> int:
     """How many labels the fabric needs for a logical switch with these ports when all are found; VIFs of which no
     database says yet where they are count as on one edge more."""
     places = (place_of(port.attach, hv.databases.places) for port in ports if port.attach is not None)
-    return fabric.labels_needed([NOWHERE if place is None else place[0] for place in places])
+    edges = [NOWHERE if place is None else place[0] for place in places]
+    if hv.tunnels.possible and not hv.fabric.meets_vlan(edges):
+        return 0  # as far as is known: tunnels have labels enough
+    return fabric.labels_needed(edges)
 
 
 def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tuple[str, int] | None) -> None:

@@ -23,7 +23,7 @@ from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.tenant_meters import TenantMeter
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import format_dpid, plain
-from hvproxy.model.view import Dpid
+from hvproxy.model.view import Carriage, Dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.text import band_texts, bucket_texts, group_type, instructions_text, match_text
@@ -105,25 +105,28 @@ def _description(dp: Datapath) -> str | None:
 
 
 def links(hv: Hypervisor) -> list[Row]:
-    """The configured links, working or not, and those found."""
+    """The configured links, those found, and the tunnels; working or not."""
     working = hv.switches.links
     configured = hv.switches.configured_links()
     found = []
     for named, link in configured:
         ends = sorted((named.a, named.b), key=lambda end: end[0])
         if link is not None:
-            ends = [(link.a_dpid, link.a_port), (link.b_dpid, link.b_port)]
-        found.append((ends, "configured", link in working))
+            ends = list(link.ends)
+        found.append((ends, "configured", "vlan", link in working))
     known = {link for _, link in configured}
-    for link in sorted(working - known):
-        found.append(([(link.a_dpid, link.a_port), (link.b_dpid, link.b_port)], "discovered", True))
+    for link in sorted((working | hv.tunnels.links) - known):
+        tunnel = link.carriage is Carriage.TUNNEL
+        found.append((list(link.ends), "made" if tunnel else "discovered", hv.tunnels.kind if tunnel else "vlan",
+                      link in working))
     found.sort(key=lambda each: [(dpid, port if isinstance(port, int) else inf, str(port)) for dpid, port in each[0]])
     return [{
         "a": {"dpid": format_dpid(a[0]), "port": a[1]},
         "b": {"dpid": format_dpid(b[0]), "port": b[1]},
         "source": source,
+        "kind": kind,
         "state": _up(up),
-    } for (a, b), source, up in found]
+    } for (a, b), source, kind, up in found]
 
 
 def find_datapath(hv: Hypervisor, dpid: Dpid) -> Datapath:
@@ -245,6 +248,8 @@ def why_down(hv: Hypervisor, port: LogicalPort) -> str:
         return f"its switch has no port {place[1]}"
     if port.vif is None and attach.iface_id is not None and hv.switches.is_fabric_port(place[0], port_no):
         return "its VIF is said to be at an end of a link"
+    if port.vif is None and hv.switches.is_tunnel_port(place[0], port_no):
+        return "its port is a tunnel of hvproxy's own"
     if port.vif is None:
         return "another logical port has its VIF"
     if not dp.port_up(port_no):

@@ -15,11 +15,12 @@ from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import links_between
 from hvproxy.model.rules import Item
-from hvproxy.model.view import Dpid, Link, PortNo
+from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.channel import Channel
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg, PacketIn, decode_features_reply, type_of
+from hvproxy.ovsdb.tunnels import is_tunnel_name
 
 End = tuple[Dpid, PortNo]
 LINK_DELAY = 0.02
@@ -48,6 +49,7 @@ class SwitchesOwner(Protocol):
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None: ...
     def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None: ...
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool: ...
+    def tunnel_links(self) -> frozenset[Link]: ...
 
     def rule_refused(
         self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
@@ -209,7 +211,7 @@ class Switches:
                 if not dp.port_up(number):
                     self.discovery.forget(dp.dpid, number)
         self._owner.ports_changed(dp, now)
-        self._look_soon(now)
+        self.look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         if self.discovery is not None:
@@ -219,7 +221,7 @@ class Switches:
                     self.discovery.believe(link)
         self._out.log("info", "switch ready", dpid=f"{dp.dpid:016x}")
         self._owner.datapath_ready(dp, now)
-        self._look_soon(now)
+        self.look_soon(now)
 
     def datapath_lost(self, dp: Datapath, now: float) -> None:
         self._out.log("warning", "switch lost", dpid=f"{dp.dpid:016x}")
@@ -229,7 +231,7 @@ class Switches:
         if self.discovery is not None:
             self.discovery.forget(dp.dpid)
         self._owner.datapath_absent(dp, now)
-        self._look_soon(now)
+        self.look_soon(now)
 
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
         self._owner.packet_arrived(dp, message, now)
@@ -274,7 +276,12 @@ class Switches:
         for link in self.named_links:
             for dpid, _ in (link.a, link.b):
                 self.expect(dpid, now)
-        self._look_soon(now)
+        self.look_soon(now)
+
+    @property
+    def links_seen(self) -> bool:
+        """Nothing has changed since that they depend on."""
+        return self._links_due == inf
 
     def restore_links(self, links: Iterable[Link]) -> None:
         """Those in use before a restart: they stay until their switches say otherwise."""
@@ -293,16 +300,26 @@ class Switches:
         """A switch has not told its ports since a restart: what was known of its links counts."""
         return not self.datapaths[dpid].ports and self.datapaths[dpid].state is not State.ABSENT
 
+    def _is_live(self, dpid: Dpid, port_no: PortNo) -> bool:
+        """Whether a port says LIVE: by that Open vSwitch tells whether BFD hears the other end."""
+        return self._untold(dpid) or bool(self.datapaths[dpid].ports[port_no].state & of13.OFPPS_LIVE)
+
+    def is_tunnel_port(self, dpid: Dpid, port_no: PortNo) -> bool:
+        """Whether a port is a tunnel's, as its name says: also one of an earlier hvproxy, and before its database
+        tells. Nobody is attached there, and no discovery frame goes out or comes in: a tunnel is no VLAN link."""
+        dp = self.datapaths.get(dpid)
+        return dp is not None and port_no in dp.ports and is_tunnel_name(dp.ports[port_no].name)
+
     def is_fabric_port(self, dpid: Dpid, port_no: PortNo) -> bool:
-        """Whether a port is an end of a link, in use or configured."""
+        """Whether a port is an end of a link, in use or configured, or of a tunnel."""
         links = {*self._links, *(link for _, link in self.configured_links() if link is not None)}
-        return any((dpid, port_no) in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port)) for link in links)
+        return self.is_tunnel_port(dpid, port_no) or any((dpid, port_no) in link.ends for link in links)
 
     def discovered(self, dp: Datapath, arrived: PacketIn, now: float) -> None:
         """A discovery frame arrived at a port."""
         assert self.discovery is not None
         verdict = self.discovery.arrived(dp.dpid, arrived.in_port, arrived.data)
-        if not verdict.accepted:
+        if not verdict.accepted or self.is_tunnel_port(dp.dpid, arrived.in_port):
             self.refused_frames += 1
             return
         if self._owner.is_bound(dp.dpid, arrived.in_port):
@@ -310,9 +327,10 @@ class Switches:
                        dpid=f"{dp.dpid:016x}", port=arrived.in_port)
             self.discovery.forget(dp.dpid, arrived.in_port)
             return
-        self._look_soon(now)
+        self.look_soon(now)
 
-    def _look_soon(self, now: float) -> None:
+    def look_soon(self, now: float) -> None:
+        """Something that links depend on has changed."""
         if self._links_due == inf:
             self._links_due = now + (LINK_DELAY if self.all_known else START_DELAY)
 
@@ -335,8 +353,12 @@ class Switches:
                            port=port_no)
             self._hubs = self.discovery.ambiguous
             # A switch whose connection is lost cannot report frames: its links stay until it is given up (design 6).
-            candidates |= {link for link in self._links if not (self.ready(link.a_dpid) and self.ready(link.b_dpid))}
+            candidates |= {link for link in self._links if link.carriage is Carriage.VLAN
+                           and not (self.ready(link.a_dpid) and self.ready(link.b_dpid))}
         links = links_between(candidates, up)
+        tunnels = self._owner.tunnel_links()
+        links |= links_between(tunnels, {end: up.get(end, False) and self._is_live(*end)
+                                         for tunnel in tunnels for end in tunnel.ends})
         if links != self._links:
             self._links = links
             self._owner.links_changed(now)
@@ -366,7 +388,8 @@ class Switches:
             self._look_at_links(now)
         if self.discovery is not None and now >= self.discovery.deadline:
             ends = [(dp.dpid, number) for dp in self.datapaths.values() if dp.state is State.READY
-                    for number in dp.ports if dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)]
+                    for number in dp.ports if dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)
+                    and not self.is_tunnel_port(dp.dpid, number)]
             for dpid, port_no, frame in self.discovery.probe(now, ends):
                 self.datapaths[dpid].send_packet_out(of13.OFPP_CONTROLLER, actions.output(port_no), frame, now, None)
-            self._look_soon(now)
+            self.look_soon(now)

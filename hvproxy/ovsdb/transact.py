@@ -17,6 +17,11 @@ def update(table: str, uuid: str, columns: Mapping[str, object]) -> Operation:
     return {"op": "update", "table": table, "where": _row(uuid), "row": dict(columns)}
 
 
+def insert(table: str, name: str, columns: Mapping[str, object]) -> Operation:
+    """Add a row, which later operations of the transaction refer to as ["named-uuid", name]."""
+    return {"op": "insert", "table": table, "uuid-name": name, "row": dict(columns)}
+
+
 def insert_into(table: str, uuid: str, column: str, value: object) -> Operation:
     """Add to a set or map of one row; a key that a map has keeps its value."""
     return {"op": "mutate", "table": table, "where": _row(uuid), "mutations": [[column, "insert", value]]}

@@ -1,7 +1,7 @@
 """What is read of an Open vSwitch database: its bridges, what they should be set to, and where the VIFs are.
 
 An interface whose external_ids have an iface-id is a VIF; its place is its bridge's datapath id and its own OpenFlow
-port number, once Open vSwitch has given it one. `observe` is a pure function of the rows.
+port number, once Open vSwitch has given it one. For tunnel ports see tunnels. `observe` is a pure function of the rows.
 """
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 from hvproxy.errors import DatabaseError
 from hvproxy.ovsdb.replica import Columns, Row
 from hvproxy.ovsdb.transact import Operation, insert_into, set_key, update
+from hvproxy.ovsdb.tunnels import ENDPOINT, SeenTunnel, tunnels_of
 from hvproxy.ovsdb.values import integer, optional, set_of, text, texts_by_text, uuid
 
 DATABASE: Final = "Open_vSwitch"
@@ -31,15 +32,16 @@ def _dpid(value: object) -> int | None:
 
 
 TABLES: Final[Mapping[str, Columns]] = {
-    "Open_vSwitch": {"bridges": set_of(uuid), "other_config": texts_by_text},
+    "Open_vSwitch": {"bridges": set_of(uuid), "other_config": texts_by_text, "external_ids": texts_by_text},
     "Bridge": {
         "name": text, "datapath_id": _dpid, "ports": set_of(uuid), "fail_mode": optional(text),
-        "protocols": set_of(text),
+        "protocols": set_of(text), "external_ids": texts_by_text,
     },
     "Port": {"interfaces": set_of(uuid)},
     "Interface": {
         "name": text, "ofport": optional(integer), "external_ids": texts_by_text, "admin_state": optional(text),
-        "link_state": optional(text),
+        "link_state": optional(text), "type": text, "options": texts_by_text, "bfd": texts_by_text,
+        "error": optional(text),
     },
 }
 
@@ -80,6 +82,11 @@ class SeenBridge:
     iface_ids: frozenset[str] = field(compare=False)
     """Of all VIFs on it, also those that have no place yet."""
     wrong: tuple[Setting, ...] = ()
+    endpoint: str | None = None
+    """Where it says that its tunnels end."""
+    tunnels: tuple[SeenTunnel, ...] = ()
+    ofports: frozenset[int] = field(default=frozenset(), compare=False)
+    """The OpenFlow port numbers of its interfaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,8 @@ def observe(tables: Mapping[str, Mapping[str, Row]]) -> Observation:
             if bridge is None:
                 continue
             iface_ids = set()
-            for interface in _interfaces(tables, bridge):
+            interfaces = _interfaces(tables, bridge)
+            for interface in interfaces:
                 iface_id = interface["external_ids"].get("iface-id")
                 if not iface_id:
                     continue
@@ -117,7 +125,10 @@ def observe(tables: Mapping[str, Mapping[str, Row]]) -> Observation:
                         interface["external_ids"].get("attached-mac"), interface["admin_state"],
                         interface["link_state"]))
             bridges.append(SeenBridge(bridge["name"], bridge_uuid, root_uuid, bridge["datapath_id"],
-                                      frozenset(iface_ids), _wrong(root, bridge)))
+                                      frozenset(iface_ids), _wrong(root, bridge),
+                                      bridge["external_ids"].get(ENDPOINT, root["external_ids"].get(ENDPOINT)),
+                                      tunnels_of(tables, bridge_uuid),
+                                      frozenset(each["ofport"] for each in interfaces if each["ofport"] is not None)))
     by_place = {(vif.iface_id, vif.dpid, vif.port_no): vif for vif in vifs}
     return Observation(tuple(sorted(bridges, key=lambda each: (each.name, each.uuid))),
                        tuple(by_place[key] for key in sorted(by_place)), frozenset(pending))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
@@ -22,6 +23,10 @@ def optional(value: object) -> object:
     return ["set", []] if value is None else value
 
 
+def mapping(values: Mapping[str, str | None]) -> object:
+    return ["map", [[key, value] for key, value in values.items() if value is not None]]
+
+
 @dataclass
 class Vif:
     """An interface on a bridge; without an iface-id it is none."""
@@ -30,6 +35,20 @@ class Vif:
     port_no: int | None = 1
     bridge: str = "br"
     mac: str | None = None
+
+
+@dataclass
+class Tunnel:
+    """A port that hvproxy has had made."""
+
+    name: str
+    kind: str
+    options: dict[str, str]
+    bfd: dict[str, str]
+    external_ids: dict[str, str]
+    ofport: int | None
+    bridge: str = "br"
+    error: str | None = None
 
 
 @dataclass
@@ -42,26 +61,40 @@ class Contents:
     fail_mode: str | None = "secure"
     protocols: tuple[str, ...] = ("OpenFlow13",)
     other_config: dict[str, str] = field(default_factory=dict)
+    endpoint: str | None = None
+    """Of the Open_vSwitch."""
+    endpoints: dict[str, str] = field(default_factory=dict)
+    """Of bridges."""
+    tunnels: list[Tunnel] = field(default_factory=list)
 
     def rows(self) -> dict[str, dict[str, dict[str, Any]]]:
         """table -> row -> columns, as a database writes them."""
         tables: dict[str, dict[str, dict[str, Any]]] = {"Open_vSwitch": {}, "Bridge": {}, "Port": {}, "Interface": {}}
         tables["Open_vSwitch"][name_of("root")] = {
             "bridges": ["set", [reference("bridge", name) for name in self.dpids]],
-            "other_config": ["map", [[key, value] for key, value in self.other_config.items()]]}
+            "other_config": mapping(self.other_config),
+            "external_ids": mapping({} if self.endpoint is None else {"hv-tunnel-ip": self.endpoint})}
         for name, dpid in self.dpids.items():
             ports = [reference("port", number) for number, vif in enumerate(self.vifs) if vif.bridge == name]
+            ports += [reference("port", each.name) for each in self.tunnels if each.bridge == name]
             tables["Bridge"][name_of("bridge", name)] = {
                 "name": name, "datapath_id": optional(None if dpid is None else f"{dpid:016x}"),
                 "ports": ports[0] if len(ports) == 1 else ["set", ports], "fail_mode": optional(self.fail_mode),
-                "protocols": ["set", list(self.protocols)]}
+                "protocols": ["set", list(self.protocols)],
+                "external_ids": mapping({"hv-tunnel-ip": self.endpoints[name]} if name in self.endpoints else {})}
         for number, vif in enumerate(self.vifs):
             ids = {"iface-id": vif.iface_id, "attached-mac": vif.mac, "other": "text"}
             tables["Port"][name_of("port", number)] = {"interfaces": reference("interface", number)}
             tables["Interface"][name_of("interface", number)] = {
                 "name": f"tap{number}", "ofport": optional(vif.port_no), "admin_state": "up",
-                "link_state": optional(None),
-                "external_ids": ["map", [[key, value] for key, value in ids.items() if value is not None]]}
+                "link_state": optional(None), "type": "", "options": mapping({}), "bfd": mapping({}),
+                "error": optional(None), "external_ids": mapping(ids)}
+        for each in self.tunnels:
+            tables["Port"][name_of("port", each.name)] = {"interfaces": reference("interface", each.name)}
+            tables["Interface"][name_of("interface", each.name)] = {
+                "name": each.name, "ofport": optional(each.ofport), "admin_state": "up", "link_state": "up",
+                "type": each.kind, "options": mapping(each.options), "bfd": mapping(each.bfd),
+                "error": optional(each.error), "external_ids": mapping(each.external_ids)}
         return tables
 
 

@@ -1,0 +1,290 @@
+"""The tunnels between switches: which are to be, the ports that the databases must have for them, the links they make.
+
+A tunnel is wanted as soon as the fabric is known (compiler.encapsulation says for whom), and is let go some time after
+nobody wants it any more: first as a link, and its ports only when no frame goes there. A tunnel is a link while both
+its ports are there as they should be, under the same names over OpenFlow, so also one that an earlier hvproxy has
+made. What a database said of tunnels counts for as long as there is nothing newer: whatever becomes of the database,
+the switch carries on.
+Knows logical switches only by the edges they share.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from math import inf
+from typing import Final, Protocol
+
+from hvproxy.compiler.encapsulation import Pair, tunnels_wanted
+from hvproxy.hypervisor.commands import Outbox
+from hvproxy.hypervisor.databases import Database, Databases
+from hvproxy.hypervisor.switches import Switches
+from hvproxy.model.view import Carriage, Dpid, Link
+from hvproxy.ovsdb.session import Session
+from hvproxy.ovsdb.transact import Operation
+from hvproxy.ovsdb.tunnels import FIRST_PORT, SeenTunnel, TunnelPort, correction, creation, removal
+from hvproxy.ovsdb.vswitch import SeenBridge
+
+DELAY: Final = 0.02
+"""Seconds in which changes are gathered before they are looked at."""
+NOT_KNOWN_DELAY: Final = 0.5
+"""The same while the fabric is not known yet."""
+AGAIN: Final = 1.0
+"""Seconds before the same port is seen to again: who changes it may have a reason, and must not keep us busy."""
+OVERLAP: Final = "several switches have one tunnel endpoint: none that is new is used"
+NO_ADDRESS: Final = "a tunnel endpoint is no IP address"
+SHOWN: Final = 80
+"""Characters of one that the operator is told."""
+REFUSED: Final = "a database refused what a tunnel needs"
+FAILED: Final = "Open vSwitch cannot make a tunnel port"
+AUTO: Final = "gre"
+"""The type where nobody says which."""
+
+
+class TunnelsOwner(Protocol):
+    """Who knows what tunnels are for, and hears of them."""
+
+    def shared_edges(self) -> Iterable[Collection[Dpid]]:
+        """The edges of each logical switch."""
+
+    def tunnels_changed(self, now: float) -> None:
+        """Endpoints or links are others now."""
+
+    @property
+    def fabric_known(self) -> bool:
+        """All switches, databases and links are known that are there: what is missing now is missing."""
+
+    def is_used(self, dpid: Dpid, port_no: int) -> bool:
+        """Whether a switch may still send frames to a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The bridge of a datapath, and the database that has it."""
+
+    database: Database
+    bridge: SeenBridge
+
+
+class Tunnels:
+    """All of them."""
+
+    def __init__(self, owner: TunnelsOwner, switches: Switches, databases: Databases, out: Outbox, encapsulation: str,
+                 configured: Mapping[Dpid, str], linger: float) -> None:
+        self.kind = encapsulation if encapsulation in ("gre", "vxlan", "geneve") else AUTO
+        self.forced = encapsulation not in ("auto", "vlan")
+        self.endpoints: dict[Dpid, str] = {}
+        """Datapaths that tunnels may end at -> the address."""
+        self.wanted: frozenset[Pair] = frozenset()
+        self.links: frozenset[Link] = frozenset()
+        """Those that are there, whether frames get through or not."""
+        self.overlapping: dict[str, frozenset[Dpid]] = {}
+        """Addresses that several datapaths have."""
+        self.deadline = inf
+        self._none = encapsulation == "vlan"
+        self._owner = owner
+        self._switches = switches
+        self._databases = databases
+        self._out = out
+        self._configured = dict(configured)
+        self._linger = linger
+        self._places: dict[Dpid, Place] = {}
+        self._unwanted_since: dict[Pair, float] = {}
+        self._not_before: dict[tuple[str, str], float] = {}
+        """(database, port) -> when it may be seen to again."""
+        self._faulty: set[tuple[Dpid, str]] = set()
+        """Endpoints that are none, which were told."""
+        self._failed: set[tuple[str, str]] = set()
+        """(port, why it could not be made) that were told."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether there may be any."""
+        return bool(self._databases.all) and not self._none
+
+    def look_soon(self, now: float, delay: float = DELAY) -> None:
+        """Something has changed that may matter."""
+        if self._databases.all:
+            self.deadline = min(self.deadline, now + delay)
+
+    def tick(self, now: float) -> None:
+        """Look, if it is time."""
+        if now >= self.deadline:
+            self.deadline = inf
+            self._look(now)
+
+    def ports(self, pair: Pair) -> tuple[TunnelPort, TunnelPort]:
+        """Both ends of a tunnel as they are to be."""
+        a, b = pair
+        return (TunnelPort(a, b, self.kind, self.endpoints[a], self.endpoints[b]),
+                TunnelPort(b, a, self.kind, self.endpoints[b], self.endpoints[a]))
+
+    def seen(self, port: TunnelPort) -> SeenTunnel | None:
+        """The port as its database has it."""
+        place = self._places.get(port.local)
+        return None if place is None else next(
+            (tunnel for tunnel in place.bridge.tunnels if tunnel.name == port.name and tunnel.mark == port.mark), None)
+
+    # Looking
+
+    def _look(self, now: float) -> None:
+        self._see_places()
+        endpoints = self._find_endpoints()
+        known = self._owner.fabric_known
+        self._see_wanted(known, endpoints, now)
+        kept = {*self.wanted, *(pair for pair, since in self._unwanted_since.items() if now < since + self._linger)}
+        if not known and not self._none:
+            # Tunnels of an earlier hvproxy are used until it is clear which are wanted.
+            kept |= self._marked()
+        kept = {pair for pair in kept if set(pair) <= endpoints.keys()}
+        before, self.endpoints = (self.endpoints, self.links), endpoints
+        self.links = frozenset(link for pair in kept if (link := self._link(pair)) is not None)
+        if before != (self.endpoints, self.links):
+            self._owner.tunnels_changed(now)
+        if known:
+            self._see_to(frozenset(kept), now)
+        else:
+            self.look_soon(now, NOT_KNOWN_DELAY)
+
+    def _see_places(self) -> None:
+        told: dict[Dpid, Place] = {}
+        for database in self._databases.all.values():
+            if database.connected or database.seen.bridges:
+                gone = [dpid for dpid, place in self._places.items() if place.database is database]
+                for dpid in gone:
+                    del self._places[dpid]
+            for bridge in database.seen.bridges:
+                if bridge.dpid is not None and bridge.dpid in self._switches.datapaths:
+                    told.setdefault(bridge.dpid, Place(database, bridge))
+        self._places.update(told)
+
+    def _find_endpoints(self) -> dict[Dpid, str]:
+        """Of the datapaths whose ports we can see to; of none before all databases have answered, or are given up, so
+        that it does not matter which answers first."""
+        if not self._databases.known:
+            return {}
+        found = {dpid: address for dpid, place in self._places.items()
+                 if (address := self._configured.get(dpid, place.bridge.endpoint)) is not None}
+        for dpid, address in list(found.items()):
+            try:
+                found[dpid] = str(ip_address(address))
+            except ValueError:
+                del found[dpid]
+                if (dpid, address) not in self._faulty:
+                    self._faulty.add((dpid, address))
+                    self._switches.alarm(NO_ADDRESS, dpid=f"{dpid:016x}", address=address[:SHOWN])
+        owners: dict[str, set[Dpid]] = {}
+        for dpid, address in {**found, **self._configured}.items():
+            owners.setdefault(address, set()).add(dpid)
+        overlapping = {address: frozenset(dpids) for address, dpids in owners.items() if len(dpids) > 1}
+        for address, dpids in overlapping.items():
+            if self.overlapping.get(address) != dpids:
+                self._switches.alarm(OVERLAP, address=address, dpids=[f"{dpid:016x}" for dpid in sorted(dpids)])
+        self.overlapping = overlapping
+        return {dpid: address for dpid, address in found.items()
+                if address not in overlapping or self._had_it_first(dpid, address, overlapping[address])}
+
+    def _had_it_first(self, dpid: Dpid, address: str, others: frozenset[Dpid]) -> bool:
+        """Of several switches with one address, whether this is the one that the operator vouches for, or else the
+        one whose tunnels work: what somebody writes into a database must not stop them."""
+        entitled = others & self._configured.keys() or {each for each in others if self.endpoints.get(each) == address}
+        return entitled == {dpid}
+
+    def _see_wanted(self, known: bool, endpoints: Mapping[Dpid, str], now: float) -> None:
+        if not known:
+            return
+        vlan = [link for link in self._switches.links if link.carriage is Carriage.VLAN]
+        wanted: frozenset[Pair] = frozenset() if self._none else tunnels_wanted(
+            self._owner.shared_edges(), vlan, endpoints, forced=self.forced)
+        wanted = frozenset(pair for pair in wanted if len({":" in endpoints[dpid] for dpid in pair}) == 1)
+        there = self._marked()
+        self._unwanted_since = {pair: self._unwanted_since.get(pair, now) for pair in {*self.wanted, *there} - wanted}
+        self.wanted = wanted
+        ends = [since + self._linger for since in self._unwanted_since.values()]
+        self.deadline = min([self.deadline, *(end for end in ends if end > now)])
+
+    def _marked(self) -> set[Pair]:
+        """The pairs that our ports are for."""
+        found = set()
+        for dpid, place in self._places.items():
+            for tunnel in place.bridge.tunnels:
+                local, _, remote = tunnel.mark.partition("-")
+                if local == f"{dpid:016x}" and remote in self._digits:
+                    found.add((min(dpid, self._digits[remote]), max(dpid, self._digits[remote])))
+        return found
+
+    @property
+    def _digits(self) -> dict[str, Dpid]:
+        return {f"{dpid:016x}": dpid for dpid in self._places}
+
+    def _link(self, pair: Pair) -> Link | None:
+        """The link that a tunnel makes; None while one of its ports is not there."""
+        ends = []
+        for port in self.ports(pair):
+            seen = self.seen(port)
+            desc = None if seen is None or seen.ofport is None else self._switches.datapaths[port.local].ports.get(
+                seen.ofport)
+            if seen is None or desc is None or desc.name != seen.name or not seen.right(port):
+                return None
+            ends.append((port.local, desc.number))
+        return Link(*ends[0], *ends[1], Carriage.TUNNEL)
+
+    # Seeing to ports
+
+    def _see_to(self, kept: frozenset[Pair], now: float) -> None:
+        """Have the databases make, correct and remove ports."""
+        ports: dict[Dpid, dict[str, TunnelPort]] = {}
+        for pair in sorted(kept):
+            for port in self.ports(pair):
+                ports.setdefault(port.local, {})[port.name] = port
+        for dpid, place in sorted(self._places.items()):
+            if place.database.connected:
+                self._see_to_bridge(place, ports.get(dpid, {}), now)
+
+    def _see_to_bridge(self, place: Place, ports: Mapping[str, TunnelPort], now: float) -> None:
+        bridge, seen_at = place.bridge, place.bridge.dpid
+        assert seen_at is not None
+        there: set[str] = set()
+        for seen in bridge.tunnels:
+            port = ports.get(seen.name)
+            if seen.error is not None and (seen.name, seen.error) not in self._failed:
+                self._failed.add((seen.name, seen.error))
+                self._switches.alarm(FAILED, bridge=bridge.name, port=seen.name, reason=seen.error)
+            if port is None or port.mark != seen.mark or seen.name in there:
+                if seen.ofport is None or not self._owner.is_used(seen_at, seen.ofport):
+                    self._have(place, seen.name, removal(seen), "tunnel port removed", now)
+                else:
+                    self.look_soon(now, NOT_KNOWN_DELAY)
+                continue
+            there.add(seen.name)
+            if not seen.right(port):
+                self._have(place, seen.name, correction(seen, port), "tunnel port corrected", now)
+        taken = set(bridge.ofports)
+        for name in sorted(ports.keys() - there):
+            number = next(n for n in range(FIRST_PORT, 2 * FIRST_PORT) if n not in taken)
+            taken.add(number)
+            self._have(place, name, creation(bridge.uuid, ports[name], number), "tunnel port made", now,
+                       local_ip=ports[name].local_ip, remote_ip=ports[name].remote_ip)
+
+    def _have(self, place: Place, name: str, operations: list[Operation], event: str, now: float,
+              **more: object) -> None:
+        """Have a transaction carried out, unless there was one for this port just now."""
+        database, key = place.database, (place.database.address, name)
+        due = self._not_before.get(key, 0.0)
+        if now < due:
+            self.look_soon(now, due - now)
+            return
+        self._not_before[key] = now + AGAIN
+        session: Session | None = database.session
+        assert session is not None
+        fields = {"database": database.address, "bridge": place.bridge.name, "port": name, **more}
+
+        def done(refusal: str | None, at: float) -> None:
+            if refusal is None:
+                self._out.log("info", event, **fields)
+            else:
+                self._switches.alarm(REFUSED, **fields, reason=refusal)
+                self.look_soon(at, AGAIN)
+
+        session.transact(operations, done)
+        self._databases.flush(database, now)

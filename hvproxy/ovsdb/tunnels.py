@@ -1,0 +1,122 @@
+"""The tunnel ports in an Open vSwitch database: how they are to be, which there are, and what makes one the other.
+
+hvproxy knows its own by a key of their external_ids, which says for which pair of datapaths they are; nothing else is
+touched. A port carries the label in its key (`key=flow`). It has BFD, so that groups which watch it and hvproxy learn
+of a dead tunnel; with `check_tnl_key` only frames of key 0 are BFD's, and a tenant's own BFD, which is under a label,
+passes. The Don't Fragment bit stays set (`df_default`): userspace Open vSwitch puts no fragments together. Checksums
+of the outer header are left as Open vSwitch has them, for what is inside has its own.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2s
+from typing import Final
+
+from hvproxy.ovsdb.replica import Row
+from hvproxy.ovsdb.transact import Operation, delete_from, insert, insert_into, update
+
+MARK: Final = "hv-tunnel"
+"""The key of external_ids: whose port it is."""
+ENDPOINT: Final = "hv-tunnel-ip"
+"""The key of external_ids, of a bridge or else of its Open_vSwitch, that says where tunnels end."""
+FIRST_PORT: Final = 0x8000
+"""Tunnels ask for port numbers from here on: a lower one may be meant for what is still to come."""
+_BFD: Final = {"enable": "true", "min_rx": "100", "min_tx": "100", "check_tnl_key": "true"}
+_NAME: Final = re.compile(r"hv[0-9a-f]{12}")
+
+
+def is_tunnel_name(name: str) -> bool:
+    """Whether an interface is called as tunnel ports are."""
+    return _NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TunnelPort:
+    """One end of a tunnel, as it is to be."""
+
+    local: int
+    """The datapath that has it."""
+    remote: int
+    kind: str
+    """The type of the interface: gre, vxlan or geneve."""
+    local_ip: str
+    remote_ip: str
+
+    @property
+    def mark(self) -> str:
+        return f"{self.local:016x}-{self.remote:016x}"
+
+    @property
+    def name(self) -> str:
+        """The same for this end of this pair always, and short enough for an interface."""
+        return "hv" + blake2s(self.mark.encode(), digest_size=6).hexdigest()
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {"local_ip": self.local_ip, "remote_ip": self.remote_ip, "key": "flow", "df_default": "true"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeenTunnel:
+    """A port of hvproxy's own, as it is."""
+
+    name: str
+    mark: str
+    bridge: str
+    """The row."""
+    port: str
+    interface: str
+    ofport: int | None
+    """None until Open vSwitch has made it."""
+    kind: str
+    options: tuple[tuple[str, str], ...]
+    bfd: tuple[tuple[str, str], ...]
+    error: str | None
+    """Why Open vSwitch could not make it."""
+
+    def right(self, wanted: TunnelPort) -> bool:
+        """Whether it is as it should be; more may be set of BFD."""
+        return (self.kind == wanted.kind and dict(self.options) == wanted.options
+                and _BFD.items() <= dict(self.bfd).items())
+
+
+def tunnels_of(tables: Mapping[str, Mapping[str, Row]], bridge: str) -> tuple[SeenTunnel, ...]:
+    """The tunnel ports of hvproxy's own on a bridge."""
+    found = []
+    for port in tables["Bridge"][bridge]["ports"]:
+        for name in tables["Port"].get(port, {"interfaces": ()})["interfaces"]:
+            row = tables["Interface"].get(name)
+            if row is not None and MARK in row["external_ids"]:
+                found.append(SeenTunnel(
+                    row["name"], row["external_ids"][MARK], bridge, port, name, row["ofport"], row["type"],
+                    tuple(sorted(row["options"].items())), tuple(sorted(row["bfd"].items())), row["error"]))
+    return tuple(sorted(found, key=lambda each: (each.name, each.interface)))
+
+
+def creation(bridge: str, wanted: TunnelPort, number: int) -> list[Operation]:
+    """The operations that add a port to a bridge."""
+    return [
+        insert("Interface", "interface", {
+            "name": wanted.name, "type": wanted.kind, "options": _map(wanted.options), "bfd": _map(_BFD),
+            "external_ids": _map({MARK: wanted.mark}), "ofport_request": number}),
+        insert("Port", "port", {"name": wanted.name, "interfaces": ["named-uuid", "interface"]}),
+        insert_into("Bridge", bridge, "ports", ["named-uuid", "port"]),
+    ]
+
+
+def correction(seen: SeenTunnel, wanted: TunnelPort) -> list[Operation]:
+    """The operations that make a port what it should be."""
+    bfd = {**dict(seen.bfd), **_BFD}
+    return [update("Interface", seen.interface, {
+        "type": wanted.kind, "options": _map(wanted.options), "bfd": _map(bfd)})]
+
+
+def removal(seen: SeenTunnel) -> list[Operation]:
+    """The operations that take a port away: Open vSwitch drops what no bridge has."""
+    return [delete_from("Bridge", seen.bridge, "ports", ["uuid", seen.port])]
+
+
+def _map(values: Mapping[str, str]) -> list[object]:
+    return ["map", [[key, values[key]] for key in sorted(values)]]
