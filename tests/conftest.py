@@ -1,4 +1,4 @@
-"""How hard the random tests try: HYPOTHESIS_PROFILE=deep for a long night, else enough for every push.
+"""How hard random tests try: HYPOTHESIS_PROFILE=deep for a long night, quick while at work, else enough for each push.
 
 With CI=true nothing may be skipped: a skip, of a test or of a whole module, is a failure that says its reason.
 """
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 settings.register_profile("fast", max_examples=60, deadline=None, suppress_health_check=SLOW)
+settings.register_profile("quick", max_examples=8, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("deep", max_examples=5000, deadline=None, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
