@@ -18,7 +18,7 @@ from hvproxy import config as configuration
 from hvproxy.errors import ConfigError
 from hvproxy.model.schema import format_dpid, parse_dpid
 from hvproxy.tables import (
-    Column, controllers, counts, end, field, number, settings, table_text, tenant_entry, texts, vif,
+    FABRIC, Column, controllers, counts, end, field, number, settings, table_text, tenant_entry, texts, vif,
 )
 from hvproxy.trace.lines import lines
 
@@ -189,6 +189,32 @@ def links(api: str, as_json: bool) -> None:
         ("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("kind"),
         field("source"), field("state"),
     ])
+
+
+@show.command()
+@click.option("--from", "source", metavar="DPID", help="With --to: the path between two datapaths.")
+@click.option("--to", "destination", metavar="DPID", help="Where the path leads.")
+@_api_options
+def fabric(source: str | None, destination: str | None, api: str, as_json: bool) -> None:
+    """What lies between the ends of logical switches: edges, links, tunnels and labels; or the path of a pair.
+
+    The path is what frames take while nothing fails, with the port that each datapath falls back upon.
+    """
+    if (source is None) != (destination is None):
+        raise click.UsageError("--from and --to go together: a path has two ends")
+    if source is not None and destination is not None:
+        _show(api, f"/v1/fabric/paths/{_dpid(source)}/{_dpid(destination)}", as_json, "links on the way", [
+            ("from", lambda row: end(row.get("from"))), ("to", lambda row: end(row.get("to"))), field("kind"),
+            field("backup_port")])
+        return
+    answer = _get(api, "/v1/fabric")
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    if not isinstance(answer, Mapping):
+        _fail(f"{api}/v1/fabric answered something else than an object; is {api} an hvproxy of this version?")
+    click.echo("\n\n".join(f"{name}\n{table_text(rows, columns)}" for name, columns in FABRIC.items()
+                           if (rows := answer.get(name))))
 
 
 @show.command("logical-switches")

@@ -102,3 +102,17 @@ def vif(attach: object) -> object:
     vlan = attach.get("vlan")
     place = f"iface-id {attach['iface_id']}" if "iface_id" in attach else f"{attach['datapath']}:{attach.get('port')}"
     return place + (f" vlan {vlan}" if vlan is not None else "")
+
+
+FABRIC: dict[str, list[Column]] = {
+    "edges": [field("dpid"), field("endpoint"), ("logical switches", texts("logical_switches", ", "))],
+    "overlapping": [field("address"), ("datapaths", texts("dpids", ", "))],
+    "links": [("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("kind"),
+              field("source"), field("state")],
+    "tunnels": [
+        ("between", texts("dpids", " and ")), field("kind"), field("state"),
+        ("ports", lambda row: "; ".join(f"{each.get('name')} ({each.get('address')})" + (
+            f": {each['error']}" if each.get("error") else "") for each in row.get("ends") or ()) or None)],
+    "labels": [field("kind"), field("used"), field("free")],
+}
+"""What `hvproxy show fabric` shows, in this order: the key of the answer -> its columns."""

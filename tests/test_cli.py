@@ -91,6 +91,18 @@ ANSWERS: dict[str, object] = {
         {"a": {"dpid": "0000000000000001", "port": 5}, "b": {"dpid": "0000000000000002", "port": "s2-eth5"},
          "source": "configured", "kind": "vlan", "state": "up", "config": ["NO_FWD", "NO_RECV"], "news": 1},
     ],
+    "/v1/fabric": {
+        "edges": [{"dpid": "0000000000000001", "endpoint": "192.0.2.1", "logical_switches": ["red", "blue"]},
+                  {"dpid": "0000000000000002", "endpoint": None, "logical_switches": []}],
+        "links": [], "overlapping": [],
+        "tunnels": [{"dpids": ["0000000000000001", "0000000000000003"], "kind": "gre", "state": "missing", "ends": [
+            {"name": "hv1", "address": "192.0.2.1", "error": None},
+            {"name": "hv2", "address": "192.0.2.3", "error": "no device"}]}],
+        "labels": [{"kind": "vlan", "used": 6, "free": 4087, "size": 4093}],
+    },
+    "/v1/fabric/paths/0000000000000001/0000000000000003": [
+        {"from": {"dpid": "0000000000000001", "port": 8}, "to": {"dpid": "0000000000000003", "port": 9},
+         "kind": "gre", "backup_port": 7}],
     "/v1/logical-switches": [
         {"name": "red", "tenant": "red", "datapath_id": "00000000000000a1", "entries": 7, "ports": 2,
          "controllers": [{"address": "tcp:127.0.0.1:6653", "state": "connected", "role": "master", "news": 1},
@@ -252,6 +264,23 @@ def test_show_links(api: str) -> None:
     assert rows(run("show", "links", "--api", api + "/").stdout) == [
         ["a", "b", "kind", "source", "state"],
         ["0000000000000001:5", "0000000000000002:s2-eth5", "vlan", "configured", "up"]]
+
+
+def test_show_fabric(api: str) -> None:
+    assert rows(run("show", "fabric", "--api", api).stdout) == [
+        ["edges"], ["dpid", "endpoint", "logical switches"], ["0000000000000001", "192.0.2.1", "red, blue"],
+        ["0000000000000002", "-", "-"], [],
+        ["tunnels"], ["between", "kind", "state", "ports"],
+        ["0000000000000001 and 0000000000000003", "gre", "missing", "hv1 (192.0.2.1); hv2 (192.0.2.3): no device"], [],
+        ["labels"], ["kind", "used", "free"], ["vlan", "6", "4087"]]
+    assert json.loads(run("show", "fabric", "--json", "--api", api).stdout) == ANSWERS["/v1/fabric"]
+
+
+def test_show_a_path(api: str) -> None:
+    assert rows(run("show", "fabric", "--from", "0x1", "--to", "0x3", "--api", api).stdout) == [
+        ["from", "to", "kind", "backup port"], ["0000000000000001:8", "0000000000000003:9", "gre", "7"]]
+    assert run("show", "fabric", "--from", "0x1", "--api", api).exit_code == 2
+    assert run("show", "fabric", "--from", "0x1", "--to", "here", "--api", api).exit_code == 2
 
 
 def test_show_logical_switches(api: str) -> None:

@@ -18,7 +18,7 @@ from hvproxy.adapters.configuring import Configuring
 from hvproxy.config import Config
 from hvproxy.errors import Conflict, ModelError, NotFound
 from hvproxy.hypervisor import (
-    audit_report, database_report, intent, replacing, report, rule_report, tenants, trace_report,
+    audit_report, database_report, fabric_report, intent, replacing, report, rule_report, tenants, trace_report,
 )
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.tracing import TraceSpec
@@ -113,6 +113,14 @@ class Api:
     async def list_links(self, body: object) -> Answer:
         """The links between physical switches: the configured ones and those found."""
         return Answer(body=report.links(self._hv))
+
+    async def get_fabric(self, body: object) -> Answer:
+        """Edges, links, tunnels and labels."""
+        return Answer(body=fabric_report.fabric(self._hv))
+
+    async def get_path(self, body: object, source: str, destination: str) -> Answer:
+        """The links between two physical switches that frames cross while nothing fails."""
+        return Answer(body=fabric_report.path(self._hv, _dpid(source), _dpid(destination)))
 
     async def list_databases(self, body: object) -> Answer:
         """The databases of the switches: their connections, and the bridges and VIFs they tell of."""
@@ -296,6 +304,8 @@ Api.ROUTES = (
     Route("GET", "/v1/datapaths/<dpid>/groups", Api.list_rule_groups, answers="RuleGroup[]"),
     Route("POST", "/v1/datapaths/<dpid>/audit", Api.post_audit, answers="Audit"),
     Route("GET", "/v1/links", Api.list_links, answers="Link[]"),
+    Route("GET", "/v1/fabric", Api.get_fabric, answers="Fabric"),
+    Route("GET", "/v1/fabric/paths/<source>/<destination>", Api.get_path, answers="Hop[]"),
     Route("GET", "/v1/databases", Api.list_databases, answers="Database[]"),
     Route("GET", "/v1/tenants", Api.list_tenants, answers="TenantSpec[]"),
     Route("POST", "/v1/tenants", Api.post_tenant, TenantSpec, "TenantSpec", (201,)),

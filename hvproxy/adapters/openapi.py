@@ -19,6 +19,7 @@ _DPID: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
 _HEXADECIMAL: Schema = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
 _BYTES: Schema = {"type": "string", "pattern": "^([0-9a-f]{2})+$"}
 _UP: Schema = {"enum": ["up", "down"]}
+_TUNNEL: Schema = {"enum": ["gre", "vxlan", "geneve"]}
 _MISTAKE = "what is wrong, and at which key of the body"
 
 
@@ -99,7 +100,18 @@ def _answers(specs: Schema) -> dict[str, Schema]:
                 iface_id=_TEXT, dpid=_DPID, port_no=_NUMBER, interface=_TEXT, mac=_nullable(_TEXT),
                 admin=_nullable(_TEXT), link=_nullable(_TEXT), counts={"type": "boolean"}, bound=_TEXTS))),
         "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered", "made"]},
-                        kind={"enum": ["vlan", "gre", "vxlan", "geneve"]}, state=_UP),
+                        kind={"enum": ["vlan", *_TUNNEL["enum"]]}, state=_UP),
+        "Fabric": _object(
+            edges=_list(_object(dpid=_DPID, endpoint=_nullable(_TEXT), logical_switches=_TEXTS)),
+            endpoints=_list(_object(dpid=_DPID, address=_TEXT)),
+            overlapping=_list(_object(address=_TEXT, dpids=_list(_DPID))),
+            links=_list(_ref("Link")),
+            tunnels=_list(_object(
+                dpids=_list(_DPID), kind=_TUNNEL, state={"enum": ["up", "down", "missing"]}, ends=_list(_object(
+                    dpid=_DPID, name=_TEXT, address=_TEXT, port_no=_nullable(_NUMBER), error=_nullable(_TEXT))))),
+            labels=_list(_object(kind={"enum": ["vlan", "tunnel"]}, used=_NUMBER, free=_NUMBER, size=_NUMBER))),
+        "Hop": _object(**{"from": _LINK_END, "to": _LINK_END, "kind": {"enum": ["vlan", *_TUNNEL["enum"]]},
+                          "backup_port": _nullable(_NUMBER)}),
         "LogicalSwitch": {**switch, "title": "LogicalSwitch",
                           "properties": {**switch["properties"], "entries": _NUMBER, "state": state}},
         "Port": {**port, "title": "Port", "properties": {
@@ -136,7 +148,7 @@ def _trace() -> Schema:
     out = _list(_object(logical_switch=_TEXT, port=_NUMBER, name=_TEXT, frame=_BYTES, changes=_TEXTS))
     packet_ins = _list(_object(logical_switch=_TEXT, in_port=_NUMBER, table=_NUMBER, cookie=_HEXADECIMAL,
                                metadata=_HEXADECIMAL, frame=_BYTES))
-    label = _nullable(_object(vlan=_NUMBER, means=_TEXT))
+    label = _nullable(_object(vlan=_nullable(_NUMBER), key=_nullable(_NUMBER), means=_TEXT))
     sent = _object(port=_NUMBER, name=_TEXT, frame=_BYTES, label=label, to=_nullable(_object(dpid=_DPID, port=_NUMBER)),
                    delivers=_nullable(_TEXT), text=_TEXT)
     hop = _object(datapath=_DPID, in_port=_NUMBER, in_port_name=_TEXT, label=label, frame=_BYTES, steps=_list(step),

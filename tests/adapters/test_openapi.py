@@ -75,7 +75,8 @@ def test_every_page_that_is_read_has_the_described_form() -> None:
     for path, operations in page["paths"].items():
         if "get" not in operations or "application/json" not in operations["get"]["responses"]["200"]["content"]:
             continue
-        for name, value in (("name", "red"), ("dpid", "0x1"), ("number", "2")):
+        for name, value in (("name", "red"), ("dpid", "0x1"), ("number", "2"), ("source", "0x1"),
+                            ("destination", "0x2")):
             path = path.replace(f"{{{name}}}", value)
         schema = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         answer = client.get(path)
