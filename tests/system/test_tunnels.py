@@ -78,6 +78,7 @@ def test_between_subnets_labels_are_keys_and_within_one_they_are_tags(sites: Sit
     else:
         assert all(frame[36:38] == (6081).to_bytes(2, "big") for frame in carried)
     for capture in fabric:
+        wait_until(lambda each=capture: any(pattern in frame for frame in each.seen()), "pings on a VLAN link")
         frames = [frame for frame in capture.frames() if frame[12:14] != DISCOVERY.to_bytes(2, "big")]
         assert frames and all(len(tags(frame)) == 1 for frame in frames)
 
