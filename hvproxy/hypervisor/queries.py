@@ -16,7 +16,7 @@ from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import HIDDEN_TABLE, check_out_port
 from hvproxy.hypervisor.port_counters import port_stats
-from hvproxy.hypervisor.table_offer import features_of, renamed
+from hvproxy.hypervisor.table_offer import features_of, renamed, told_of
 from hvproxy.hypervisor.tenant_meters import TenantMeter, refuse
 from hvproxy.model.layout import FRAGMENT, PLACE
 from hvproxy.openflow import actions, build
@@ -75,8 +75,6 @@ def answer(ls: LogicalSwitch, session: ControllerSession, kind: int, message: by
             except Refused:
                 session.unquestioned()
                 raise
-    elif kind in (of13.OFPT_ERROR, of13.OFPT_ECHO_REPLY):
-        ls.down.log("info", "controller reported an error", logical_switch=ls.spec.name, peer=session.peer)
     else:
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TYPE, "message type not offered")
 
@@ -192,10 +190,11 @@ def _ports(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
 
 
 def _table_features(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
+    wanted = told_of(decode_table_features(request.body))
     told = [features_of(ls.spec, table, ls.table_names.get(table, ""), ls.abilities(table), extended=ls.extended)
             for table in range(ls.spec.tables)]
-    if request.body:
-        ls.table_names.update(renamed(told, decode_table_features(request.body)))
+    if wanted:
+        ls.table_names.update(renamed(told, wanted))
         ls.ledger.state()
         told = [replace(each, name=ls.table_names[each.table_id]) for each in told]
     _send(session, request, [each.encode() for each in told])

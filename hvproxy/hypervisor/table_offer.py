@@ -105,20 +105,23 @@ def features_of(
             [MOST_ENTRIES, *(one.max_entries for one in below if one.max_entries)]))
 
 
-def renamed(offered: list[TableFeatures], wanted: list[TableFeatures]) -> dict[int, str]:
-    """The names that TABLE_FEATURES with a body gives the tables, the only thing that Open vSwitch lets it change: it
-    must tell of every table, and of each all that is told of it. Raises Refused."""
+def told_of(wanted: list[TableFeatures]) -> dict[int, TableFeatures]:
+    """TABLE_FEATURES with a body by table, of each of which all must be told that there is. Raises Refused."""
     found: dict[int, TableFeatures] = {}
     for each in wanted:
         if each.properties.keys() - KNOWN:
             raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_BAD_TYPE, "a property that is none")
         if REQUIRED - each.properties.keys():
             raise Refused(of13.OFPET_EXPERIMENTER, BAD_FEATURES, "a property is missing", NICIRA_ID)
-        if each.table_id == of13.OFPTT_ALL:
-            raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_BAD_TABLE, "all tables are no table")
         if each.table_id in found:
             raise Refused(of13.OFPET_EXPERIMENTER, DUP_TABLE, "a table for the second time", NICIRA_ID)
         found[each.table_id] = each
+    return found
+
+
+def renamed(offered: list[TableFeatures], found: dict[int, TableFeatures]) -> dict[int, str]:
+    """The names that TABLE_FEATURES with a body gives the tables, the only thing that Open vSwitch lets it change: it
+    must tell of every table, and of each what is so. Raises Refused."""
     if {table_id: _rest(each) for table_id, each in found.items()} != {each.table_id: _rest(each) for each in offered}:
         raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_EPERM, "of a table only the name can be changed")
     return {table_id: each.name for table_id, each in found.items()}

@@ -25,8 +25,8 @@ from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_aliases import ALIASES, OWN_HEADERS, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, VLAN_ETH_TYPES, VLAN_PRESENT,
-    Field, Headers,
+    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, PACKET_TYPE, VLAN_ETH_TYPES,
+    VLAN_PRESENT, Field, Headers,
 )
 
 _ACTION: Final = Struct("!HHI").unpack_from
@@ -195,7 +195,7 @@ def _check_set_field(tlv: bytes, header: int) -> None:
     value = int.from_bytes(tlv[4:4 + field.size], "big")
     if any(tlv[4 + field.size:]):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
-    if field.zero:
+    if field.zero and field.number != PACKET_TYPE:
         _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
     if field.number == _METADATA:
         if value > _TENANT_METADATA:

@@ -218,9 +218,7 @@ class Channel:
             self._close(Input.UNTRUSTED, f"message of type {_TYPES.get(message[1], message[1])}: {refused}")
             return
         self._step(Input.REFUSED)
-        # An error is never answered with an error: two peers would keep each other busy for ever.
-        if message[1] != of13.OFPT_ERROR:
-            self.send.append(build.refusal(message, refused))
+        self.send.append(build.refusal(message, refused))
 
     def _step(self, event: Input) -> None:
         self.state = TRANSITIONS[self.state, event]

@@ -38,7 +38,8 @@ def check(message: bytes, from_switch: bool) -> None:
         raise MalformedMessage("message of another length than its header says")
     # A HELLO carries the highest version its sender speaks, whichever that is (OF 1.3.5 section 6.3.1). An echo is the
     # same in all versions, and Open vSwitch answers it in that of the request.
-    if version != OFP_VERSION and kind != of13.OFPT_HELLO and not (kind in _ECHOES and version):
+    if version != OFP_VERSION and kind != of13.OFPT_HELLO and not (
+            version and kind in (_ECHOES if from_switch else _OF_ANY_VERSION)):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_VERSION, f"version {version}")
     proof = (_FROM_SWITCH if from_switch else _FROM_CONTROLLER).get(kind)
     if proof is None:
@@ -59,6 +60,13 @@ def _at_least(size: int) -> Proof:
     def proof(data: bytes, length: int) -> None:
         if length < size:
             parts.bad_length("message shorter than its type needs")
+    return proof
+
+
+def _steps(least: int, step: int) -> Proof:
+    def proof(data: bytes, length: int) -> None:
+        if length < least or (length - least) % step:
+            parts.bad_length("message of another length than its type has")
     return proof
 
 
@@ -139,11 +147,12 @@ _BEFORE_PARTS: Final = {
 """Message type -> (least bytes, what the length is a multiple of)."""
 _SYMMETRIC: Final[dict[int, Proof]] = {
     of13.OFPT_HELLO: _hello,
-    of13.OFPT_ERROR: _at_least(12),
     of13.OFPT_ECHO_REQUEST: _at_least(HEADER_SIZE),
     of13.OFPT_ECHO_REPLY: _at_least(HEADER_SIZE),
 }
 _ECHOES: Final = frozenset({of13.OFPT_ECHO_REQUEST, of13.OFPT_ECHO_REPLY})
+_OF_ANY_VERSION: Final = _ECHOES | {of13.OFPT_ERROR}
+"""A controller may not send an error, of whatever version."""
 _FROM_CONTROLLER: Final[dict[int, Proof]] = {
     **_SYMMETRIC,
     of13.OFPT_EXPERIMENTER: guard_experimenter.message,
@@ -165,6 +174,7 @@ _FROM_CONTROLLER: Final[dict[int, Proof]] = {
 }
 _FROM_SWITCH: Final[dict[int, Proof]] = {
     **_SYMMETRIC,
+    of13.OFPT_ERROR: _at_least(12),
     of13.OFPT_EXPERIMENTER: _at_least(16),
     of13.OFPT_FEATURES_REPLY: _exactly(32),
     of13.OFPT_GET_CONFIG_REPLY: _exactly(12),
@@ -181,6 +191,7 @@ _ONLY_FROM_SWITCH: Final[dict[int, Proof]] = {
     **{kind: proof for kind, proof in _FROM_SWITCH.items() if kind not in _FROM_CONTROLLER},
     of13.OFPT_PACKET_IN: _at_least(24),
     of13.OFPT_FLOW_REMOVED: _at_least(48),
-    of13.OFPT_QUEUE_GET_CONFIG_REPLY: _at_least(16),
+    of13.OFPT_QUEUE_GET_CONFIG_REPLY: _steps(16, 8),
+    of13.OFPT_MULTIPART_REPLY: guard_multipart.reply_from_controller,
 }
 """What a controller may not send is still BAD_LEN first, without a look inside, as Open vSwitch judges it."""

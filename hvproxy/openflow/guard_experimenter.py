@@ -36,6 +36,13 @@ def multipart(data: bytes, length: int) -> None:
     _prove(_MULTIPARTS, data, _MULTIPART_BODY, length)
 
 
+def multipart_reply(data: bytes, length: int) -> None:
+    """Judge the header of an EXPERIMENTER multipart reply of a controller, which sends none."""
+    if length < _MULTIPART_BODY + 8:
+        parts.bad_length("experimenter multipart without its header")
+    _prove(_MULTIPART_REPLIES, data, _MULTIPART_BODY, length)
+
+
 def _prove(proofs: dict[int, dict[int, Proof]], data: bytes, at: int, length: int) -> None:
     experimenter, exp_type = _EXPERIMENTER(data, at)
     types = proofs.get(experimenter)
@@ -90,11 +97,24 @@ def bad_property(code: int, why: str) -> NoReturn:
     raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, code, why)
 
 
+def _experimenter_property(data: bytes, at: int, size: int) -> NoReturn:
+    """Refuse an experimenter's property: none is known (OF extension 444)."""
+    if size < 12:
+        bad_property(_PROPERTY_BAD_LEN, "experimenter property without its header")
+    code = _BAD_EXP_TYPE if any(data[at + 4:at + 8]) else _BAD_EXPERIMENTER
+    raise Refused(of13.OFPET_EXPERIMENTER, code, "an experimenter's property", ONF_ID)
+
+
+_BAD_EXPERIMENTER, _BAD_EXP_TYPE = 4445, 4446
+
+
 def _async_properties(data: bytes, length: int) -> None:
     _properties(data, length)
     at = BODY
     while at < length:
         kind, size = _TYPE_LENGTH(data, at)
+        if kind >= _FIRST_EXPERIMENTER:
+            _experimenter_property(data, at, size)
         if kind <= _LAST_MASK and size != 8:
             bad_property(_PROPERTY_BAD_LEN, "a mask is of 32 bits")
         at += size + 7 & ~7
@@ -102,6 +122,8 @@ def _async_properties(data: bytes, length: int) -> None:
 
 _LAST_MASK: Final = 11
 """Of the masks in a SET_ASYNC_CONFIG2."""
+_FIRST_EXPERIMENTER: Final = 0xfffe
+"""Of its types."""
 
 
 def _resume(data: bytes, length: int) -> None:
@@ -110,14 +132,29 @@ def _resume(data: bytes, length: int) -> None:
         parts.bad_length("nothing to resume")
     _properties(data, length)
     at = BODY
+    packet = False
     while at < length:
         kind, size = _TYPE_LENGTH(data, at)
-        if kind > _LAST_PACKET_IN_PROPERTY:
+        if kind == _EXPERIMENTER_PROPERTY:
+            _experimenter_property(data, at, size)
+        if kind not in _PACKET_IN_PROPERTIES:
             bad_property(_PROPERTY_BAD_TYPE, "unknown property of a packet-in")
+        least, most = _PACKET_IN_PROPERTIES[kind]
+        if not least <= size <= most:
+            bad_property(_PROPERTY_BAD_LEN, "property of a packet-in of another length than its type has")
+        packet |= not kind and size > 4
         at += size + 7 & ~7
+    if not packet:
+        parts.bad_length("no packet to resume")
 
 
-_LAST_PACKET_IN_PROPERTY: Final = 8
+_ANY: Final = 1 << 16
+_PACKET_IN_PROPERTIES: Final = {
+    0: (4, _ANY), 1: (8, 8), 2: (8, 8), 3: (5, _ANY), 4: (16, 16), 5: (5, _ANY), 6: (4, _ANY), 7: (4, _ANY),
+    8: (8, _ANY)}
+"""Least and greatest length by type: the packet, its length, buffer, table, cookie, reason, metadata, what the
+controller wants to find again, and what the switch does."""
+_EXPERIMENTER_PROPERTY: Final = 0xffff
 
 
 def _flow_monitor(data: bytes, length: int) -> None:
@@ -168,4 +205,8 @@ _IPFIX_BRIDGE, _IPFIX_FLOW = 3, 4
 _MULTIPARTS: Final[dict[int, dict[int, Proof]]] = {
     NICIRA_ID: {_IPFIX_BRIDGE: _not_configured, _IPFIX_FLOW: _not_configured},
     ONF_ID: {Onf.FLOW_MONITOR: _flow_monitor},
+}
+_MULTIPART_REPLIES: Final = {
+    experimenter: {exp_type: _at_least(_MULTIPART_BODY + 8) for exp_type in types}
+    for experimenter, types in _MULTIPARTS.items()
 }

@@ -1,8 +1,9 @@
 """Proofs for the bodies of multipart messages, one per kind and direction.
 
-A request's body is one struct or nothing, except table features; a reply's is a list of structs of one size, or of
-structs that state their own length. The length of the whole message has been proven by `guard`, which alone calls
-this module; the words of a nested part are proven by `guard_parts`. Knows nothing of what the statistics mean.
+A request's body is one struct or nothing, except table features (guard_table_features); a reply's is a list of
+structs of one size, or of structs that state their own length. The length of the whole message has been proven by
+`guard`, which alone calls this module; the words of a nested part are proven by `guard_parts`. Knows nothing of what
+the statistics mean.
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import guard_experimenter, guard_parts as parts
+from hvproxy.openflow import guard_experimenter, guard_parts as parts, guard_table_features
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
 
@@ -39,6 +40,11 @@ def reply(data: bytes, length: int) -> None:
     _prove(_REPLIES, data, length)
 
 
+def reply_from_controller(data: bytes, length: int) -> None:
+    """What Open vSwitch judges of a MULTIPART_REPLY before it says that a controller sends none: sizes only."""
+    _prove(_REPLY_SIZES, data, length)
+
+
 def _prove(proofs: dict[int, Proof], data: bytes, length: int) -> None:
     if length < _BODY:
         parts.bad_length("multipart message without its header")
@@ -59,6 +65,13 @@ def _records(size: int) -> Proof:
     def proof(data: bytes, length: int) -> None:
         if (length - _BODY) % size:
             parts.bad_length("multipart body ends within a record")
+    return proof
+
+
+def _steps(least: int, step: int) -> Proof:
+    def proof(data: bytes, length: int) -> None:
+        if length < _BODY + least or (length - _BODY - least) % step:
+            parts.bad_length("multipart body of another length than its kind has")
     return proof
 
 
@@ -126,8 +139,14 @@ def _record_end(data: bytes, at: int, end: int, offset: int, least: int) -> int:
     return at + length
 
 
+def _table_features_request(data: bytes, length: int) -> None:
+    if length & 7:
+        parts.bad_length("table features are no multiple of 8")
+    guard_table_features.request(data, _BODY, length)
+
+
 def _table_features(data: bytes, length: int) -> None:
-    """Both directions: struct ofp_table_features with properties each padded to 8 (OF 1.3.5 section 7.3.5.5)."""
+    """A switch's: struct ofp_table_features with properties each padded to 8 (OF 1.3.5 section 7.3.5.5)."""
     if length & 7:
         parts.bad_length("table features are no multiple of 8")
     at = _BODY
@@ -207,7 +226,7 @@ _REQUESTS: Final[dict[int, Proof]] = {
     of13.OFPMP_METER: _exactly(8),
     of13.OFPMP_METER_CONFIG: _exactly(8),
     of13.OFPMP_METER_FEATURES: _exactly(0),
-    of13.OFPMP_TABLE_FEATURES: _table_features,
+    of13.OFPMP_TABLE_FEATURES: _table_features_request,
     of13.OFPMP_PORT_DESC: _exactly(0),
     of13.OFPMP_EXPERIMENTER: guard_experimenter.multipart,
 }
@@ -229,3 +248,13 @@ _REPLIES: Final[dict[int, Proof]] = {
     of13.OFPMP_EXPERIMENTER: _experimenter_reply,
 }
 _MAY_BE_EMPTY: Final = frozenset(_REQUESTS) - {of13.OFPMP_EXPERIMENTER}
+_REPLY_SIZES: Final[dict[int, Proof]] = {
+    **_REPLIES,
+    of13.OFPMP_FLOW: _steps(0, 1),
+    of13.OFPMP_GROUP: _steps(0, 8),
+    of13.OFPMP_GROUP_DESC: _steps(0, 8),
+    of13.OFPMP_METER: _steps(0, 8),
+    of13.OFPMP_METER_CONFIG: _steps(0, 8),
+    of13.OFPMP_TABLE_FEATURES: _steps(64, 8),
+    of13.OFPMP_EXPERIMENTER: guard_experimenter.multipart_reply,
+}

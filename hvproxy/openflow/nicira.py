@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Final, NamedTuple, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.constants import NICIRA_ID, of13
+from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import BY_NUMBER, IP_ETH_TYPES, Field, Headers
@@ -27,6 +27,8 @@ SAME_PORT: Final = 0xfff8
 """Instead of a port: the one the packet came in at."""
 SAME_TABLE: Final = 255
 
+_COPY_FIELD: Final = 3200
+"""The only action of the ONF that Open vSwitch has."""
 _HEAD: Final = Struct("!HHIH")
 _LOAD: Final = Struct("!10xHIQ")
 _MOVE: Final = Struct("!10xHHHII")
@@ -78,7 +80,10 @@ class Part(NamedTuple):
 
 def check(action: bytes, *, in_set: bool = False) -> None:
     """Raises Refused for an action that is wrong in itself."""
-    if int.from_bytes(action[4:8], "big") != NICIRA_ID:  # which may be shorter than ours
+    experimenter = int.from_bytes(action[4:8], "big")
+    if experimenter == ONF_ID and int.from_bytes(action[8:10], "big") != _COPY_FIELD:
+        _refuse(of13.OFPBAC_BAD_EXP_TYPE, "unknown action of the ONF")
+    if experimenter != NICIRA_ID:  # which may be shorter than ours
         _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
     _, length, _, kind = _HEAD.unpack_from(action)
     if kind not in _KNOWN:

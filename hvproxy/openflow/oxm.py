@@ -41,6 +41,10 @@ _VLAN_VID: Final = BY_NUMBER[of13.OFPXMT_OFB_VLAN_VID]
 _ICMPV6_TYPE: Final = BY_NUMBER[of13.OFPXMT_OFB_ICMPV6_TYPE]
 _ICMPV6_CODE: Final = BY_NUMBER[of13.OFPXMT_OFB_ICMPV6_CODE]
 _PACKET_TYPE: Final = BY_NUMBER[PACKET_TYPE]
+_NO_FRAME: Final = _PACKET_TYPE.full << _PACKET_TYPE.shift
+_ALONGSIDE: Final = sum(field.full << field.shift for field in BY_NUMBER.values() if field not in (
+    _PACKET_TYPE, *(BY_NUMBER[number] for number in range(3, 8))) and not field.conditional)
+"""The bits of the fields that are no headers of a frame."""
 _ICMPV6: Final = 58
 _ND_FIELDS: Final = sum(BY_NUMBER[number].full << BY_NUMBER[number].shift for number in (31, 32, 33))
 _UNKNOWN: Final = 0x1000
@@ -219,8 +223,13 @@ def _parse(data: bytes) -> Match:
                 _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} without its prerequisites")
             if masks >> field.shift & field.full:
                 _refuse(of13.OFPBMC_DUP_FIELD, f"{field.name} twice")
-            if field is _PACKET_TYPE and not value:
-                mask = 0  # an Ethernet frame, as every other
+            if field is _PACKET_TYPE:
+                if masks & ~_ALONGSIDE:  # which has already said that it is an Ethernet frame
+                    _refuse(of13.OFPBMC_DUP_FIELD, "packet_type behind a field of Ethernet frames")
+                if not value:
+                    mask = 0  # an Ethernet frame, as every other
+            elif values & _NO_FRAME and not _ALONGSIDE >> field.shift & 1:
+                _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} of what is no Ethernet frame")
             elif field is _METADATA:
                 if mask == field.full:
                     told[field.number] = _masked_tlv(field, value, mask)

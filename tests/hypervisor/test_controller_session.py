@@ -75,7 +75,7 @@ def test_too_much_behind_a_barrier_pauses_the_connection_until_it_is_worked_off(
 
 def test_a_few_long_messages_behind_a_barrier_pause_the_connection_too() -> None:
     world, controller = blocked()
-    long = build.message(of13.OFPT_ERROR, 1, bytes(60_000))
+    long = build.packet_out(1, 0, b"", bytes(60_000))
     fits = HELD_BYTES_MOST // len(long)
     assert fits < HELD_LEAST
     controller.send(long * fits)

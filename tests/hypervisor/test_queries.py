@@ -26,6 +26,7 @@ BAD_TYPE = (BAD_REQUEST, of13.OFPBRC_BAD_TYPE)
 BAD_MULTIPART = (BAD_REQUEST, of13.OFPBRC_BAD_MULTIPART)
 REQUESTS: dict[int, tuple[bytes, object]] = {
     # what is sent: the type of the reply, or the error
+    of13.OFPT_ERROR: (bytes(4), (BAD_REQUEST, of13.OFPBRC_BAD_TYPE)),
     of13.OFPT_ECHO_REQUEST: (b"", "ECHO_REPLY"),
     of13.OFPT_EXPERIMENTER: (bytes(8), (BAD_REQUEST, of13.OFPBRC_BAD_EXPERIMENTER)),
     of13.OFPT_FEATURES_REQUEST: (b"", "FEATURES_REPLY"),
@@ -49,7 +50,7 @@ REQUESTS: dict[int, tuple[bytes, object]] = {
 }
 TESTED_ELSEWHERE = {of13.OFPT_HELLO, of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PACKET_OUT,
                     of13.OFPT_MULTIPART_REQUEST}
-UNANSWERED = {of13.OFPT_ERROR: b"\0\0\0\0", of13.OFPT_ECHO_REPLY: b"", of13.OFPT_SET_CONFIG: b"\0\0\0\0",
+UNANSWERED = {of13.OFPT_ECHO_REPLY: b"", of13.OFPT_SET_CONFIG: b"\0\0\0\0",
               of13.OFPT_TABLE_MOD: bytes(8), of13.OFPT_SET_ASYNC: bytes(24)}
 """Messages that have no reply when all is well."""
 MULTIPARTS: dict[int, tuple[bytes, object]] = {

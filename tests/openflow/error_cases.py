@@ -112,6 +112,14 @@ def _matches() -> list[Case]:
     bad_wildcards, bad_field, bad_value, bad_mask, bad_prereq, dup = 5, 6, 7, 8, 9, 10
     return [
         m("everything", b"", None),
+        m("packet_type", t(44, 7, size=4), None),
+        m("packet_type and in_port", t(44, 7, size=4) + t(0, 1), None),
+        m("packet_type Ethernet and eth_dst", t(44, 0, size=4) + t(3, 1), None),
+        m("packet_type and eth_dst", t(44, 7, size=4) + t(3, 1), bad_prereq),
+        m("packet_type and ipv4_src", t(44, 7, size=4) + t(11, 1), bad_prereq),
+        m("eth_dst and packet_type", t(3, 1) + t(44, 7, size=4), dup),
+        m("eth_type and packet_type Ethernet", IP + t(44, 0, size=4), dup),
+        m("packet_type twice", t(44, 5, size=4) + t(44, 7, size=4), dup),
         m("in_port", t(0, 1), None),
         m("in_port that does not exist", t(0, 4000), None),
         m("in_port 0", t(0, 0), None),
@@ -481,6 +489,8 @@ def _instructions() -> list[Case]:
 
 def _masked_set_fields() -> list[Case]:
     return [
+        case("set packet_type", b"", apply(sf(t(44, 0, size=4))), (ACTION, 15)),
+        case("unknown action of the ONF", b"", apply(action(0xffff, pack("!IH6x", 0x4f4e4600, 77))), (ACTION, 3)),
         case("set eth_dst masked", b"", apply(sf(t(3, 1, 1))), (ONF, 4250)),
         case("set eth_dst masked, value bits outside the mask", b"", apply(sf(t(3, 3, 1))), (MATCH, 5)),
     ]

@@ -76,9 +76,11 @@ def table_features() -> ofp.OFPTableFeaturesStats:
 
 
 def table_features_body(*, twice: bool = False) -> bytes:
-    """ryu's request writer puts the records; its header is cut off."""
+    """ryu's request writer puts the records; its header is cut off, and the lengths of fields, which it leaves 0, are
+    put in."""
     records = [table_features()] * (2 if twice else 1)
-    return wire(ofp.OFPTableFeaturesStatsRequest(DATAPATH, 0, records))[16:]
+    return wire(ofp.OFPTableFeaturesStatsRequest(DATAPATH, 0, records))[16:].replace(
+        b"\x80\0\0\0", b"\x80\0\0\4").replace(b"\x80\0\7\0", b"\x80\0\7\x0c")
 
 
 def multipart(kind: int, body: bytes, *, reply: bool) -> bytes:
@@ -124,7 +126,6 @@ QUEUE_PROPERTIES = bytes.fromhex("0001001000000000" "00c8000000000000" "00020010
 
 SYMMETRIC: dict[str, bytes] = {
     "hello": _hello(),
-    "error": wire(ofp.OFPErrorMsg(DATAPATH, 1, 6, b"what failed")),
     "echo request": wire(ofp.OFPEchoRequest(DATAPATH, b"payload")),
     "echo reply": wire(ofp.OFPEchoReply(DATAPATH, b"payload")),
 }
@@ -164,6 +165,7 @@ CONTROLLER: dict[str, bytes] = {
 }
 SWITCH: dict[str, bytes] = {
     **SYMMETRIC,
+    "error": wire(ofp.OFPErrorMsg(DATAPATH, 1, 6, b"what failed")),
     "experimenter": wire(ofp.OFPExperimenter(DATAPATH, 0x2320, 9, b"body")),
     "features reply": header(6, (1).to_bytes(8, "big") + bytes(4) + b"\xfe" + bytes(11)),
     "get config reply": header(8, bytes.fromhex("00000080")),

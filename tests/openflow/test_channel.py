@@ -194,10 +194,12 @@ def test_an_echo_of_another_version_is_answered_in_that_version(version, from_sw
     assert channel.open
 
 
-def test_a_bad_error_is_never_answered_with_an_error():
+@pytest.mark.parametrize("version", [1, 4, 5])
+def test_a_controllers_error_is_refused_as_what_only_a_switch_sends(version):
     channel = opened()
-    assert channel.receive(header(1, b"\0"), 100.0) == []
-    assert channel.send == []
+    message = header(1, b"\0\1\0\1", version=version)
+    assert channel.receive(message, 100.0) == []
+    assert channel.send == [header(1, b"\0\1\0\1" + message, version=version)]
     assert channel.open
 
 
@@ -299,19 +301,26 @@ def left(channel: Channel) -> list[bytes]:
 
 
 GOOD_HELLO, OLD_HELLO = hello(4, bitmap(4)), hello(1)
-FAILING = header(1, b"")
-EVENTS: dict[str, Callable[[Channel], list[bytes]]] = {
-    "good hello": received(GOOD_HELLO),
-    "old hello": received(OLD_HELLO),
-    "echo request": received(CONTROLLER["echo request"]),
-    "echo reply": received(CONTROLLER["echo reply"]),
-    "message": received(CONTROLLER["error"]),
-    "failing": received(FAILING),
-    "malformed": received(b"\4\0\0\0"),
-    "idle": ticked(115.0),
-    "dead": ticked(145.0),
-    "leave": left,
-}
+FAILING = header(9, b"")
+MESSAGE = {False: CONTROLLER["barrier request"], True: SWITCH["barrier reply"]}
+
+
+def events(from_switch: bool) -> dict[str, Callable[[Channel], list[bytes]]]:
+    return {
+        "good hello": received(GOOD_HELLO),
+        "old hello": received(OLD_HELLO),
+        "echo request": received(CONTROLLER["echo request"]),
+        "echo reply": received(CONTROLLER["echo reply"]),
+        "message": received(MESSAGE[from_switch]),
+        "failing": received(FAILING),
+        "malformed": received(b"\4\0\0\0"),
+        "idle": ticked(115.0),
+        "dead": ticked(145.0),
+        "leave": left,
+    }
+
+
+EVENTS = tuple(events(False))
 IN: dict[tuple[State, str], tuple[Input | None, Input | None]] = {
     # (from a controller, from a switch): the input each event is in that state; None: nothing happens
     (State.HELLO_WAIT, "good hello"): (Input.AGREED,) * 2,
@@ -339,7 +348,7 @@ IN: dict[tuple[State, str], tuple[Input | None, Input | None]] = {
 SENT: dict[Input, list[int]] = {
     Input.INCOMPATIBLE: [1], Input.ECHO_REQUEST: [3], Input.IDLE: [2],
 }
-SENT_TO_A_CONTROLLER: dict[Input, list[int]] = {**SENT, Input.HELLO: [1]}
+SENT_TO_A_CONTROLLER: dict[Input, list[int]] = {**SENT, Input.HELLO: [1], Input.REFUSED: [1]}
 START = {State.HELLO_WAIT: waiting, State.OPEN: opened, State.CLOSED: ended}
 
 
@@ -360,10 +369,10 @@ def test_every_event_in_every_state_does_what_the_table_says(state, event, from_
     channel = START[state](from_switch)
     channel.send.clear()
     reason = channel.closed
-    messages = EVENTS[event](channel)
+    messages = events(from_switch)[event](channel)
     expected = IN[state, event][from_switch]
     assert channel.state is (state if expected is None else TRANSITIONS[state, expected])
-    assert messages == ([CONTROLLER["error"]] if expected is Input.MESSAGE else [])
+    assert messages == ([MESSAGE[from_switch]] if expected is Input.MESSAGE else [])
     assert [sent[1] for sent in channel.send] == (
         [] if expected is None else (SENT if from_switch else SENT_TO_A_CONTROLLER).get(expected, []))
     assert (channel.closed is not None) is (channel.state is State.CLOSED)

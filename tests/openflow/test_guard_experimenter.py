@@ -68,6 +68,9 @@ def test_what_is_refused(data: bytes, error: tuple[int, int]) -> None:
     (b"\0\1\0\3\0\0\0\7", PROPERTY_LEN),
     (b"\0\1\0\x10\0\0\0\7", PROPERTY_LEN),
     (b"\0\1\0\x0c" + bytes(12), PROPERTY_LEN),
+    (b"\xff\xfe\0\x08\0\0\0\7", PROPERTY_LEN),
+    (b"\xff\xff\0\x0c" + bytes(12), (0xffff, 4445, ONF_ID)),
+    (b"\xff\xfe\0\x0c\0\0\x23\x20" + bytes(8), (0xffff, 4446, ONF_ID)),
 ])
 def test_properties_of_async_masks(body: bytes, error: tuple[int, int] | None) -> None:
     assert verdict(nicira(1, Nicira.SET_ASYNC_CONFIG2, body)) == error
@@ -77,6 +80,13 @@ def test_properties_of_async_masks(body: bytes, error: tuple[int, int] | None) -
     (b"", BAD_LEN),
     (b"\0\0\0\x06ab\0\0", None),
     (b"\0\x63\0\x08\0\0\0\0", PROPERTY_TYPE),
+    (b"\0\1\0\x08\0\0\0\0", BAD_LEN),
+    (b"\0\1\0\x07\0\0\0\0", PROPERTY_LEN),
+    (b"\0\3\0\4\0\0\0\0", PROPERTY_LEN),
+    (b"\0\4\0\x08\0\0\0\0", PROPERTY_LEN),
+    (b"\xff\xfe\0\x0c" + bytes(12), PROPERTY_TYPE),
+    (b"\xff\xff\0\x0c" + bytes(12), (0xffff, 4445, ONF_ID)),
+    (b"\xff\xff\0\x0c\0\0\x23\x20" + bytes(8), (0xffff, 4446, ONF_ID)),
     (b"\0\0\0\0\0\0\0\0", PROPERTY_LEN),
 ])
 def test_properties_of_what_is_to_be_resumed(body: bytes, error: tuple[int, int] | None) -> None:

@@ -22,18 +22,13 @@ CASES: list[tuple[str, bytes, tuple[int, int] | None]] = [
     ("property: length 0", features(table(prop(0, tl(1, b""), 0))), TFFC_LEN),
     ("property: length 3", features(table(prop(2, b"\1", 3))), TFFC_LEN),
     ("property: longer than its table", features(table(prop(2, b"\1", 40))), TFFC_LEN),
-    ("property: experimenter cut short", features(table(prop(0xfffe, bytes(4)))), TFFC_LEN),
-    ("property: experimenter", features(table(prop(0xffff, bytes(8)))), None),
-    ("property: unknown", features(table(prop(99, b"x"))), None),
     ("property: instruction id of length 0", features(table(prop(0, tl(1, b"", 0)))), TFFC_LEN),
     ("property: instruction id too long", features(table(prop(1, tl(1, b"", 12)))), TFFC_LEN),
     ("property: half an instruction id", features(table(prop(0, b"\0\1"))), TFFC_LEN),
-    ("property: experimenter instruction id of 4", features(table(prop(0, tl(0xffff, b"")))), TFFC_LEN),
     ("property: action id of length 0", features(table(prop(4, tl(0, b"", 0)))), TFFC_LEN),
     ("property: action id of 8", features(table(prop(7, tl(0, bytes(4))))), None),
     ("property: half a field id", features(table(prop(8, b"\x80\0"))), BMC_LEN),
     ("property: half an experimenter field id", features(table(prop(10, b"\xff\xff\0\0"))), BMC_LEN),
-    ("property: experimenter field id", features(table(prop(15, b"\xff\xff\0\0ONF\0"))), None),
 ]
 
 
