@@ -12,13 +12,12 @@ from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import HOLDING_TABLES, TENANT_MASK
 from hvproxy.openflow.abilities import Ability, named
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
+from hvproxy.openflow.guard_table_features import REQUIRED
 from hvproxy.openflow.oxm_aliases import IP_TOS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import BY_NUMBER, EXTENSIONS, FIELDS, TCP_FLAGS
 from hvproxy.openflow.table_features import (
-    APPLY_ACTIONS, APPLY_SETFIELD, MATCH, MISS, NEXT_TABLES, WILDCARDS, WRITE_ACTIONS, WRITE_SETFIELD, TableFeatures,
-    table_features,
+    MATCH, MISS, WILDCARDS, TableFeatures, table_features,
 )
-from hvproxy.openflow.table_features import INSTRUCTIONS as INSTRUCTIONS_LIST
 
 INSTRUCTIONS = (of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA, of13.OFPIT_WRITE_ACTIONS, of13.OFPIT_APPLY_ACTIONS,
                 of13.OFPIT_CLEAR_ACTIONS, of13.OFPIT_METER)
@@ -28,11 +27,9 @@ ACTIONS = (of13.OFPAT_OUTPUT, of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, 
            of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS, of13.OFPAT_SET_QUEUE, of13.OFPAT_GROUP,
            of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL, of13.OFPAT_SET_FIELD)
 
-REQUIRED = frozenset((INSTRUCTIONS_LIST, NEXT_TABLES, WRITE_ACTIONS, APPLY_ACTIONS, MATCH, WILDCARDS, WRITE_SETFIELD,
-                      APPLY_SETFIELD))
 KNOWN = REQUIRED | {kind + MISS for kind in REQUIRED - {MATCH, WILDCARDS}}
-BAD_FEATURES, DUP_TABLE = 10, 44
-"""Open vSwitch's own errors, of Nicira's."""
+DUP_TABLE = 44
+"""Open vSwitch's own error, of Nicira's."""
 _ONF_TCP_FLAGS: Final = (0xFFFF << 16 | 42 << 9) << 32 | ONF_ID
 
 
@@ -106,13 +103,9 @@ def features_of(
 
 
 def told_of(wanted: list[TableFeatures]) -> dict[int, TableFeatures]:
-    """TABLE_FEATURES with a body by table, of each of which all must be told that there is. Raises Refused."""
+    """TABLE_FEATURES with a body by table, of which none may be told of twice. Raises Refused."""
     found: dict[int, TableFeatures] = {}
     for each in wanted:
-        if each.properties.keys() - KNOWN:
-            raise Refused(of13.OFPET_TABLE_FEATURES_FAILED, of13.OFPTFFC_BAD_TYPE, "a property that is none")
-        if REQUIRED - each.properties.keys():
-            raise Refused(of13.OFPET_EXPERIMENTER, BAD_FEATURES, "a property is missing", NICIRA_ID)
         if each.table_id in found:
             raise Refused(of13.OFPET_EXPERIMENTER, DUP_TABLE, "a table for the second time", NICIRA_ID)
         found[each.table_id] = each

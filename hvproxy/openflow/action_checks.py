@@ -213,9 +213,11 @@ def _settable(header: int) -> Field:
 
 def _refuse_set_field(tlv: bytes, header: int) -> NoReturn:
     """A set-field of no field we know, of a wrong length, or with a mask."""
-    field = HEADERS_MASKED.get(header & ~1 if header & 0x100 else header)
-    if field is not None:
-        value, mask = tlv[4:4 + field.size], tlv[4 + field.size:4 + 2 * field.size]
+    size = (header & 0xff) >> 1
+    exact = header & ~0x1ff | size
+    if header & 0x100 and exact not in OWN_HEADERS and (
+            header & ~1 in HEADERS_MASKED or exact in WIDE_REGISTERS):
+        value, mask = tlv[4:4 + size], tlv[4 + size:4 + 2 * size]
         if int.from_bytes(value, "big") & ~int.from_bytes(mask, "big"):
             raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_WILDCARDS, "value bits outside the mask")
         raise Refused(of13.OFPET_EXPERIMENTER, _BAD_SET_MASK, "set-field with a mask", ONF_ID)

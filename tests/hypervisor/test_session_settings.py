@@ -201,7 +201,7 @@ def test_a_slave_that_was_dialled_says_nothing_about_fragments() -> None:
 @pytest.mark.parametrize(("request_", "error"), [
     (nicira(1, Nicira.SET_PACKET_IN_FORMAT, b"\0\0\0\3"), (1, of13.OFPBRC_EPERM)),
     (nicira(1, Nicira.SET_CONTROLLER_ID, b"\1" + bytes(7)), (EXPERIMENTER, 4, NICIRA_ID)),
-    (nicira(1, Nicira.RESUME, b"\0\0\0\4\0\0\0\0"), (EXPERIMENTER, 35, NICIRA_ID)),
+    (nicira(1, Nicira.RESUME, b"\0\0\0\6ab\0\0"), (EXPERIMENTER, 35, NICIRA_ID)),
 ])
 def test_what_is_refused(request_: bytes, error: tuple[int, ...]) -> None:
     _, controller = red()

@@ -491,6 +491,9 @@ def _masked_set_fields() -> list[Case]:
     return [
         case("set packet_type", b"", apply(sf(t(44, 0, size=4))), (ACTION, 15)),
         case("unknown action of the ONF", b"", apply(action(0xffff, pack("!IH6x", 0x4f4e4600, 77))), (ACTION, 3)),
+        case("set xreg2 masked", b"", apply(sf(t(2, 1, 1, size=8, oxm_class=0x8001))), (ONF, 4250)),
+        case("set xreg2 masked, value bits outside the mask", b"",
+             apply(sf(t(2, 3, 1, size=8, oxm_class=0x8001))), (MATCH, 5)),
         case("set eth_dst masked", b"", apply(sf(t(3, 1, 1))), (ONF, 4250)),
         case("set eth_dst masked, value bits outside the mask", b"", apply(sf(t(3, 3, 1))), (MATCH, 5)),
     ]

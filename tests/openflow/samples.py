@@ -67,8 +67,11 @@ def table_features() -> ofp.OFPTableFeaturesStats:
             ofp.OFPInstructionId(of13.OFPIT_GOTO_TABLE), ofp.OFPInstructionId(of13.OFPIT_APPLY_ACTIONS)]),
         ofp.OFPTableFeaturePropNextTables(type_=of13.OFPTFPT_NEXT_TABLES, table_ids=[1, 2, 3]),
         ofp.OFPTableFeaturePropActions(type_=of13.OFPTFPT_WRITE_ACTIONS, action_ids=acts),
+        ofp.OFPTableFeaturePropActions(type_=of13.OFPTFPT_APPLY_ACTIONS, action_ids=acts),
         ofp.OFPTableFeaturePropActions(type_=of13.OFPTFPT_APPLY_ACTIONS_MISS, action_ids=acts[:1]),
         ofp.OFPTableFeaturePropOxm(type_=of13.OFPTFPT_MATCH, oxm_ids=oxms),
+        ofp.OFPTableFeaturePropOxm(type_=of13.OFPTFPT_WILDCARDS, oxm_ids=oxms[:1]),
+        ofp.OFPTableFeaturePropOxm(type_=of13.OFPTFPT_WRITE_SETFIELD, oxm_ids=oxms[:1]),
         ofp.OFPTableFeaturePropOxm(type_=of13.OFPTFPT_APPLY_SETFIELD, oxm_ids=oxms[:1]),
     ]
     return ofp.OFPTableFeaturesStats(table_id=1, name=b"t", metadata_match=1, metadata_write=1, config=0,

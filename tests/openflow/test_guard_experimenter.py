@@ -70,6 +70,7 @@ def test_what_is_refused(data: bytes, error: tuple[int, int]) -> None:
     (b"\0\1\0\x0c" + bytes(12), PROPERTY_LEN),
     (b"\xff\xfe\0\x08\0\0\0\7", PROPERTY_LEN),
     (b"\xff\xff\0\x0c" + bytes(12), (0xffff, 4445, ONF_ID)),
+    (b"\xff\xff\0\x0c" + bytes(20), (0xffff, 4445, ONF_ID)),
     (b"\xff\xfe\0\x0c\0\0\x23\x20" + bytes(8), (0xffff, 4446, ONF_ID)),
 ])
 def test_properties_of_async_masks(body: bytes, error: tuple[int, int] | None) -> None:

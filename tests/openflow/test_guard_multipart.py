@@ -7,6 +7,8 @@ from tests.openflow.pieces import (
 )
 from tests.openflow.samples import multipart
 
+WHOLE = b"".join(prop(kind, b"") for kind in range(0, 16, 2))
+"""All that must be told of a table."""
 CASES: list[tuple[str, bytes, tuple[int, int] | None]] = [
     ("flow request: match of length 0", multipart(1, bytes(32) + ofp_match(length=0), reply=False), BMC_LEN),
     ("aggregate request: match too long", multipart(2, bytes(32) + ofp_match(length=60), reply=False), BMC_LEN),
@@ -17,7 +19,7 @@ CASES: list[tuple[str, bytes, tuple[int, int] | None]] = [
     ("table: length 63", features(table(length=63)), TFFC_LEN),
     ("table: length 68", features(table(bytes(8), length=68)), TFFC_LEN),
     ("table: longer than the message", features(table(length=72)), TFFC_LEN),
-    ("table: half of a second", features(table() + bytes(8)), TFFC_LEN),
+    ("table: half of a second", features(table(WHOLE) + bytes(8)), TFFC_LEN),
     ("table features: no multiple of 8", features(table() + bytes(4)), BRC_LEN),
     ("property: length 0", features(table(prop(0, tl(1, b""), 0))), TFFC_LEN),
     ("property: length 3", features(table(prop(2, b"\1", 3))), TFFC_LEN),
@@ -26,7 +28,7 @@ CASES: list[tuple[str, bytes, tuple[int, int] | None]] = [
     ("property: instruction id too long", features(table(prop(1, tl(1, b"", 12)))), TFFC_LEN),
     ("property: half an instruction id", features(table(prop(0, b"\0\1"))), TFFC_LEN),
     ("property: action id of length 0", features(table(prop(4, tl(0, b"", 0)))), TFFC_LEN),
-    ("property: action id of 8", features(table(prop(7, tl(0, bytes(4))))), None),
+    ("property: action id of 8", features(table(prop(7, tl(0, bytes(4))) + WHOLE)), None),
     ("property: half a field id", features(table(prop(8, b"\x80\0"))), BMC_LEN),
     ("property: half an experimenter field id", features(table(prop(10, b"\xff\xff\0\0"))), BMC_LEN),
 ]

@@ -120,14 +120,15 @@ def test_nested_lengths_of_a_controller(name, message, expected):
     assert verdict(message) == expected
 
 
+ALL_PROPERTIES = b"".join(prop(kind, b"") for kind in range(0, 16, 2))
 LARGEST: dict[str, bytes] = {
     "actions": flow_mod(apply(tl(24, bytes(4)) * 8183)),
     "fields": flow_mod(match=ofp_match(oxm(8, b"\1") * 13090)),
     "unknown fields": flow_mod(match=ofp_match(oxm(90, b"\1") * 13090)),
     "buckets": group_mod(bucket(b"") * 4094),
     "bands": meter_mod(tl(1, bytes(12)) * 4094),
-    "properties": features(table(prop(2, b"") * 8170)),
-    "ids": features(table(prop(4, tl(0, b"") * 16340))),
+    "properties": features(table(ALL_PROPERTIES) * 511),
+    "ids": features(table(ALL_PROPERTIES + prop(5, tl(0, b"") * 16310))),
     "hello elements": header(0, tl(2, bytes(4)) * 8180),
 }
 

@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct, pack
 from types import TracebackType
@@ -24,6 +24,8 @@ ECHO_REQUEST, PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, 
 SWITCHES, CONTROLLER, LISTEN, PLAIN_CONTROLLER = 6633, 7001, 7002, 7003
 XID = 0x1000
 """Of every request; the barrier behind it has the next."""
+LOCAL = b"\xff\xff\xff\xfe"
+"""Port number of what has no interface behind it in a logical switch."""
 SAFETY_NET = 20.0
 DURATION = re.compile(r"(duration=)?[\d.]+s")
 
@@ -44,6 +46,7 @@ class Client:
         self._socket = made
         self._socket.settimeout(SAFETY_NET)
         self._buffer = b""
+        self._next_xid = XID + 3
         self.news: list[bytes] = []
         """What came without having been asked for: messages of other xids than the requests'."""
         self._socket.sendall(HEADER.pack(4, 0, 8, 0))
@@ -77,6 +80,26 @@ class Client:
                 found += message[16:]
                 if not message[11] & 1:
                     return found
+            else:
+                self.news.append(message)
+
+    def exchange(self, messages: Sequence[bytes]) -> list[list[bytes]]:
+        """Send many messages, each with an xid that was never used, and return what each was answered before a barrier
+        at their end."""
+        first = self._next_xid
+        self._next_xid = last = first + len(messages)
+        self._next_xid += 1
+        self._socket.sendall(b"".join(
+            message[:4] + number.to_bytes(4, "big") + message[8:] for number, message in enumerate(messages, first))
+            + HEADER.pack(4, BARRIER_REQUEST, 8, last))
+        answers: list[list[bytes]] = [[] for _ in messages]
+        while True:
+            message = self._message()
+            number = int.from_bytes(message[4:8], "big")
+            if number == last and message[1] == BARRIER_REPLY:
+                return answers
+            if first <= number < last:
+                answers[number - first].append(message)
             else:
                 self.news.append(message)
 
@@ -165,8 +188,10 @@ def comparable_text(text: str) -> str:
 class Pair:
     """Context manager: `plain` and `logical`."""
 
-    def __init__(self) -> None:
+    def __init__(self, **keys: object) -> None:
+        """Further keys of the logical switch; `ports` are further ports."""
         self._ovs = PrivateOvs()
+        self._keys = keys
 
     def __enter__(self) -> Pair:
         self._ovs.__enter__()
@@ -191,14 +216,16 @@ class Pair:
 
     def _build(self) -> None:
         ovs = self._ovs
+        more = self._keys.get("ports", [])
+        assert isinstance(more, list)
         path = ovs.directory / "pair.yaml"
         path.write_text(yaml.safe_dump({
             "switches": {"listen": [f"ptcp:{SWITCHES}:127.0.0.1"]},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": 0xA1, "controllers": [f"tcp:127.0.0.1:{CONTROLLER}"],
-                "listen": [f"ptcp:{LISTEN}:127.0.0.1"],
-                "ports": [{"number": n, "name": f"red{n}", "attach": {"datapath": n, "port": 1}} for n in (1, 2)],
+                "listen": [f"ptcp:{LISTEN}:127.0.0.1"], **self._keys, "ports": [
+                    {"number": n, "name": f"red{n}", "attach": {"datapath": n, "port": 1}} for n in (1, 2)] + more,
             }]}],
         }))
         dialled = {port: ovs.listener(port) for port in (CONTROLLER, PLAIN_CONTROLLER)}
@@ -232,4 +259,5 @@ class Pair:
     def _ports_up(self) -> bool:
         bodies = [message[16:] for message in self.logical.primary.ask(18, pack("!HH4x", 13, 0))]
         ports = b"".join(bodies)
-        return all(not int.from_bytes(ports[at + 36:at + 40], "big") & 1 for at in range(0, len(ports), 64))
+        return all(not int.from_bytes(ports[at + 36:at + 40], "big") & 1 for at in range(0, len(ports), 64)
+                   if ports[at:at + 4] != LOCAL)
