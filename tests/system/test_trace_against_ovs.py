@@ -23,6 +23,8 @@ UDP = MACS[1] + MACS[0] + b"\x08\0" + ipv4(IPS[0], IPS[1], 17, bytes((0, 5, 0, 6
 TAGGED = UDP[:12] + b"\x81\0\x60\x05" + UDP[12:]
 TCP = MACS[1] + MACS[0] + b"\x08\0" + ipv4(IPS[0], IPS[1], 6, bytes((0, 5, 0, 6)) + bytes(8) + b"\x50\x12" + bytes(6))
 SENTINEL = b"\xff" * 6 + b"\2\0\0\0\0\xee\x88\xb5" + bytes(46)
+IPV6 = b"\x86\xdd"
+"""What the interfaces themselves send, now and then."""
 PROGRAMS = {
     "resubmit and go on": (
         "table=0,actions=resubmit(,1),output:4", "table=1,actions=load:7->NXM_OF_ETH_DST[0..7],output:2,goto_table:2",
@@ -103,6 +105,7 @@ def test_a_walk_does_what_open_vswitch_does(ovs: PrivateOvs) -> None:
                  for each in decode_flow_stats(session.multipart(
                      Kind.FLOW, b"\xff\0\0\0" + b"\xff" * 8 + bytes(20) + b"\0\1\0\4" + bytes(4)))]
         switch = Switch(flows, groups, {number: Port() for number in PORTS})
+        ovs.control("revalidator/purge")  # what it remembers of the program before may outlast that a little
         for frame in (UDP, TAGGED, TCP):
             ends[1].send(frame)
             ends[1].send(SENTINEL)  # behind it nothing of the frame comes any more
@@ -111,7 +114,7 @@ def test_a_walk_does_what_open_vswitch_does(ovs: PrivateOvs) -> None:
             while waiting and time.monotonic() < deadline:
                 for number in sorted(waiting):
                     found = received(ends[number])
-                    came.update((number, each) for each in found if each != SENTINEL)
+                    came.update((number, each) for each in found if each != SENTINEL and each[12:14] != IPV6)
                     waiting -= {number} if SENTINEL in found else set()
             assert not waiting
             said = Counter((sent.port, sent.data) for sent in walk(switch, frame, 1).sent)
