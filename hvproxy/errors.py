@@ -39,6 +39,14 @@ class DamagedRecord(HvproxyError):
         self.what = what
 
 
+class StoreError(HvproxyError):
+    """The store cannot do what it is asked; the text says to the operator why. What was to be stored may be or not."""
+
+
+class StoreHeld(StoreError):
+    """Another process may write to the store, and only one may."""
+
+
 class Refused(HvproxyError):
     """A request answered with an OpenFlow error; the session goes on (OF 1.3.5 section 7.4.4)."""
 
