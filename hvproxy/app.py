@@ -5,16 +5,24 @@ import gc
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import asyncioreactor, defer
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
-from hvproxy.config import Config, load
-from hvproxy.errors import ConfigError, ModelError
+from hvproxy.config import Config, StoreUrl, load
+from hvproxy.errors import ConfigError, ModelError, StoreError
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.journal import Durability
+
+if TYPE_CHECKING:
+    from hvproxy.adapters.sockets import Sockets
+    from hvproxy.adapters.store import Store
+    from hvproxy.adapters.store.committer import Committer
 
 BUG = "a fault in hvproxy itself; please report it"
 log = Logger()
@@ -39,6 +47,7 @@ def settings_of(config: Config, secret: bytes) -> Settings:
         remove_foreign=config.switches.remove_foreign,
         encapsulation=fabric.encapsulation,
         tunnel_endpoints={each.datapath: str(each.address) for each in fabric.tunnel_endpoints},
+        durability=Durability(config.durability) if config.store.kind != "memory" else Durability.NONE,
     )
 
 
@@ -60,6 +69,8 @@ def serve(config: Config, path: str, *, log_format: str = "text", log_level: str
                           "is another hvproxy running, or is the address not this machine's?")
         except OSError as error:
             failed.append(f"cannot start: {error}")
+        except StoreError as error:
+            failed.append(f"the store cannot be used: {error}")
         if failed:
             log.error("{why}", why=failed[0])
             reactor.stop()  # type: ignore[attr-defined]
@@ -76,7 +87,7 @@ def serve(config: Config, path: str, *, log_format: str = "text", log_level: str
 
 
 async def start(reactor: Any, config: Config, path: str) -> None:
-    """Build core and adapters and open the configured listeners. Raises CannotListenError or OSError."""
+    """Build core and adapters and open the configured listeners. Raises CannotListenError, OSError or StoreError."""
     from hvproxy.adapters.carrying import Carrying
     from hvproxy.adapters.configuring import Configuring
     from hvproxy.adapters.http import make_site
@@ -84,14 +95,20 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     from hvproxy.adapters.ovsdb import Databases
     from hvproxy.adapters.runtime import Runtime
     from hvproxy.adapters.sockets import Sockets, server_endpoint
+    from hvproxy.adapters.store.committer import Committer
 
-    hv = Hypervisor(settings_of(config, os.urandom(32)), reactor.seconds())
+    store = open_store(reactor, config.store, Path(path).parent)
+    records = await load_records(store, config.store)
+    hv = Hypervisor(settings_of(config, os.urandom(32)), reactor.seconds(), records)
     runtime = Runtime(hv, reactor)
+    committer = Committer(store, reactor, runtime)
+    runtime.committer = committer
     sockets = Sockets(reactor, runtime)
     runtime.sockets = sockets
     metrics = Metrics(runtime)
     runtime.observe = metrics.observe_translation
     runtime.observe_barrier = metrics.observe_barrier
+    committer.observe, committer.observe_failure = metrics.observe_commit, metrics.observe_failed_commit
     for tenant in config.tenants:
         hv.tenants.add(tenant.name)
         for spec in tenant.logical_switches:
@@ -111,7 +128,37 @@ async def start(reactor: Any, config: Config, path: str) -> None:
              logical_switches=len(hv.logical_switches))
     reactor.addSystemEventTrigger("before", "shutdown", runtime.stop)
     reactor.addSystemEventTrigger("before", "shutdown", databases.stop)
-    reactor.addSystemEventTrigger("before", "shutdown", lambda: defer.ensureDeferred(sockets.stop()))
+    reactor.addSystemEventTrigger("before", "shutdown",
+                                  lambda: defer.ensureDeferred(stop(sockets, committer, store)))
+
+
+def open_store(reactor: Any, url: StoreUrl, folder: Path) -> Store:
+    """The store of the configuration; a relative path begins at `folder`."""
+    from hvproxy.adapters.store.database import Database
+    from hvproxy.adapters.store.memory import MemoryStore
+    from hvproxy.adapters.store.sqlite import SqliteStore
+    from hvproxy.adapters.store.worker import Worker
+
+    if url.kind == "memory":
+        return MemoryStore()
+    return SqliteStore(Database((folder / url.path).absolute()), Worker(reactor, "store"))
+
+
+async def load_records(store: Store, url: StoreUrl) -> Mapping[str, bytes]:
+    """Have the store alone, and what is in it. Raises StoreError."""
+    await store.lease()
+    log.info("loading the store", store=str(url))
+    snapshot = await store.load()
+    log.info("loaded the store", store=str(url), records=len(snapshot.records), revision=snapshot.revision)
+    return snapshot.records
+
+
+async def stop(sockets: Sockets, committer: Committer, store: Store) -> None:
+    """End the connections, then let what is on its way be stored, unless the store has failed."""
+    await sockets.stop()
+    await committer.idle()
+    committer.stop()
+    await store.close()
 
 
 async def reload(configuring: Any, path: str) -> None:

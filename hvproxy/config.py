@@ -97,18 +97,23 @@ class StoreUrl:
     """Where state is kept."""
 
     kind: str
+    path: str = ""
+    """Of the database of kind "sqlite"; a relative one begins at the folder of the configuration file."""
 
     @classmethod
     def parse(cls, text: str) -> StoreUrl:
         """Raises ValueError with what is wrong."""
+        kind, _, path = text.partition(":")
         if text == "memory:":
-            return cls("memory")
-        if text.startswith(("sqlite:", "etcd:")):
-            raise ValueError(f"{text.partition(':')[0]}: {NOT_YET}; supported: memory:")
-        raise ValueError(f"{text!r} is not a store; write memory:")
+            return cls(kind)
+        if kind == "sqlite" and path and "\0" not in path:
+            return cls(kind, path)
+        if text.startswith("etcd:"):
+            raise ValueError(f"{kind}: {NOT_YET}; supported: memory:, sqlite:PATH")
+        raise ValueError(f"{text!r} is not a store; write memory: or sqlite:PATH")
 
     def __str__(self) -> str:
-        return f"{self.kind}:"
+        return f"{self.kind}:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +208,14 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the configuration file says."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"durability", "workers"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     switches: SwitchesConfig = SwitchesConfig()
     fabric: FabricConfig = FabricConfig()
     api: ApiConfig = ApiConfig()
     store: StoreUrl = StoreUrl("memory")
+    durability: Literal["barrier", "relaxed"] = "barrier"
+    """Whether a barrier reply says that everything before it is stored."""
     tenants: tuple[TenantSpec, ...] = ()
 
 

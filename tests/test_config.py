@@ -27,7 +27,7 @@ def test_an_empty_file_is_all_defaults() -> None:
         fabric=FabricConfig(
             encapsulation="auto", discovery=True, links=(), vlan_range=VlanRange(2, 4094), secret=None),
         api=ApiConfig(listen=Address("ptcp", "127.0.0.1", 8080), tls=None),
-        store=StoreUrl("memory"), tenants=())
+        store=StoreUrl("memory"), durability="barrier", tenants=())
 
 
 def test_endpoints_of_tunnels_are_addresses_of_hosts_one_for_a_datapath() -> None:
@@ -66,7 +66,8 @@ fabric:
   secret: sixteen letters!
 api:
   listen: "ptcp:0:127.0.0.1"
-store: "memory:"
+store: "sqlite:/var/lib/hvproxy/a:b.db"
+durability: relaxed
 tenants:
   - name: red
     logical_switches: [{name: core, datapath_id: 0x00000000000000a1}]
@@ -100,7 +101,6 @@ def test_a_secret_is_not_shown() -> None:
     ("[1]", "", "expected an object with keys, got a list"),
     ("switch: {}", "switch", "unknown key; did you mean switches?"),
     ("workers: 2", "workers", "not supported yet"),
-    ("durability: fsync", "durability", "not supported yet"),
     ("switches: {listen: 'ptcp:1'}", "switches.listen", "expected a list, got 'ptcp:1'"),
     ("switches: {listen: ['tcp:h']}", "switches.listen[0]",
      "tcp:h:6653 cannot be listened on; write one of ptcp:[PORT][:HOST], pssl:[PORT][:HOST]"),
@@ -143,9 +143,11 @@ def test_a_secret_is_not_shown() -> None:
     ("api: {listen: 'pssl:1'}", "api.listen", "pssl:1:0.0.0.0 needs tls: {private_key, certificate, ca} beside listen"),
     ("api: {listen: 'ptcp:6633'}", "switches.listen",
      "ptcp:6633:0.0.0.0 is taken already by ptcp:6633:0.0.0.0 of api.listen"),
-    ("store: 'sqlite:hvproxy.db'", "store", "sqlite: not supported yet; supported: memory:"),
-    ("store: 'etcd:127.0.0.1:2379'", "store", "etcd: not supported yet; supported: memory:"),
-    ("store: ram", "store", "'ram' is not a store; write memory:"),
+    ("store: 'etcd:127.0.0.1:2379'", "store", "etcd: not supported yet; supported: memory:, sqlite:PATH"),
+    ("store: ram", "store", "'ram' is not a store; write memory: or sqlite:PATH"),
+    ("store: 'sqlite:'", "store", "'sqlite:' is not a store; write memory: or sqlite:PATH"),
+    ("store: 'memory:x'", "store", "'memory:x' is not a store; write memory: or sqlite:PATH"),
+    ("durability: none", "durability", "'none' is not one of barrier, relaxed"),
     ("tenants: [{name: a}, {name: a}]", "tenants[1].name", "tenant name 'a' is used already by tenants[0].name"),
     ("api: {}\napi: {}", "api", "line 2: the key stands already on line 1"),
     ("a: b: c", "line 1, column 5", "not YAML: mapping values are not allowed in this context"),

@@ -1,11 +1,13 @@
 """What Prometheus is told: most of it is read off the core when it asks, times are observed as they pass."""
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector, generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -19,6 +21,7 @@ from hvproxy.openflow.text import message_type
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what generate_latest makes."""
 _TRANSLATION_BUCKETS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, .1, .25, 1.0)
+_COMMIT_BUCKETS = (2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, .1, .25, .5, 1.0, 2.5, 5.0, 10.0)
 _BARRIER_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, .1, .25, .5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -43,6 +46,22 @@ class Metrics:
         self._barrier = Histogram(
             "hvproxy_barrier_seconds", "Time from a controller's barrier request to its reply.",
             buckets=_BARRIER_BUCKETS, registry=self._registry)
+        self._commit = Histogram(
+            "hvproxy_store_commit_seconds", "Time from records left to be stored to the store's answer that they are.",
+            buckets=_COMMIT_BUCKETS, registry=self._registry)
+        self._commits_failed = Counter(
+            "hvproxy_store_failed_commits", "Tries to store records that have failed.", registry=self._registry)
+        self._records = Counter(
+            "hvproxy_store_records", "Records that commits have stored or deleted.", registry=self._registry)
+
+    def observe_commit(self, seconds: float, records: int) -> None:
+        """A commit of so many records took so long."""
+        self._commit.observe(seconds)
+        self._records.inc(records)
+
+    def observe_failed_commit(self) -> None:
+        """A commit has failed and is tried again."""
+        self._commits_failed.inc()
 
     def observe_translation(self, direction: str, seconds: float) -> None:
         """What came from that side ("from_controller", "from_switch") took so long."""
@@ -68,6 +87,10 @@ class CoreCollector(Collector):
         yield self._messages(hv)
         yield from self._of_switches(hv)
         yield from self._of_logical_switches(hv)
+        yield _gauge("store_failed", "1 while the store cannot store, and barriers are not promised.", [],
+                     [([], hv.journal.failure is not None)])
+        yield _gauge("store_revision", "The last revision of this process that is stored.", [],
+                     [([], hv.journal.committed)])
         yield _counter("alarms", "What an operator should look at, by kind.", ["alarm"],
                        [([alarm], seen) for alarm, seen in sorted(hv.switches.alarms.items())])
         yield _counter("unattributed_packets", "Packet-ins of no known context, which were dropped.", [],
@@ -85,7 +108,7 @@ class CoreCollector(Collector):
 
     def _of_switches(self, hv: Hypervisor) -> Iterator[Metric]:
         datapaths = sorted(hv.switches.datapaths.items())
-        states = Counter(dp.state for _, dp in datapaths)
+        states = Tally(dp.state for _, dp in datapaths)
         yield _gauge("switches", "Physical switches.", ["state"], [([state.value], states[state]) for state in State])
         yield _gauge("rules", "Rules that a physical switch is to hold.", ["dpid"],
                      [([format_dpid(dpid)], len(dp.desired_rules)) for dpid, dp in datapaths])
@@ -130,7 +153,7 @@ class CoreCollector(Collector):
         for name, ls in switches:
             up = sum(port.up for port in ls.ports.values())
             ports += [([name, "up"], up), ([name, "down"], len(ls.ports) - up)]
-            states = Counter(str(row["state"]) for row in report.controllers(hv, name))
+            states = Tally(str(row["state"]) for row in report.controllers(hv, name))
             controllers += [([name, state], states[state]) for state in ("connected", "connecting", "waiting")]
         yield _gauge("logical_ports", "Ports of logical switches.", ["logical_switch", "state"], ports)
         yield _gauge("controllers", "Controllers of logical switches.", ["logical_switch", "state"], controllers)

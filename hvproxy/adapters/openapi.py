@@ -166,7 +166,7 @@ def document(version: str) -> Schema:
     paths: dict[str, Schema] = {
         "/healthz": {"get": _plain_page("Whether the process answers.")},
         "/readyz": {"get": {
-            "summary": "Whether every switch is known and all controllers have been dialled.",
+            "summary": "Whether the store works, every switch is known and all controllers have been dialled.",
             "responses": {"200": _json("ready", _ref("Readiness")), "503": _json("not yet", _ref("Readiness"))},
         }},
         "/metrics": {"get": _plain_page("Metrics in the text format of Prometheus.")},

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from hvproxy.adapters.turns import Turns
 from hvproxy.hypervisor.commands import (
-    Close, Dial, GoOn, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
+    Close, Commit, Dial, GoOn, Listen, Log, Pause, Resume, Send, StopDialing, StopListening,
 )
 from hvproxy.hypervisor.hypervisor import Hypervisor
 
@@ -39,6 +39,12 @@ class Sockets(Protocol):
     def stop_listening(self, key: str) -> None: ...
 
 
+class Commits(Protocol):
+    """Who brings records to the store (store.committer.Committer)."""
+
+    def commit(self, batch: Commit) -> None: ...
+
+
 class Runtime:
     """One core, its connections and its timer."""
 
@@ -47,6 +53,7 @@ class Runtime:
     def __init__(self, hv: Hypervisor, clock: IReactorTime) -> None:
         self.hv = hv
         self.sockets: Sockets | None = None
+        self.committer: Commits | None = None
         self.observe: Callable[[str, float], None] | None = None
         """Told how long the core worked on what came in: (direction, seconds)."""
         self.observe_barrier: Callable[[float], None] | None = None
@@ -91,6 +98,21 @@ class Runtime:
         connection = self._connections.get(conn)
         if connection is not None:
             connection.resume("turn")
+
+    def stored(self, revision: int) -> None:
+        """What the core left to be stored is."""
+        self.hv.committed(revision, self.now())
+        self.flush()
+
+    def store_failed(self, reason: str) -> None:
+        """It is not, and is tried again."""
+        self.hv.store_failed(reason, self.now())
+        self.flush()
+
+    def store_recovered(self) -> None:
+        """The store stores again."""
+        self.hv.store_recovered(self.now())
+        self.flush()
 
     def flush(self) -> None:
         """Carry out what the core has to have done."""
@@ -142,6 +164,9 @@ class Runtime:
                 sockets.listen(key, address)
             case StopListening(key):
                 sockets.stop_listening(key)
+            case Commit():
+                assert self.committer is not None
+                self.committer.commit(command)
             case _:
                 raise TypeError(f"unknown command {command!r}")
 

@@ -345,6 +345,8 @@ def reasons_unready(hv: Hypervisor) -> list[str]:
     """What hvproxy still waits for; nothing when it serves."""
     waits = [f"switch {format_dpid(dpid)} is {dp.state.value}"
              for dpid, dp in sorted(hv.switches.datapaths.items()) if dp.state not in (State.READY, State.ABSENT)]
+    if hv.journal.failure is not None:
+        waits.append(f"the store has failed: {hv.journal.failure}")
     waits += [f"database {each.address} has not answered" for each in hv.databases.all.values() if not each.answered]
     return waits + [f"the controllers of logical switch {name} are not dialled yet"
                     for name in sorted(hv.waiting_to_dial)]

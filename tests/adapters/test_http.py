@@ -42,6 +42,15 @@ def test_it_is_ready_when_every_switch_is_known_or_given_up() -> None:
     assert (reply.status, reply.json) == (200, {"ready": True, "reasons": []})
 
 
+def test_it_is_not_ready_while_the_store_has_failed() -> None:
+    client = a_client()
+    client.world.hv.store_failed("the disk is full", client.world.now)
+    reply = client.ask("GET", "/readyz")
+    assert (reply.status, reply.json["reasons"]) == (503, ["the store has failed: the disk is full"])
+    client.world.hv.store_recovered(client.world.now)
+    assert client.ask("GET", "/readyz").status == 200
+
+
 def test_metrics_parse_as_prometheus_does() -> None:
     reply = a_client(spec("red", {1: (1, 1)})).ask("GET", "/metrics")
     assert reply.status == 200 and reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")

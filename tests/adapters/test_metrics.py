@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hvproxy.adapters.metrics import Metrics
 from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.address import Address
 from hvproxy.openflow import actions, build
@@ -138,3 +139,29 @@ def test_databases_and_what_they_tell_are_counted() -> None:
     assert [found["hvproxy_databases", (("state", state),)] for state in states] == [1, 1, 0]
     assert [found["hvproxy_vifs", (("database", name),)] for name in ("unix:/a", "unix:/b")] == [2, 0]
     assert [found["hvproxy_wrong_settings", (("dpid", f"{dpid:016x}"),)] for dpid in (1, 2)] == [1, 0]
+
+
+def test_the_store_is_counted() -> None:
+    world = World(spec("red", {1: (1, 1)}), settings=Settings(durability=Durability.BARRIER))
+    metrics = Metrics(Loop(world))
+    world.hv.journal.put("key", b"1")
+    world.run()
+    revision = world.hv.journal.committed
+    assert revision
+    metrics.observe_commit(0.25, 3)
+    metrics.observe_commit(0.25, 4)
+    metrics.observe_failed_commit()
+    for failed in (False, True, False):
+        if failed:
+            world.hv.store_failed("the disk is full", world.now)
+        else:
+            world.hv.store_recovered(world.now)
+        found = samples(metrics)
+        assert {name: found[name, ()] for name in (
+            "hvproxy_store_failed", "hvproxy_store_revision", "hvproxy_store_commit_seconds_count",
+            "hvproxy_store_commit_seconds_sum", "hvproxy_store_records_total", "hvproxy_store_failed_commits_total",
+        )} == {
+            "hvproxy_store_failed": failed, "hvproxy_store_revision": revision,
+            "hvproxy_store_commit_seconds_count": 2, "hvproxy_store_commit_seconds_sum": 0.5,
+            "hvproxy_store_records_total": 7, "hvproxy_store_failed_commits_total": 1,
+        }

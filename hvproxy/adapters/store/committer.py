@@ -40,10 +40,10 @@ class Committer:
         self._store = store
         self._clock = clock
         self._told = told
-        self.observe: Callable[[float], None] | None = None
-        """Told how long a commit took, in seconds."""
-        self.failures = 0
-        """Tries that have failed."""
+        self.observe: Callable[[float, int], None] | None = None
+        """Told how long a commit took, in seconds, and how many records it changed."""
+        self.observe_failure: Callable[[], None] | None = None
+        """Called when a try has failed."""
         self._batch: Commit | None = None
         self._failure: str | None = None
         self._pause = FIRST_PAUSE
@@ -80,7 +80,7 @@ class Committer:
         batch, self._batch = self._batch, None
         assert batch is not None
         if self.observe is not None:
-            self.observe(self._clock.seconds() - started)
+            self.observe(self._clock.seconds() - started, len(batch.puts) + len(batch.deletes))
         self._pause = FIRST_PAUSE
         if self._failure is not None:
             self._failure = None
@@ -93,7 +93,8 @@ class Committer:
         self.stop()
         if failure.check(StoreError) is None:
             self.log.failure("a fault in hvproxy itself; please report it", failure)
-        self.failures += 1
+        if self.observe_failure is not None:
+            self.observe_failure()
         self._timer = self._clock.callLater(self._pause, self._write)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._failed(failure.getErrorMessage())

@@ -75,8 +75,13 @@ class Office:
         self.core = Core()
         self.clock = Clock()
         self.committer = Committer(self.store, self.clock, self.core)
-        self.seconds: list[float] = []
-        self.committer.observe = self.seconds.append
+        self.seconds: list[tuple[float, int]] = []
+        self.failures = 0
+        self.committer.observe = lambda seconds, records: self.seconds.append((seconds, records))
+        self.committer.observe_failure = self.failed
+
+    def failed(self) -> None:
+        self.failures += 1
 
 
 @pytest.fixture
@@ -91,7 +96,7 @@ def test_a_batch_is_stored_and_told_with_the_time_it_took(office: Office) -> Non
     office.clock.advance(0.5)
     assert office.core.told == []
     office.store.answer()
-    assert (office.core.told, office.seconds, office.committer.failures) == ([7], [0.5], 0)
+    assert (office.core.told, office.seconds, office.failures) == ([7], [(0.5, 2)], 0)
     assert office.clock.getDelayedCalls() == []
 
 
@@ -112,7 +117,7 @@ def test_what_fails_is_tried_again_ever_more_slowly_until_it_is_stored(office: O
         office.clock.advance(pause * 0.02)
         assert [asked[:2] for asked in office.store.asked] == [({"a": b"1"}, ("b",))]
         pause = min(pause * 2, LONGEST_PAUSE)
-    assert (office.core.told, office.committer.failures, office.seconds) == (["the disk is full"], 10, [])
+    assert (office.core.told, office.failures, office.seconds) == (["the disk is full"], 10, [])
     office.store.answer()
     assert office.core.told == ["the disk is full", "recovered", 7]
     office.committer.commit(BATCH)
