@@ -5,19 +5,22 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from twisted.internet import asyncioreactor, defer
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
 from hvproxy.config import Config, StoreUrl, load
-from hvproxy.errors import ConfigError, ModelError, StoreError
+from hvproxy.errors import ConfigError, DamagedRecord, ModelError, StoreError
 from hvproxy.hypervisor import intent
-from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.hypervisor import Settings
 from hvproxy.hypervisor.journal import Durability
+from hvproxy.hypervisor.restore import restored
 
 if TYPE_CHECKING:
     from hvproxy.adapters.sockets import Sockets
@@ -28,8 +31,8 @@ BUG = "a fault in hvproxy itself; please report it"
 log = Logger()
 
 
-def settings_of(config: Config, secret: bytes) -> Settings:
-    """What the core must know of the configuration."""
+def settings_of(config: Config, secret: bytes, wall: float) -> Settings:
+    """What the core must know of the configuration; `wall` is what its clock lacks of the day's time."""
     from hvproxy.adapters.configuring import named_links  # here, as it needs the reactor installed
 
     fabric = config.fabric
@@ -48,6 +51,7 @@ def settings_of(config: Config, secret: bytes) -> Settings:
         encapsulation=fabric.encapsulation,
         tunnel_endpoints={each.datapath: str(each.address) for each in fabric.tunnel_endpoints},
         durability=Durability(config.durability) if config.store.kind != "memory" else Durability.NONE,
+        wall=wall,
     )
 
 
@@ -69,7 +73,7 @@ def serve(config: Config, path: str, *, log_format: str = "text", log_level: str
                           "is another hvproxy running, or is the address not this machine's?")
         except OSError as error:
             failed.append(f"cannot start: {error}")
-        except StoreError as error:
+        except (StoreError, DamagedRecord) as error:
             failed.append(f"the store cannot be used: {error}")
         if failed:
             log.error("{why}", why=failed[0])
@@ -87,7 +91,8 @@ def serve(config: Config, path: str, *, log_format: str = "text", log_level: str
 
 
 async def start(reactor: Any, config: Config, path: str) -> None:
-    """Build core and adapters and open the configured listeners. Raises CannotListenError, OSError or StoreError."""
+    """Build core and adapters and open the configured listeners. Raises CannotListenError, OSError, StoreError or
+    DamagedRecord."""
     from hvproxy.adapters.carrying import Carrying
     from hvproxy.adapters.configuring import Configuring
     from hvproxy.adapters.http import make_site
@@ -99,7 +104,9 @@ async def start(reactor: Any, config: Config, path: str) -> None:
 
     store = open_store(reactor, config.store, Path(path).parent)
     records = await load_records(store, config.store)
-    hv = Hypervisor(settings_of(config, os.urandom(32)), reactor.seconds(), records)
+    now = reactor.seconds()
+    hv = restored(settings_of(config, os.urandom(32), time.time() - now), now, records)
+    kept = bool(hv.logical_switches)
     runtime = Runtime(hv, reactor)
     committer = Committer(store, reactor, runtime)
     runtime.committer = committer
@@ -111,18 +118,23 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     committer.observe, committer.observe_failure = metrics.observe_commit, metrics.observe_failed_commit
     for tenant in config.tenants:
         hv.tenants.add(tenant.name)
-        for spec in tenant.logical_switches:
+        hv.ledger.tenant(tenant.name, True)
+        for spec in () if kept else tenant.logical_switches:
             intent.create_logical_switch(hv, spec, runtime.now())
     databases = Databases(reactor, runtime, config.switches.ovsdb, config.switches.tls)
     for address in config.switches.listen:
         await sockets.listen_for_switches(address, config.switches.tls)
     api = config.api.listen
     taken = (*config.switches.listen, api)
-    configuring = Configuring(Carrying(runtime, reactor, taken), config)
+    # What the store held may differ from what the file says now.
+    before = msgspec.structs.replace(config, tenants=()) if kept else config
+    configuring = Configuring(Carrying(runtime, reactor, taken), before)
     site = make_site(runtime, metrics, taken, configuring=configuring)
     await server_endpoint(reactor, api, config.api.tls).listen(site)
     databases.start()
     runtime.start()
+    if kept:
+        defer.ensureDeferred(take_over(configuring, config, path)).addErrback(lambda failure: log.failure(BUG, failure))
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload_now, configuring, path))
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
              logical_switches=len(hv.logical_switches))
@@ -164,12 +176,19 @@ async def stop(sockets: Sockets, committer: Committer, store: Store) -> None:
 async def reload(configuring: Any, path: str) -> None:
     """Have a Configuring apply the configuration file anew. A bad one changes nothing, every mistake is logged."""
     try:
-        outcome = await configuring.apply(load(path))
-    except (ConfigError, ModelError) as error:
-        mistakes = error.mistakes if isinstance(error, ConfigError) else [(error.path, error.what)]
-        for key, what in mistakes:
-            log.error("a mistake in the configuration", file=path, key=key, what=what)
-        log.error("the configuration is not reloaded: everything stays as it is", file=path, mistakes=len(mistakes))
+        config = load(path)
+    except ConfigError as error:
+        _not_taken(path, error.mistakes)
+    else:
+        await take_over(configuring, config, path)
+
+
+async def take_over(configuring: Any, config: Config, path: str) -> None:
+    """Have a Configuring apply a configuration, which is that of the file at `path`, and say what that changes."""
+    try:
+        outcome = await configuring.apply(config)
+    except ModelError as error:
+        _not_taken(path, [(error.path, error.what)])
         return
     for key in outcome.restart:
         log.warn("a changed key is taken over at the next start only", key=key)
@@ -177,6 +196,12 @@ async def reload(configuring: Any, path: str) -> None:
         log.info("changed by the configuration", kind=row["kind"], name=row["name"], action=row["action"],
                  changes="; ".join(row["changes"]))
     log.info("configuration reloaded", file=path, changes=len(outcome.changes))
+
+
+def _not_taken(path: str, mistakes: list[tuple[str, str]]) -> None:
+    for key, what in mistakes:
+        log.error("a mistake in the configuration", file=path, key=key, what=what)
+    log.error("the configuration is not reloaded: everything stays as it is", file=path, mistakes=len(mistakes))
 
 
 def reload_now(configuring: Any, path: str) -> None:

@@ -1,18 +1,27 @@
-"""A store that cannot be used keeps a real hvproxy from starting, says why, and is left as it is."""
+"""The store of a real hvproxy: what keeps it from starting, and what happens when it fails and gets well again."""
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.system.served import Served, free_ports
+from tests.system.served import SAFETY_NET, Peer, Served, free_ports
+from tests.tools.controller import apply, flow_mod, match, output
+from tools.emulator import wire
+
+UNKEPT = (wire.BAD_REQUEST, wire.BRC_EPERM)
 
 
 class Stored(Served):
@@ -25,6 +34,90 @@ class Stored(Served):
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "store": f"sqlite:{self.path}", "durability": self._durability}
+
+    async def page(self, path: str) -> tuple[int, str]:
+        """Status and text of a page."""
+        def ask() -> tuple[int, str]:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.api_port}{path}", timeout=SAFETY_NET) as reply:
+                    return reply.status, reply.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+
+        return await asyncio.to_thread(ask)
+
+    async def metric(self, name: str) -> float:
+        """Its value."""
+        _, text = await self.page("/metrics")
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+    async def unready(self) -> list[str]:
+        """Why it is not ready."""
+        status, text = await self.page("/readyz")
+        reasons: list[str] = json.loads(text)["reasons"]
+        assert status == (503 if reasons else 200)
+        return reasons
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """It can write nothing to any file, as on a disk that is full."""
+        soft, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (self.log.stat().st_size + 65536, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program has the file."""
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=SAFETY_NET)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def moved(self) -> Iterator[None]:
+        """The file is not there."""
+        away = self.path.with_name("away")
+        self.path.rename(away)
+        yield
+        away.rename(self.path)
+
+
+class Tenant:
+    """The other tenant, who changes an entry before each barrier."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self.priority = 100
+
+    async def barrier(self) -> tuple[int, int] | None:
+        """Add an entry and ask for a barrier: the error it is answered with, None if it is a reply."""
+        self.priority += 1
+        entry = flow_mod(match(), apply(output(1)), priority=self.priority)
+        self._peer.write(wire.message(wire.FLOW_MOD, 1, entry) + wire.message(wire.BARRIER_REQUEST, self.priority))
+        while True:
+            answer = await self._peer.message()
+            assert answer is not None
+            if answer[1] == wire.ECHO_REQUEST:
+                self._peer.write(wire.message(wire.ECHO_REPLY, int.from_bytes(answer[4:8], "big"), answer[8:]))
+            elif answer[1] in (wire.BARRIER_REPLY, wire.ERROR):
+                assert int.from_bytes(answer[4:8], "big") == self.priority
+                error = int.from_bytes(answer[8:10], "big"), int.from_bytes(answer[10:12], "big")
+                return None if answer[1] == wire.BARRIER_REPLY else error
+
+    async def asks_until(self, expected: tuple[int, int] | None) -> None:
+        """Ask until that is the answer."""
+        end = asyncio.get_running_loop().time() + 2 * SAFETY_NET
+        while await self.barrier() != expected:
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.02)
+
+
+async def priorities(served: Stored) -> set[int]:
+    """Of the other tenant's entries."""
+    _, text = await served.page("/v1/logical-switches/other/flows")
+    return {row["priority"] for row in json.loads(text)}
 
 
 def start(folder: Path, store: str) -> tuple[int, str]:
@@ -73,3 +166,32 @@ def test_what_is_no_store_keeps_it_from_starting_and_is_left_as_it_is(tmp_path: 
     status, said = start(tmp_path, "sqlite:store.db")
     assert status == 1 and f"the store cannot be used: {path}: {why}" in said and "Traceback" not in said
     assert (path.read_bytes() if path.is_file() else None) == before
+
+
+@pytest.mark.parametrize("fault, reason", [
+    ("full", "the disk"), ("locked", "another program has locked it"), ("moved", "put the file back")])
+def test_a_store_that_fails_stops_promises_and_nothing_else_until_it_is_well(
+        tmp_path: Path, fault: str, reason: str) -> None:
+    async def check() -> None:
+        async with Stored(tmp_path / "store.db") as served:
+            tenant = Tenant(await Peer.connect(served.other_port))
+            assert await tenant.barrier() is None
+            assert await served.unready() == [] and await served.metric("hvproxy_store_failed") == 0
+            with getattr(served, fault)():
+                await tenant.asks_until(UNKEPT)
+                assert await served.fabric.hosts["h1-1"].ping("10.0.2.1", SAFETY_NET) is not None
+                why, = await served.unready()
+                assert why.startswith("the store has failed: ") and reason in why
+                assert await served.metric("hvproxy_store_failed") == 1
+                assert await served.metric("hvproxy_store_failed_commits_total") >= 1
+                assert tenant.priority in await priorities(served), "what cannot be promised is carried out"
+            await tenant.asks_until(None)
+            assert await served.unready() == [] and await served.metric("hvproxy_store_failed") == 0
+            assert await served.fabric.hosts["h1-1"].ping("10.0.2.1", SAFETY_NET) is not None
+            promised = set(range(101, tenant.priority + 1))
+            assert await priorities(served) == promised
+        assert b"the store has failed" in served.said and b"the store works again" in served.said
+        async with Stored(served.path) as again:
+            assert await priorities(again) == promised
+
+    asyncio.run(check())
