@@ -13,7 +13,7 @@ from twisted.internet.defer import DeferredLock
 
 from hvproxy.adapters.carrying import Carrying, unhindered
 from hvproxy.config import Config, FabricConfig
-from hvproxy.hypervisor import reconfigure
+from hvproxy.hypervisor import configured, reconfigure
 from hvproxy.hypervisor.report import Row
 from hvproxy.hypervisor.switches import NamedLink
 
@@ -70,6 +70,7 @@ class Configuring:
         carrying.carry_out(lambda now: reconfigure.begin(hv, difference, now))
         await carrying.replace(difference.switches)
         carrying.carry_out(lambda now: reconfigure.end(hv, difference))
+        carrying.carry_out(lambda now: configured.applied(hv, wanted(config)))
         # What takes a restart is still to come: it must be named again the next time.
         self._applied = msgspec.structs.replace(
             self._applied, tenants=config.tenants,
