@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from twisted.internet import asyncioreactor, defer
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
 from hvproxy.config import Config, StoreUrl, load
 from hvproxy.errors import ConfigError, DamagedRecord, ModelError, StoreError
-from hvproxy.hypervisor import intent
+from hvproxy.hypervisor import configured
 from hvproxy.hypervisor.hypervisor import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.restore import restored
@@ -75,6 +74,8 @@ def serve(config: Config, path: str, *, log_format: str = "text", log_level: str
             failed.append(f"cannot start: {error}")
         except (StoreError, DamagedRecord) as error:
             failed.append(f"the store cannot be used: {error}")
+        except ModelError as error:
+            failed.append(f"the configuration contradicts what the API has made, which the store holds: {error}")
         if failed:
             log.error("{why}", why=failed[0])
             reactor.stop()  # type: ignore[attr-defined]
@@ -91,10 +92,10 @@ def serve(config: Config, path: str, *, log_format: str = "text", log_level: str
 
 
 async def start(reactor: Any, config: Config, path: str) -> None:
-    """Build core and adapters and open the configured listeners. Raises CannotListenError, OSError, StoreError or
-    DamagedRecord."""
+    """Build core and adapters and open the configured listeners. Raises CannotListenError, OSError, StoreError,
+    DamagedRecord or ModelError."""
     from hvproxy.adapters.carrying import Carrying
-    from hvproxy.adapters.configuring import Configuring
+    from hvproxy.adapters.configuring import Configuring, wanted
     from hvproxy.adapters.http import make_site
     from hvproxy.adapters.metrics import Metrics
     from hvproxy.adapters.ovsdb import Databases
@@ -106,7 +107,6 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     records = await load_records(store, config.store)
     now = reactor.seconds()
     hv = restored(settings_of(config, os.urandom(32), time.time() - now), now, records)
-    kept = bool(hv.logical_switches)
     runtime = Runtime(hv, reactor)
     committer = Committer(store, reactor, runtime)
     runtime.committer = committer
@@ -116,25 +116,17 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     runtime.observe = metrics.observe_translation
     runtime.observe_barrier = metrics.observe_barrier
     committer.observe, committer.observe_failure = metrics.observe_commit, metrics.observe_failed_commit
-    for tenant in config.tenants:
-        hv.tenants.add(tenant.name)
-        hv.ledger.tenant(tenant.name, True)
-        for spec in () if kept else tenant.logical_switches:
-            intent.create_logical_switch(hv, spec, runtime.now())
+    configured.begin(hv, wanted(config), runtime.now())
     databases = Databases(reactor, runtime, config.switches.ovsdb, config.switches.tls)
     for address in config.switches.listen:
         await sockets.listen_for_switches(address, config.switches.tls)
     api = config.api.listen
     taken = (*config.switches.listen, api)
-    # What the store held may differ from what the file says now.
-    before = msgspec.structs.replace(config, tenants=()) if kept else config
-    configuring = Configuring(Carrying(runtime, reactor, taken), before)
+    configuring = Configuring(Carrying(runtime, reactor, taken), config)
     site = make_site(runtime, metrics, taken, configuring=configuring)
     await server_endpoint(reactor, api, config.api.tls).listen(site)
     databases.start()
     runtime.start()
-    if kept:
-        defer.ensureDeferred(take_over(configuring, config, path)).addErrback(lambda failure: log.failure(BUG, failure))
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload_now, configuring, path))
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
              logical_switches=len(hv.logical_switches))

@@ -118,10 +118,9 @@ class Network:
         target = [f"tcp:127.0.0.1:{SWITCH_PORT}"]
         path = ovs.directory / "net.yaml"
         path.write_text(yaml.safe_dump(self.config()))
-        binaries = Path(sys.executable).parent
         for tenant in sorted({h.tenant for h in self.hosts}):
             self._start_controller(tenant)
-        ovs.spawn(str(binaries / "hvproxy"), "serve", str(path), log="hvproxy.log")
+        self.serve()
         for dpid in (*LEAVES, *SPINES):
             ovs.add_bridge(f"s{dpid:x}", dpid)
         for spine in SPINES:
@@ -134,6 +133,11 @@ class Network:
         wait_until(self.settled, "not all links are discovered, all switches ready and all ports up")
         for tenant in sorted({h.tenant for h in self.hosts}):
             wait_until(lambda t=tenant: self.ready(t), f"the controller of {tenant} did not set up its switch")
+
+    def serve(self) -> None:
+        """Start hvproxy."""
+        program = str(Path(sys.executable).parent / "hvproxy")
+        self.hvproxy = self.ovs.spawn(program, "serve", str(self.ovs.directory / "net.yaml"), log="hvproxy.log")
 
     def _start_controller(self, tenant: str) -> None:
         port = str(CONTROLLER_PORT[tenant])
