@@ -46,7 +46,7 @@ def test_every_mistake_goes_to_stderr_and_the_exit_status_is_2(command: str, tmp
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        f"{path}: store: 'ram' is not a store; write memory:\n"
+        f"{path}: store: 'ram' is not a store; write memory: or sqlite:PATH\n"
         f"{path}: tenants[0].logical_switches[0].name: expected str, got int; put it in quotes\n"
         f"{path}: tenants[0].logical_switches[0].datapath_id: is missing\n"
         f"{path}: workers: not supported yet\n")
