@@ -7,8 +7,8 @@ from __future__ import annotations
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import has_label, label_rule_on_the_way, put_label, ways
 from hvproxy.model.layout import (
-    FRAGMENT, LAST_VID, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, RuleKind, Table, cookie,
-    destination_group_id,
+    FRAGMENT, LAST_VID, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind, RuleKind, Table,
+    cookie, destination_group_id,
 )
 from hvproxy.model.rules import Content, Group, Rule
 from hvproxy.model.view import Carriage, Dpid, LogicalSwitchView, Lport, Transport, Vif
@@ -29,8 +29,9 @@ SPANNING_TREE = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_O
 """What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
 type, which OpenFlow writes as type 0x05ff."""
 _IS_FRAGMENT = tlv(NW_FRAG, 1, 1)
-CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~PACKET_OUT_FLAG
-"""The bits of the metadata that classification writes."""
+CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~TENANT_MASK & ~PACKET_OUT_FLAG
+"""The bits of the metadata that classification writes. The tenant's are 0 in what a port has received, and in a
+packet-out to TABLE they are what its actions before that have written."""
 
 
 def instructions(*, apply: bytes = b"", goto: int | None = None, metadata: tuple[int, int] | None = None) -> bytes:

@@ -88,7 +88,9 @@ def check(action: bytes, *, in_set: bool = False) -> None:
     _, length, _, kind = _HEAD.unpack_from(action)
     if kind not in _KNOWN:
         _refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
-    if length != _FIXED_SIZES.get(kind, length):
+    if kind == MOVE and length < _FIXED_SIZES[MOVE]:
+        raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_LEN, "move without its fields")
+    if not _has_size(kind, length):
         _refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
     for header in _headers(kind, action):
         _check_known(kind, header)
@@ -119,11 +121,11 @@ def canonical(action: bytes) -> bytes:
     if len(action) < _HEAD.size or _HEAD.unpack_from(action)[2] != NICIRA_ID:
         return action
     kind = _HEAD.unpack_from(action)[3]
-    if len(action) != _FIXED_SIZES.get(kind, len(action)) or any(
+    if not _has_size(kind, len(action)) or any(
             header not in _TARGETS for header in _headers(kind, action)):
         return action
     if kind == MOVE:
-        return action[:16] + b"".join(
+        return action[:2] + _MOVE.size.to_bytes(2, "big") + action[4:16] + b"".join(
             _TARGETS[header].header.to_bytes(4, "big") for header in _headers(kind, action))
     places = {LOAD: 12, PUSH: 12, POP: 12, MULTIPATH: 28}
     if kind in places:
@@ -290,7 +292,7 @@ def text(action: bytes) -> str | None:
     if len(action) < 16 or _HEAD.unpack_from(action)[2] != NICIRA_ID:
         return None
     kind = _HEAD.unpack_from(action)[3]
-    if len(action) != _FIXED_SIZES.get(kind, len(action)) or any(
+    if not _has_size(kind, len(action)) or any(
             header not in _TARGETS for header in _headers(kind, action)):
         return None
     if kind in (RESUBMIT, RESUBMIT_TABLE):
@@ -300,7 +302,7 @@ def text(action: bytes) -> str | None:
         place, header, value = _LOAD.unpack(action)
         return f"load:{value:#x}->{_part(header, place >> 6, (place & 0x3f) + 1)}"
     if kind == MOVE:
-        bits, from_first, to_first, source, destination = _MOVE.unpack(action)
+        bits, from_first, to_first, source, destination = _MOVE.unpack_from(action)
         return f"move:{_part(source, from_first, bits)}->{_part(destination, to_first, bits)}"
     if kind in (PUSH, POP):
         first, header, bits = _STACK.unpack(action)
@@ -346,7 +348,7 @@ _WIDE_NAMES: Final = {VLAN_TCI: "vlan_tci", **{
 
 def _headers(kind: int, action: bytes) -> tuple[int, ...]:
     if kind == MOVE:
-        return _MOVE.unpack(action)[3:]
+        return _MOVE.unpack_from(action)[3:]
     if kind == LOAD:
         return (_LOAD.unpack(action)[1],)
     if kind in (PUSH, POP):
@@ -391,10 +393,17 @@ def _check_load(action: bytes) -> None:
         _refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
 
 
+def _has_size(kind: int, length: int) -> bool:
+    """Whether an action of that kind may be so long: behind a move there may be zeros."""
+    return length >= _MOVE.size if kind == MOVE else length == _FIXED_SIZES.get(kind, length)
+
+
 def _check_move(action: bytes) -> None:
-    bits, from_first, to_first, source, destination = _MOVE.unpack(action)
+    bits, from_first, to_first, source, destination = _MOVE.unpack_from(action)
     _check_part(source, from_first, bits, written=False)
     _check_part(destination, to_first, bits, written=True)
+    if any(action[_MOVE.size:]):
+        _error(_NOT_ZERO, "bytes behind a move")
 
 
 def _check_resubmit(action: bytes) -> None:

@@ -9,13 +9,15 @@ from hvproxy.compiler.buckets import tenant_groups
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.pipeline import base, placement, tag
-from hvproxy.model.layout import GroupKind, RuleKind, Table, cookie, read_cookie
+from hvproxy.model.layout import (
+    PACKET_OUT_FLAG, TENANT_MASK, GroupKind, RuleKind, Table, cookie, read_cookie,
+)
 from hvproxy.model.rules import Content, Group
 from hvproxy.model.view import LogicalSwitchView, Lport, Transport, Vif
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket, walk_buckets
-from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.instructions import Instructions, decode
 from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.openflow.oxm_fields import NW_FRAG
 from tests.compiler.placed import (
@@ -46,6 +48,14 @@ def test_a_datapath_of_no_logical_switch_passes_nothing_on_but_discovery_frames_
         assert made.send(1, port, lldp) == []
         packet, = told(made)
         assert (packet["in_port"], packet["cookie"], packet["data"]) == (port, cookie(0, RuleKind.DISCOVERY), lldp)
+
+
+def test_classification_keeps_the_tenants_metadata_which_a_packet_out_to_the_tables_may_have_written() -> None:
+    contents = placement(LAYOUT, VIEW, TRANSPORT)
+    masks = [found.metadata[1] for content in contents.values() for rule in content.rules.values()
+             if rule.table == Table.CLASSIFY and (found := decode(rule.instructions)).metadata is not None]
+    assert masks and not any(mask & (TENANT_MASK | PACKET_OUT_FLAG) for mask in masks)
+    assert all(mask | TENANT_MASK | PACKET_OUT_FLAG == (1 << 64) - 1 for mask in masks)
 
 
 def test_without_discovery_nothing_is_sent_to_the_controller() -> None:

@@ -29,6 +29,10 @@ def nx(kind: int, body: bytes, experimenter: int = 0x2320) -> bytes:
     return pack("!HH", 0xffff, 4 + len(data) + (-4 - len(data) & 7)) + data + bytes(-4 - len(data) & 7)
 
 
+def longer(action: bytes, more: bytes) -> bytes:
+    return action[:2] + (len(action) + len(more)).to_bytes(2, "big") + action[4:] + more
+
+
 def load(header: int, first: int, bits: int, value: int) -> bytes:
     return nx(7, pack("!HIQ", first << 6 | bits - 1, header, value))
 
@@ -80,6 +84,8 @@ OTHERWISE: dict[str, tuple[bytes, bytes]] = {
     "padding": (nx(17, b"\1" * 6), EXIT), "padding of a queue": (nx(5, b"\1" * 6), POP_QUEUE),
     "resubmit with a table": (nx(1, pack("!HB3s", 0xfff8, 7, b"\1\1\1")), HERE),
     "padding of controller": (nx(20, pack("!HHBB", 128, 0, 1, 1)), CONTROLLER),
+    "zeros behind a move": (longer(move(REG0, REG1, 8), bytes(8)), move(REG0, REG1, 8)),
+    "header with a mask in a load": (load(0x00010108, 0, 8, 1), load(REG0, 0, 8, 1)),
     "newer tun_id in a load": (load(0x80004c08, 0, 64, 1), load(TUN_ID, 0, 64, 1)),
     "older tun_id in a set-field": (sf(t(16, 5, size=8, oxm_class=1)), sf(t(38, 5))),
     "older header in a set-field": (sf(t(1, 5, size=6, oxm_class=0)), sf(t(3, 5))),
@@ -90,6 +96,8 @@ REFUSED: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
     "bits beyond": (b"", load(REG0, 30, 6, 1), BAD_SET_LEN),
     "load eth_type": (b"", load(ETH_TYPE, 0, 16, 1), BAD_SET_ARGUMENT),
     "load without IP": (b"", load(IP_SRC, 0, 32, 1), MISFIT),
+    "short move": (b"", nx(6, bytes(6)), (4, 1)),
+    "bytes behind a move": (b"", longer(move(REG0, REG1, 8), b"\0" * 7 + b"\1"), NX_NOT_ZERO),
     "load an option": (b"", load(0x0001c604, 0, 32, 1), NX_UNKNOWN_OPTION),
     "push an option": (b"", stack(27, 0x00015004, 32), NX_UNKNOWN_OPTION),
     "load unknown": (b"", load(0x00010005, 0, 32, 1), BAD_SET_TYPE),

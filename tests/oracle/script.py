@@ -58,7 +58,8 @@ FEATURES = {
 }
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
-    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "oddities"))
+    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions",
+    "oddities"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
 EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions"}
 """What the emulated switch does as the bridge does."""
