@@ -111,8 +111,9 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
         return False
     in_port = of13.OFPP_CONTROLLER if port is None else port.number
     reason, cookie, table_id, controller_id = arrived.reason, NO_COOKIE, 0, 0
-    if owner is None and arrived.metadata & PACKET_OUT_FLAG:
-        controller_id = _value(fields, OWN_REGISTER.number)
+    own = _value(fields, OWN_REGISTER.number)
+    if owner is None and own & PLACE:
+        controller_id = own & ~PLACE
     if entry is not None:
         if reason != of13.OFPR_INVALID_TTL and not from_set:
             # There is one at most beside outputs to the controller, whose id is 0.
@@ -266,8 +267,8 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
     def other(action: bytes) -> bytes:
         lowered = lower_other(action, 0)
         number = next(iter(actions.controller_ids(action)), 0)
-        # No entry says for which controllers the packet is, so our own register does.
-        return _own(number) + lowered + _own(0) if number else lowered
+        # No entry says for which controllers the packet is, so our own register does, with what no entry's number has.
+        return _own(PLACE | number) + lowered + _own(0) if number else lowered
 
     return actions.rewrite(data, output, group, other)
 

@@ -182,7 +182,7 @@ def load_of(action: bytes) -> tuple[Part, int]:
 
 def move_of(action: bytes) -> tuple[Part, Part]:
     """(what a move reads, what it writes)."""
-    bits, from_first, to_first, source, destination = _MOVE.unpack(action)
+    bits, from_first, to_first, source, destination = _MOVE.unpack_from(action)
     return Part(source, from_first, bits), Part(destination, to_first, bits)
 
 
