@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -118,10 +119,14 @@ def _told(answer: Mapping[str, Any], only_plan: bool) -> Iterator[str]:
         yield f"{_count(answer['changes'], 'change')}" + (", none carried out" if only_plan else ", carried out")
 
 
-def _api_options(command: Callable[..., None]) -> Callable[..., None]:
-    command = click.option("--json", "as_json", is_flag=True, help="JSON as the API gives it, for programs.")(command)
+def _api_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--api", default=DEFAULT_API, show_default=True, metavar="URL", envvar="HVPROXY_API",
                         show_envvar=True, help="Where the running hvproxy answers.")(command)
+
+
+def _api_options(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--json", "as_json", is_flag=True, help="JSON as the API gives it, for programs.")(command)
+    return _api_option(command)
 
 
 @main.command()
@@ -146,6 +151,67 @@ def audit(dpid: str, api: str, as_json: bool) -> None:
         click.echo(summary)
     if rows:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("logical_switch", metavar="LS")
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@_api_option
+def snapshot(logical_switch: str, file: Path, api: str) -> None:
+    """Write what tenants have set of the logical switch LS, and what it has counted, to FILE."""
+    data = _ask(api, f"{_of(logical_switch)}/snapshot", None, refused=2)
+    if not isinstance(data, bytes):
+        _fail(f"{api} answered something else than a snapshot; is it an hvproxy of this version?")
+    part = file.with_name(file.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(file)
+    except OSError as error:
+        _fail(f"{file} cannot be written: {error.strerror}", 2)
+    click.echo(f"{file}: {len(data)} bytes; hvproxy rollback {logical_switch} {file} goes back to it")
+
+
+@main.command()
+@click.argument("logical_switch", metavar="LS")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@_api_option
+def rollback(logical_switch: str, file: Path, api: str) -> None:
+    """Make the logical switch LS what the snapshot FILE says: the difference only, all of it or nothing.
+
+    Controllers are told of what goes as of what another controller deletes. Exit status 2: it cannot be; nothing has
+    changed.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        _fail(f"{file} cannot be read: {error.strerror}", 2)
+    changed = _ask(api, f"{_of(logical_switch)}/rollback", data, refused=2)
+    try:
+        click.echo(", ".join(f"{changed[what]} {what}" for what in ("entries", "groups", "meters", "ports"))
+                   + " put right; the rest was so already")
+    except (KeyError, TypeError):
+        _fail(f"{api} answered something else than changes; is it an hvproxy of this version?")
+
+
+@main.command()
+@click.argument("logical_switch", metavar="LS")
+@click.argument("new", metavar="NEW")
+@click.option("--datapath-id", metavar="ID", help="The new one's; by default the next that is free.")
+@click.option("--tenant", metavar="NAME", help="Whose the new one is; by default that of LS.")
+@_api_option
+def clone(logical_switch: str, new: str, datapath_id: str | None, tenant: str | None, api: str) -> None:
+    """Make another logical switch NEW with the tables and ports of LS, attached to nothing, its counters at zero."""
+    said = {"name": new, "datapath_id": datapath_id, "tenant": tenant}
+    made = _ask(api, f"{_of(logical_switch)}/clone", {k: v for k, v in said.items() if v is not None}, refused=2)
+    try:
+        click.echo(f"{made['name']}: datapath id {made['datapath_id']}, {made['entries']} entries; "
+                   "attach its ports and name its controllers with PUT, or in the configuration")
+    except (KeyError, TypeError):
+        _fail(f"{api} answered something else than a logical switch; is it an hvproxy of this version?")
+
+
+def _of(logical_switch: str) -> str:
+    return f"/v1/logical-switches/{quote(logical_switch, safe='')}"
 
 
 def _dpid(text: str) -> str:

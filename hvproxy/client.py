@@ -11,6 +11,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
+FILE = "application/octet-stream"
 TIMEOUT = 30.0
 """Seconds an answer may take."""
 
@@ -31,16 +32,18 @@ class Refusal(Unanswered):
 
 
 def ask(api: str, path: str, body: object = None, method: str | None = None, timeout: float = TIMEOUT) -> Any:
-    """The answer to a GET, or with a body to a POST, unless `method` says another. Raises Unanswered."""
+    """The answer to a GET, or with a body to a POST, unless `method` says another; a body of bytes goes as a file, and
+    a file is answered as bytes. Raises Unanswered."""
     url = api.rstrip("/") + path
     try:
         request = Request(url, headers={"Accept": "application/json"}, method=method)
         if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
+            request.data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            request.add_header("Content-Type", FILE if isinstance(body, bytes) else "application/json")
         # Without the environment's HTTP proxy: the API is a local affair.
         with build_opener(ProxyHandler({})).open(request, timeout=timeout) as response:
-            return json.load(response)
+            data = response.read()
+            return data if response.headers.get("Content-Type") == FILE else json.loads(data)
     except HTTPError as error:
         raise _refusal(url, error) from error
     except ValueError as error:

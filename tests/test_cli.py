@@ -175,6 +175,7 @@ TRACES: dict[str, tuple[int, object]] = {
     "/v1/logical-switches/wrong/trace": (400, {"error": "'tpc' is no field", "path": "frame"}),
     "/v1/logical-switches/broken/trace": (500, {"error": "a fault", "path": ""}),
     "/v1/logical-switches/odd/trace": (200, {}),
+    "/v1/logical-switches/red/clone": (201, {"name": "copy", "datapath_id": "00000000000000a4", "entries": 2}),
 }
 DRIFT = {"dpid": "0000000000000001", "repaired": 1, "foreign": 1, "drift": [
     {"kind": "missing", "what": "table=10,priority=5", "why": "entry 4 of red", "logical_switch": "red",
@@ -189,6 +190,7 @@ AUDITS: dict[str, tuple[int, object]] = {
     "/v1/datapaths/0000000000000002/audit": (200, {**DRIFT, "repaired": 0, "foreign": 0, "drift": []}),
     "/v1/datapaths/0000000000000003/audit": (409, {"error": "it is lost", "path": ""}),
 }
+SNAPSHOT = b"\0a snapshot\xff"
 APPLIED: dict[object, dict[str, tuple[int, object]]] = {
     "memory:": {"/v1/configuration": (200, CHANGES), "/v1/configuration/plan": (200, CHANGES)},
     None: {"/v1/configuration": (409, {"error": "is in use", "path": "tenants[0].name"}),
@@ -199,6 +201,12 @@ APPLIED: dict[object, dict[str, tuple[int, object]]] = {
 
 class Api(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path.endswith("/snapshot"):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.end_headers()
+            self.wfile.write(SNAPSHOT)
+            return
         name = self.path.rpartition("/")[0].rpartition("/")[2]
         status, body = 200, json.dumps(ANSWERS.get(self.path))
         if name == "broken":
@@ -212,11 +220,23 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["Content-Type"] == "application/octet-stream":
+            self._rolled_back(data)
+            return
+        body = json.loads(data)
         POSTED.append((self.path, body))
         answers = {**TRACES, **AUDITS, **APPLIED.get(body.get("store"), {})}
         status, answer = answers.get(self.path, (404, {"error": "there is no logical switch", "path": ""}))
         self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def _rolled_back(self, data: bytes) -> None:
+        good = data == SNAPSHOT
+        answer = {"entries": 2, "groups": 1, "meters": 0, "ports": 0} if good else {
+            "error": "this is no snapshot of a logical switch", "path": ""}
+        self.send_response(200 if good else 400)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 
@@ -548,3 +568,32 @@ def test_an_audit_that_cannot_be_has_its_reason(api: str) -> None:
     result = run("audit", "0x3", "--api", api)
     assert result.exit_code == 2 and "it is lost" in result.stderr
     assert run("audit", "nonsense", "--api", api).exit_code == 2
+
+
+# snapshots
+
+def test_a_snapshot_is_written_whole_and_goes_back(api: str, tmp_path: Path) -> None:
+    file = tmp_path / "red.snapshot"
+    result = run("snapshot", "red", str(file), "--api", api)
+    assert result.exit_code == 0 and file.read_bytes() == SNAPSHOT and not list(tmp_path.glob("*.part"))
+    result = run("rollback", "red", str(file), "--api", api)
+    assert (result.exit_code, result.stdout) == (
+        0, "2 entries, 1 groups, 0 meters, 0 ports put right; the rest was so already\n")
+
+
+def test_a_rollback_that_cannot_be_says_why(api: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad"
+    file.write_bytes(b"bad")
+    result = run("rollback", "red", str(file), "--api", api)
+    assert result.exit_code == 2 and "this is no snapshot" in result.stderr
+    result = run("rollback", "red", str(tmp_path / "none"), "--api", api)
+    assert result.exit_code == 2 and "cannot be read" in result.stderr
+    result = run("snapshot", "red", str(tmp_path / "none" / "x"), "--api", api)
+    assert result.exit_code == 2 and "cannot be written" in result.stderr
+
+
+def test_a_clone_is_told_with_what_to_do_next(api: str) -> None:
+    POSTED.clear()
+    result = run("clone", "red", "copy", "--tenant", "acme", "--api", api)
+    assert result.exit_code == 0 and result.stdout.startswith("copy: datapath id 00000000000000a4, 2 entries;")
+    assert POSTED == [("/v1/logical-switches/red/clone", {"name": "copy", "tenant": "acme"})]

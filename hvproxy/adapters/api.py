@@ -18,17 +18,21 @@ from hvproxy.adapters.configuring import Configuring
 from hvproxy.config import Config
 from hvproxy.errors import Conflict, ModelError, NotFound
 from hvproxy.hypervisor import (
-    audit_report, database_report, fabric_report, intent, replacing, report, rule_report, tenants, trace_report,
+    audit_report, database_report, fabric_report, intent, replacing, report, rule_report, snapshots, tenants,
+    trace_report,
 )
 from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.snapshots import CloneSpec
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LAST_LPORT, LOCAL, LogicalSwitchSpec, PortSpec, TenantSpec, parse
 from hvproxy.model.schema import parse_dpid
+from hvproxy.model import snapshot as snapshot_file
+from hvproxy.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call is answered with; `body` goes out as JSON."""
+    """What a call is answered with; `body` goes out as JSON, or as it is if it is bytes."""
 
     status: int = 200
     body: object = None
@@ -52,6 +56,8 @@ class Route:
     answers: str = ""
     """The name of the schema of what it answers (openapi); "[]" behind it: a list."""
     statuses: tuple[int, ...] = (200,)
+    binary: bool = False
+    """It takes (POST) or answers (GET) bytes."""
 
 
 class Api:
@@ -195,6 +201,37 @@ class Api:
 
     # What is in a logical switch
 
+    async def get_snapshot(self, body: object, name: str) -> Answer:
+        """What tenants have set of a logical switch and what it has counted, as a file that it can go back to."""
+        taken: Deferred[Snapshot] = Deferred()
+        self._carrying.carry_out(lambda now: snapshots.take(self._hv, name, taken.callback, now))
+        return Answer(body=snapshot_file.encode(await taken))
+
+    async def post_rollback(self, body: object, name: str) -> Answer:
+        """Make a logical switch what a snapshot says: the difference only, all or nothing, of which tenants are told
+        as of what a controller does. Answered when the switches have confirmed it."""
+        assert isinstance(body, bytes)
+        snapshot = snapshot_file.decode(body)
+        intent.logical_switch(self._hv, name)
+        return Answer(body=await self._rolled_back(
+            lambda done, failed, now: snapshots.roll_back(self._hv, name, snapshot, done, failed, now)))
+
+    async def post_clone(self, body: object, name: str) -> Answer:
+        """Make another logical switch like one that exists: its tables and ports, attached to nothing, counters at
+        zero."""
+        spec = snapshots.clone_spec(self._hv, name, parse(CloneSpec, body))
+        taken: Deferred[Snapshot] = Deferred()
+        self._carrying.carry_out(lambda now: snapshots.take(self._hv, name, taken.callback, now))
+        snapshot = await taken
+        await self._rolled_back(
+            lambda done, failed, now: snapshots.clone(self._hv, spec, snapshot, done, failed, now))
+        return self._made(f"/v1/logical-switches/{spec.name}", report.logical_switch(self._hv, spec.name))
+
+    async def _rolled_back(self, call: Callable[[snapshots.Done, snapshots.Failed, float], None]) -> dict[str, int]:
+        changed: Deferred[dict[str, int]] = Deferred()
+        self._carrying.carry_out(lambda now: call(changed.callback, changed.errback, now))
+        return await changed
+
     async def list_ports(self, body: object, name: str) -> Answer:
         """The ports of a logical switch, and what keeps those that are down from being up."""
         return Answer(body=report.ports(self._hv, name))
@@ -325,5 +362,8 @@ Api.ROUTES = (
     Route("GET", f"{_LS}/flows", Api.list_flows, answers="Flow[]"),
     Route("GET", f"{_LS}/groups", Api.list_groups, answers="TenantGroup[]"),
     Route("GET", f"{_LS}/meters", Api.list_meters, answers="Meter[]"),
+    Route("GET", f"{_LS}/snapshot", Api.get_snapshot, binary=True),
+    Route("POST", f"{_LS}/rollback", Api.post_rollback, answers="RolledBack", binary=True),
+    Route("POST", f"{_LS}/clone", Api.post_clone, CloneSpec, "LogicalSwitch", (201,)),
     Route("POST", f"{_LS}/trace", Api.post_trace, TraceSpec, "Trace"),
 )

@@ -35,10 +35,13 @@ from hvproxy.hypervisor import report
 from hvproxy.model.address import Address
 
 MAX_BODY = 1024 * 1024
+MAX_FILE = 128 * 1024 * 1024
+"""The same of a body that is a file."""
 IDLE = 60
 """Seconds a client may take over a request."""
 _METHOD = re.compile(rb"[A-Z]{1,32}")
 _JSON = "application/json"
+_BYTES = "application/octet-stream"
 
 
 class Wrong(Exception):
@@ -79,8 +82,12 @@ class Request(TwistedRequest):
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received <= MAX_BODY:
+        if self._received <= self._most:
             super().handleContentChunk(data)  # the rest is read, for who still sends does not listen, and let go
+
+    @property
+    def _most(self) -> int:
+        return MAX_FILE if _kind(self) == _BYTES else MAX_BODY
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         self.content = BytesIO()  # Twisted would read forms out of the body
@@ -101,8 +108,8 @@ class Request(TwistedRequest):
             self.finish()
 
     def _wrong(self) -> Answer | None:
-        if self._received > MAX_BODY:
-            return refusal(413, f"the body is larger than {MAX_BODY // 2**20} MiB")
+        if self._received > self._most:
+            return refusal(413, f"the body is larger than {self._most // 2**20} MiB")
         if not _METHOD.fullmatch(self.method):
             return refusal(400, "that is not a method")
         try:
@@ -153,7 +160,11 @@ class Pages:
 
     def _endpoint(self, route: Route) -> Callable[..., Deferred[bytes]]:
         async def call(request: TwistedRequest, **names: str) -> bytes:
-            body = read_json(request) if route.takes is not None else None
+            body: object = None
+            if route.takes is not None:
+                body = read_json(request)
+            elif route.binary and route.method == "POST":
+                body = read_bytes(request)
             return finish_with(request, await route.handler(self._api, body=body, **names))
 
         def endpoint(request: TwistedRequest, **names: str) -> Deferred[bytes]:
@@ -225,6 +236,8 @@ def finish_with(request: TwistedRequest, answer: Answer) -> bytes:
         request.setResponseCode(204)
         _common_headers(request)
         return b""
+    if isinstance(answer.body, bytes):
+        return finish_bytes(request, answer.status, answer.body, _BYTES)
     return finish_bytes(request, answer.status, json.dumps(answer.body).encode() + b"\n", _JSON)
 
 
@@ -247,7 +260,7 @@ def _common_headers(request: TwistedRequest) -> None:
 
 def read_json(request: TwistedRequest) -> object:
     """The body of a request. Raises Wrong."""
-    kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+    kind = _kind(request)
     if kind != _JSON:
         raise Wrong(415, f"the body must be {_JSON}" + (f", not {kind}" if kind else "; there is no Content-Type"))
     assert request.content is not None
@@ -262,6 +275,20 @@ def read_json(request: TwistedRequest) -> object:
         raise Wrong(400, "nested too deep") from error
     except ValueError as error:
         raise Wrong(400, f"not JSON: {error}") from error
+
+
+def read_bytes(request: TwistedRequest) -> bytes:
+    """The body of a request that is a file. Raises Wrong."""
+    kind = _kind(request)
+    if kind != _BYTES:
+        raise Wrong(415, f"the body must be {_BYTES}" + (f", not {kind}" if kind else "; there is no Content-Type"))
+    assert request.content is not None
+    data: bytes = request.content.read()
+    return data
+
+
+def _kind(request: TwistedRequest) -> str:
+    return (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
 
 
 def _unique(pairs: list[tuple[str, object]]) -> Mapping[str, object]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from hvproxy.adapters.api import Api, Route
 from hvproxy.config import Config
+from hvproxy.hypervisor.snapshots import CloneSpec
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import json_schemas
@@ -20,6 +21,7 @@ _HEXADECIMAL: Schema = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
 _BYTES: Schema = {"type": "string", "pattern": "^([0-9a-f]{2})+$"}
 _UP: Schema = {"enum": ["up", "down"]}
 _TUNNEL: Schema = {"enum": ["gre", "vxlan", "geneve"]}
+_FILE = "application/octet-stream"
 _MISTAKE = "what is wrong, and at which key of the body"
 
 
@@ -128,6 +130,7 @@ def _answers(specs: Schema) -> dict[str, Schema]:
         "Outcome": _object(restart=_TEXTS, changes=_list(_object(
             kind={"enum": ["links", "tenant", "logical switch"]}, name=_TEXT,
             action={"enum": ["create", "change", "rebuild", "delete"]}, changes=_TEXTS))),
+        "RolledBack": _object(entries=_NUMBER, groups=_NUMBER, meters=_NUMBER, ports=_NUMBER),
         "Trace": _trace(),
         "Readiness": _object(ready={"type": "boolean"}, reasons=_TEXTS),
         "Error": {
@@ -162,7 +165,7 @@ def _trace() -> Schema:
 
 def document(version: str) -> Schema:
     """The whole description (OpenAPI 3.1)."""
-    specs = json_schemas([Config, TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec])
+    specs = json_schemas([Config, TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec, CloneSpec])
     paths: dict[str, Schema] = {
         "/healthz": {"get": _plain_page("Whether the process answers.")},
         "/readyz": {"get": {
@@ -197,6 +200,11 @@ def _operation(route: Route, path: str) -> Schema:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
         operation["responses"]["404"] = _json("there is no such thing", _ref("Error"))
+    if route.binary and route.method == "POST":
+        operation["requestBody"] = {"required": True, "content": {_FILE: {}}}
+        for status, what in (("400", "no snapshot, or a damaged one"), ("413", "more than 128 MiB"),
+                             ("415", f"not {_FILE}")):
+            operation["responses"][status] = _json(what, _ref("Error"))
     if route.takes is None and route.method == "POST":
         operation["responses"]["409"] = _json("it cannot be done as things are", _ref("Error"))
     if route.takes is not None:
@@ -209,6 +217,8 @@ def _operation(route: Route, path: str) -> Schema:
 
 
 def _answer(route: Route, status: int) -> Schema:
+    if route.binary and route.method == "GET":
+        return {"description": "good", "content": {_FILE: {}}}
     if not route.answers:
         return {"description": "done"}
     name = route.answers.removesuffix("[]")

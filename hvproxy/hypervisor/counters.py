@@ -131,6 +131,13 @@ class Counters:
             self._based(number)
             self._based(into)
 
+    def add(self, number: Hashable, count: Count) -> None:
+        """This much was counted of it before, elsewhere."""
+        self.watch(number)
+        known = self._sums[number]
+        known.base = _plus(known.base, count)
+        self._based(number)
+
     def forget(self, number: Hashable) -> None:
         """It is gone for good."""
         known = self._sums.pop(number, None)
@@ -179,6 +186,17 @@ class TableCounters:
         """An entry will not be counted any more and had matched this much."""
         if packets:
             _add(self._gone[table_id], goto, packets)
+            self.noted()
+
+    def entry_back(self, table_id: int, goto: int | None, packets: int) -> None:
+        """An entry that was gone, as far as is known, is counted as its own again, and not as gone."""
+        gone = self._gone[table_id]
+        matched = min(packets, gone.matched)
+        gone.matched -= matched
+        if goto is not None:
+            sent = gone.sent_on.get(goto, 0)
+            gone.sent_on[goto] = sent - min(sent, matched)
+        if matched:
             self.noted()
 
     def port_gone(self, packets: int) -> None:

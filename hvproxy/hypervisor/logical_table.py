@@ -91,6 +91,12 @@ class LogicalTables:
         """All entries, in no order that means anything."""
         return iter(self._numbers.values())
 
+    def find(self, table_id: int, priority: int, tlvs: bytes) -> Entry | None:
+        """The entry with just that match, as it is told, and priority."""
+        if table_id >= self.n_tables:
+            return None
+        return self._tables[table_id].get((priority, Match.from_tlvs(tlvs)))
+
     def by_number(self, number: int) -> Entry | None:
         return self._numbers.get(number)
 

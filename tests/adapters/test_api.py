@@ -410,3 +410,28 @@ def test_a_trace_tells_what_becomes_of_a_frame_and_changes_nothing() -> None:
 def test_what_cannot_be_traced_is_refused_with_its_place(name: str, body: object, status: int, path: str) -> None:
     reply = with_red(1, 2).ask("POST", f"/v1/logical-switches/{name}/trace", body)
     assert (reply.status, reply.json["path"]) == (status, path) and reply.json["error"]
+
+
+def test_a_snapshot_is_a_file_and_a_logical_switch_goes_back_to_it() -> None:
+    client = with_red(1, 2)
+    file = client.ask("GET", "/v1/logical-switches/red/snapshot")
+    assert file.status == 200 and file.headers["Content-Type"] == "application/octet-stream"
+    assert client.send(rolled_back(file.body)).json == {"entries": 0, "groups": 0, "meters": 0, "ports": 0}
+    damaged = client.send(rolled_back(file.body[:-1] + b"?"))
+    assert damaged.status == 400 and "damaged" in damaged.json["error"]
+    assert client.send(rolled_back(file.body, "text/plain")).status == 415
+    assert client.ask("POST", "/v1/logical-switches/grey/clone", {"name": "x"}).status == 404
+
+
+def test_a_clone_is_made_of_a_logical_switch() -> None:
+    client = with_red(1, 2)
+    made = client.ask("POST", "/v1/logical-switches/red/clone", {"name": "copy"})
+    assert made.status == 201 and made.headers["Location"] == "/v1/logical-switches/copy"
+    assert len(made.json["ports"]) == len(client.get("/v1/logical-switches/red")["ports"])
+    again = client.ask("POST", "/v1/logical-switches/red/clone", {"name": "copy"})
+    assert again.status == 409 and again.json["path"] == "name"
+
+
+def rolled_back(body: bytes, kind: str = "application/octet-stream") -> bytes:
+    return (f"POST /v1/logical-switches/red/rollback HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
