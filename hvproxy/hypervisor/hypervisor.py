@@ -452,8 +452,8 @@ class Hypervisor(Gather):
 
     def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
         for port in ls.ports.values():
-            for desc in port.news(self._is_up(ls, port.number)):
-                ls.tell_port(desc, of13.OFPPR_MODIFY)
+            for desc, configured_by in port.news(self._is_up(ls, port.number)):
+                ls.tell_port(desc, of13.OFPPR_MODIFY, configured_by)
         ls.ledger.ports()
         self.change(ls.see_liveness(), now)
 

@@ -27,8 +27,8 @@ class LogicalPort:
         """What the tenant was told last."""
         self.config = 0
         """OFPPC_* as its tenant has set them: the logical port's own, wherever it is bound."""
-        self.changed = False
-        """The tenant has set `config` and was not told yet."""
+        self.configured_by: set[int] = set()
+        """The connections that have set `config` since the tenant was told last."""
         self.created = now
         self.tally = Tally()
         self.hw_addr = hardware_address(logical_switch, spec.number)
@@ -53,15 +53,18 @@ class LogicalPort:
                        supported=self.carrier.supported, peer=self.carrier.peer,
                        curr_speed=self.carrier.curr_speed, max_speed=self.carrier.max_speed)
 
-    def news(self, up: bool | None) -> list[PortDesc]:
+    def news(self, up: bool | None) -> list[tuple[PortDesc, set[int]]]:
         """What PORT_STATUS has to tell of a port that is `up` now (None: as it was), in the order of Open vSwitch:
-        of a loss first that the port is no longer LIVE; a configuration before the port comes up by it."""
+        of a loss first that the port is no longer LIVE; a configuration before the port comes up by it. With each the
+        connections whose own configuration it is."""
         lost = self.up and up is False
-        found = [] if lost or not self.changed else [self.desc()]
-        self.changed = False
+        by, self.configured_by = self.configured_by, set()
+        found = [(self.desc(), by)] if by and not lost else []
         if up is not None and up != self.up:
             self.up = up
-            found += [replace(self.desc(), state=0), self.desc()] if lost else [self.desc()]
+            if lost:
+                found.append((replace(self.desc(), state=0), by))
+            found.append((self.desc(), set()))
         return found
 
 

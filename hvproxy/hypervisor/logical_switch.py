@@ -5,7 +5,7 @@ computed by compiled_switch and handed to Downward. Answers to questions are in 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -318,7 +318,7 @@ class LogicalSwitch(CompiledSwitch):
     def _port_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_port_mod(message)
         before = self.ports[mod.port_no].config if mod.port_no in self.ports else 0
-        if not port_config.apply(self, mod):
+        if not port_config.apply(self, session.conn, mod):
             return
         session.unsettled = True
         down = self.ports[mod.port_no].config & of13.OFPPC_PORT_DOWN
@@ -421,11 +421,12 @@ class LogicalSwitch(CompiledSwitch):
         self.table_counters.entry_gone(entry.table_id, entry.instructions.goto, self.counters.total(number)[0])
         self.counters.forget(number)
 
-    def tell_port(self, desc: PortDesc, reason: int) -> None:
-        """Send PORT_STATUS to every controller that takes it (slaves too by default: OF 1.3.5 section 6.3.5)."""
+    def tell_port(self, desc: PortDesc, reason: int, configured_by: Collection[int] = ()) -> None:
+        """Send PORT_STATUS to every controller that takes it (slaves too by default: OF 1.3.5 section 6.3.5), but not
+        to the only one that has asked for what it tells, as Open vSwitch does over OpenFlow 1.3."""
         message = build.port_status(reason, desc)
         for session in self.sessions.values():
-            if session.wants_port_status(reason):
+            if session.wants_port_status(reason) and configured_by != {session.conn}:
                 session.send(message)
 
     # Time

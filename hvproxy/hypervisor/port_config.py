@@ -22,8 +22,8 @@ CONFIGURABLE: Final[int] = (
 and Open vSwitch carries an entry out whatever the port's configuration."""
 
 
-def apply(ls: LogicalSwitch, mod: PortMod) -> bool:
-    """Set the port's configuration; whether that changed it. Raises Refused with nothing changed."""
+def apply(ls: LogicalSwitch, conn: int, mod: PortMod) -> bool:
+    """Set the port's configuration as a connection asks; whether it changed. Raises Refused with nothing changed."""
     check_out_port(mod.port_no)
     port = ls.ports.get(mod.port_no)
     if port is None:
@@ -37,7 +37,7 @@ def apply(ls: LogicalSwitch, mod: PortMod) -> bool:
     if not ls.groups.room(lport.index for lport in ls.seen().lports if lport.shared):
         port.config = before
         _refuse(of13.OFPPMFC_BAD_CONFIG, "no identifiers left for variants of its groups")
-    port.changed = True
+    port.configured_by.add(conn)
     return True
 
 

@@ -27,7 +27,7 @@ def test_the_address_does_not_depend_on_where_the_port_is() -> None:
 def test_a_port_is_told_down_until_it_is_up() -> None:
     port = LogicalPort("red", port_spec(4, "eth4", 1, 2), 9, 0.0)
     assert (port.desc().number, port.desc().name, port.desc().state) == (4, "eth4", of13.OFPPS_LINK_DOWN)
-    assert [desc.state for desc in port.news(True)] == [of13.OFPPS_LIVE]
+    assert [desc.state for desc, _ in port.news(True)] == [of13.OFPPS_LIVE]
     assert port.desc().state == of13.OFPPS_LIVE
 
 
@@ -37,9 +37,12 @@ def test_news_come_in_the_order_of_open_vswitch() -> None:
     for config, up, told in (
             (0, None, []), (0, False, []), (4, None, [lost]), (4, True, [live]), (4, True, []), (4, False, [0, lost]),
             (0, True, [lost, live]), (4, None, [live]), (5, False, [0, lost]), (1, False, [lost]), (0, False, [lost])):
-        port.changed = port.config != config
-        port.config = config
-        assert [(desc.config, desc.state) for desc in port.news(up)] == [(config, state) for state in told]
+        by = {7} if port.config != config else set()
+        port.configured_by, port.config = set(by), config
+        news = port.news(up)
+        assert [(desc.config, desc.state) for desc, _ in news] == [(config, state) for state in told]
+        assert [whose for _, whose in news] == [by if index == 0 else set() for index in range(len(told))]
+        assert not port.configured_by
 
 
 def test_speed_is_that_of_what_carries_it_and_all_else_its_own() -> None:

@@ -2,7 +2,9 @@
 
     operations  one step of a script, and scripts as text that can be replayed
     readable    a message in words
-    frames      random frames; script: random scripts, by features; refusals: messages that are wrong in one way each
+    frames      random frames; matches: random matches and their priorities
+    ports_and_meters   what is said to those, to queues and to the switch as a whole
+    script      random scripts, by features; refusals: messages that are wrong in one way each
     line        a controller's session that sends many messages and sorts what comes back
     telling     what a switch says and counts, without what may always differ (times, names, order)
     deviations  what a logical switch does differently on purpose: each line is one of README's deviation table

@@ -12,7 +12,6 @@ from tests.tools.controller import TABLE, apply, flow_mod, goto, output, packet_
 from tools.emulator import oxm, wire
 
 TABLES = (0, 1, 2, 10)
-PORTS = (1, 2, 3, 4, 5)
 ETH_DST, ETH_SRC, IPV4_SRC, TCP_SRC, METADATA = 0x80000606, 0x80000806, 0x80001604, 0x80001a02, 0x80000408
 VLAN_TCI, TUNNEL_ID = 0x00000802, 0x80004c08
 
@@ -90,7 +89,7 @@ def some_match(rng: Dice) -> tuple[str, bytes]:
         found[f"{name}/{mask}/{before.hex()}"] = before + tlv(header, value, mask)
 
     if rng.random() < 0.3:
-        add("in_port", 0x80000004, rng.choice(PORTS))
+        add("in_port", 0x80000004, rng.choice(rng.ports))
     if rng.random() < 0.5:
         number = rng.choice((0, 1, 2, 3))
         add(f"reg{number}", register(number), rng.choice((0, 1, 5, 0x11)), rng.choice((None, None, 0xf, 0x10)))
@@ -160,7 +159,7 @@ def some_actions(rng: Dice, table: int) -> list[bytes]:
     if later and rng.random() < 0.4:
         parts.append(resubmit(rng.choice(later)))
     if rng.random() < 0.6:
-        parts.append(output(rng.choice(PORTS)))
+        parts.append(output(rng.choice(rng.ports)))
     if rng.random() < 0.25:
         parts.append(controller(rng.choice((0, 30, 0xffff)), rng.choice((0, 0, 7)), rng.choice((0, 1, 2))))
     if rng.random() < 0.5:
@@ -174,7 +173,7 @@ def some_flow_mod(rng: Dice) -> Step:
     table = rng.choice(TABLES)
     parts = apply(*some_actions(rng, table))
     if rng.random() < 0.15:
-        parts += write(*(some_action(rng) for _ in range(rng.choice((1, 2)))), output(rng.choice(PORTS)))
+        parts += write(*(some_action(rng) for _ in range(rng.choice((1, 2)))), output(rng.choice(rng.ports)))
     later = [number for number in TABLES if number > table]
     if later and rng.random() < 0.4:
         parts += goto(rng.choice(later))
@@ -187,7 +186,7 @@ def some_flow_mod(rng: Dice) -> Step:
 def some_packet_out(rng: Dice) -> Step:
     """A packet-out whose actions are of Open vSwitch's own."""
     actions = [*some_actions(rng, max(TABLES)), *([output(TABLE)] if rng.random() < 0.4 else [])]
-    return Step("packet-out", wire.PACKET_OUT, packet_out(frame(rng), *actions, in_port=rng.choice(PORTS)))
+    return Step("packet-out", wire.PACKET_OUT, packet_out(frame(rng), *actions, in_port=rng.choice(rng.ports)))
 
 
 def some_extensions(rng: Dice, others: tuple[Maker, ...]) -> list[Step]:

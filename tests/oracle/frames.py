@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from random import Random
 
+from tests.oracle.operations import LOCAL, PORTS
 from tools.emulator.host import arp, checksum, ipv4
 
 MACS = (0x020000000001, 0x020000000002, 0x020000000003, 0xffffffffffff)
@@ -22,6 +23,11 @@ class Dice(Random):
         self.mpls_ttl = self.choice((1, 64))
         """Of all frames: what Open vSwitch caches when it has changed a label, it carries out on frames with another
         TTL too, which get the first one's."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports the script is about."""
+        return (*PORTS, LOCAL) if "local" in self.features else PORTS
 
     def serial(self) -> bytes:
         """A number no other frame has."""

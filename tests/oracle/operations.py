@@ -19,6 +19,12 @@ BUNDLE_ADD = bytes.fromhex("4f4e4600000008fd")
 """How a message begins that puts another one, 16 bytes on, into a bundle."""
 SENDERS = ("message", "other")
 """The word for a message, by the controller that sends it."""
+PORTS = (1, 2, 3, 4, 5)
+LOCAL = 0xfffffffe
+SELECT_GROUPS = (100, 101)
+"""Never of another type."""
+OWN_ADDRESS = bytes.fromhex("02fffffffffe")
+"""In a port-mod, stands for the hardware address that the port has on each switch."""
 
 
 class Step(NamedTuple):

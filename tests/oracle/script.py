@@ -11,7 +11,11 @@ from collections.abc import Callable
 from tests.oracle.deviations import answered_alike
 from tests.oracle.extensions import some_extensions
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
-from tests.oracle.operations import CARRIER, EXPIRE, Step, multipart, sent
+from tests.oracle.matches import own_priority, some_match
+from tests.oracle.operations import CARRIER, EXPIRE, PORTS, SELECT_GROUPS, Step, multipart, sent
+from tests.oracle.ports_and_meters import (
+    EVERY_METER, metered, some_configuration, some_meter_mod, some_meter_question, some_port_mod, some_queue_question,
+    some_table_mod)
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.sessions import sent_by, some_masks, some_niciras, some_oddities, some_roles
 from tests.oracle.watching import some_bundles, some_monitors
@@ -20,15 +24,13 @@ from tests.tools.controller import (
     metadata, output, packet_out, set_field, simple, write)
 from tools.emulator import oxm, wire
 
-PORTS = (1, 2, 3, 4, 5)
 TABLES = (0, 1, 2, 10)
 GROUPS = tuple(range(1, 9))
 TELLING_GROUPS = GROUPS[:2]
 """Those that may send to the controller. No action set leads there, and no table-miss entry that does so itself: which
 entry Open vSwitch names then, and why, it cannot tell of a logical switch (see README)."""
 QUIET_GROUPS = GROUPS[2:]
-SELECT_GROUPS = (100, 101)
-LOCAL, ANY = 0xfffffffe, 0xffffffff
+ANY = 0xffffffff
 FEATURES = {
     "flows": "flow-mods: all commands, flags, cookies, filters, several tables",
     "groups": "ALL and INDIRECT groups",
@@ -39,13 +41,16 @@ FEATURES = {
     "timeouts": "entries that expire within seconds",
     "carriers": "ports that lose their link",
     "failover": "FAST_FAILOVER groups",
-    "select": "SELECT groups that are made but not used: which bucket a hash picks is every switch's own affair",
+    "select": "SELECT groups whose buckets do the same: which one a hash picks is every switch's own affair",
     "tags": "a tag pushed onto anything; then nothing behind a tag is changed, of which Open vSwitch 3.1 changes wrong "
             "bytes",
     "otherwise": "messages that a logical switch refuses in another way on purpose",
     "malformed": "frames whose type promises more than they hold, or with an IPv6 routing header",
     "resets": "flow-mods with RESET_COUNTS",
-    "local": "the LOCAL port in actions",
+    "local": "the LOCAL port",
+    "meters": "meters that let everything through",
+    "port-mods": "configuration of ports",
+    "settings": "configuration of tables and of the treatment of fragments; queues",
     "metadata": "all 64 bits of the metadata, and actions that set it",
     "controllers": "messages of a second controller too",
     "roles": "role requests of both controllers, what they do as slaves and what they are told",
@@ -59,57 +64,10 @@ FEATURES = {
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
     "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions",
-    "oddities"))
+    "oddities", "local", "meters", "port-mods", "settings"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
 EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions"}
 """What the emulated switch does as the bridge does."""
-
-
-def some_match(rng: Dice) -> dict[str, int | tuple[int, int]]:
-    """The fields of a valid match."""
-    fields: dict[str, int | tuple[int, int]] = {}
-    if rng.random() < 0.3:
-        fields["IN_PORT"] = rng.choice(PORTS)
-    if rng.random() < 0.3:
-        whole = 0x1011 if "metadata" in rng.features else (0x1011, 0xffffffff)
-        fields["METADATA"] = rng.choice(((0x10, 0xf0), (0x1000, 0xff00), (0x11, 0xff), whole))
-    if rng.random() < 0.2:
-        fields["ETH_DST"] = rng.choice((MACS[0], MACS[1], (1 << 40, 1 << 40)))
-    if rng.random() < 0.2:
-        fields["VLAN_VID"] = rng.choice((0, (0x1000, 0x1000), 0x1005, 0x1001))
-        if fields["VLAN_VID"] != 0 and rng.random() < 0.3:
-            fields["VLAN_PCP"] = rng.randrange(8)
-    kind = rng.choice(("", "", "ipv4", "ipv4", "tcp", "udp", "icmp", "arp", "ipv6", "nd", "mpls", "sctp", "tcp6"))
-    if kind in ("ipv4", "tcp", "udp", "icmp", "sctp"):
-        fields["ETH_TYPE"] = 0x0800
-        if rng.random() < 0.5:
-            fields["IPV4_DST"] = rng.choice((ADDRESSES[0], (0x0a000000, 0xffffff00), (0x0a000000, 0xff0000ff - 0xff)))
-        if rng.random() < 0.1:
-            fields["IP_DSCP"] = 0
-    if kind in ("tcp", "udp", "sctp"):
-        fields["IP_PROTO"] = {"tcp": 6, "udp": 17, "sctp": 132}[kind]
-        fields[f"{kind.upper()}_DST"] = rng.choice((80, 53, (0x50, 0xfff0), 0))
-    if kind == "icmp":
-        fields["IP_PROTO"] = 1
-        fields["ICMPV4_TYPE"] = rng.choice((0, 8))
-    if kind == "arp":
-        fields["ETH_TYPE"] = 0x0806
-        fields["ARP_OP"] = rng.choice((1, 2))
-    if kind in ("ipv6", "nd", "tcp6"):
-        fields["ETH_TYPE"] = 0x86dd
-        if rng.random() < 0.4:
-            fields["IPV6_DST"] = rng.choice((SIX[0], (0xfd << 120, 0xff << 120)))
-    if kind == "nd":
-        fields["IP_PROTO"], fields["ICMPV6_TYPE"] = 58, 135
-        fields["ICMPV6_CODE"] = 0
-        fields["ND_TARGET"] = SIX[0]
-    if kind == "tcp6":
-        fields["IP_PROTO"], fields["TCP_DST"] = 6, 80
-    if kind == "mpls":
-        fields["ETH_TYPE"] = 0x8847
-        if rng.random() < 0.5:
-            fields["MPLS_LABEL"] = rng.choice((16, 17))
-    return fields
 
 
 def inner_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket: bool) -> list[bytes]:
@@ -162,11 +120,12 @@ def some_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket:
         choices += [simple(18), set_field(oxm.VLAN_VID, 0x1000 | rng.choice(VIDS)), set_field(oxm.VLAN_PCP, 3)]
     if "tags" not in rng.features:
         choices += inner_actions(rng, fields, in_bucket)
-    outputs = [output(rng.choice(PORTS)), output(rng.choice(PORTS)),
-               output(rng.choice((ALL, FLOOD, IN_PORT, 77, *([LOCAL] if "local" in rng.features else [])))),
+    outputs = [output(rng.choice(rng.ports)), output(rng.choice(rng.ports)),
+               output(rng.choice((ALL, FLOOD, IN_PORT, 77))),
                *([output(CONTROLLER, rng.choice((0, 20, 0xffff)))] if telling else [])]
     if groups:
         outputs += [group(rng.choice(groups)), group(rng.choice(groups))]
+        outputs += [group(rng.choice(SELECT_GROUPS))] if "select" in rng.features else []
     actions = [rng.choice(choices) for _ in range(rng.choice((0, 0, 1, 1, 2, 3)))]
     if "tags" not in rng.features:
         actions = [action for place, action in enumerate(actions)
@@ -193,6 +152,8 @@ def some_instructions(rng: Dice, fields: dict[str, int | tuple[int, int]], table
         parts.append(apply(*some_actions(rng, fields, groups=GROUPS if fields else QUIET_GROUPS)))
     if rng.random() < 0.1:
         parts.append(clear())
+    if "meters" in rng.features and rng.random() < 0.2:
+        parts.append(metered(rng))
     if rng.random() < 0.25:
         free = "otherwise" in rng.features
         actions = some_actions(rng, fields, groups=GROUPS if free else QUIET_GROUPS, telling=free)
@@ -206,21 +167,9 @@ def some_instructions(rng: Dice, fields: dict[str, int | tuple[int, int]], table
         parts.append(goto(rng.choice(later)))
     rng.shuffle(parts)
     whole = b"".join(parts)
-    if any(whole.count(group(number)) > 1 for number in GROUPS):
+    if any(whole.count(group(number)) > 1 for number in (*GROUPS, *SELECT_GROUPS)):
         return some_instructions(rng, fields, table)
     return whole
-
-
-def own_priority(rng: Dice, fields: dict[str, int | tuple[int, int]]) -> int:
-    """A priority that entries share only if they constrain the same bits.
-
-    Which of two overlapping entries of one priority a packet hits is undefined, so there must be none; those with
-    priority 100 are added with CHECK_OVERLAP, and wrong messages have priorities of their own below 1000.
-    """
-    if not fields:
-        return 0
-    return rng.priority(repr(sorted((name, value[1] if isinstance(value, tuple) else -1)
-                                    for name, value in fields.items())))
 
 
 def some_flow_mod(rng: Dice) -> Step:
@@ -230,7 +179,7 @@ def some_flow_mod(rng: Dice) -> Step:
     cookie, mask = rng.choice((0, 0x11, 0x12, 0x21)), 0
     if command and rng.random() < 0.3:
         mask = rng.choice((0xf0, 0xff, (1 << 64) - 1))
-    out_port = rng.choice(PORTS) if command > 2 and rng.random() < 0.3 else ANY
+    out_port = rng.choice(rng.ports) if command > 2 and rng.random() < 0.3 else ANY
     out_group = rng.choice(GROUPS) if command > 2 and rng.random() < 0.2 else ANY
     if command > 2 and rng.random() < 0.3:
         table = 0xff
@@ -249,29 +198,44 @@ def some_group_mod(rng: Dice) -> Step:
     number = rng.choice(GROUPS)
     kind = rng.choice((0, 0, 2, 2, *([3] if "failover" in rng.features else [])))
     command = rng.choice((0, 0, 0, 1, 1, 2))
-    if "select" in rng.features and rng.random() < 0.1:
-        number, kind = rng.choice(SELECT_GROUPS), 1
+    if "select" in rng.features and rng.random() < 0.2:
+        return some_select_group(rng, command)
     if command == 2:
         return Step("group-mod", wire.GROUP_MOD, group_mod(2, kind, number if rng.random() < 0.95 else 0xfffffffc))
     fields = some_match(rng)
     higher = tuple(other for other in GROUPS if other > number) if "chains" in rng.features else ()
     buckets = []
     for _ in range(1 if kind == 2 and rng.random() < 0.95 else rng.choice((0, 1, 2, 3))):
-        actions = some_actions(rng, fields, True, higher if kind != 1 else (), number in TELLING_GROUPS)
-        watch = {"watch_port": rng.choice((*PORTS, 77))} if kind == 3 else {}
+        actions = some_actions(rng, fields, True, higher, number in TELLING_GROUPS)
+        watch = {"watch_port": rng.choice((*rng.ports, 77))} if kind == 3 else {}
         if kind == 3 and rng.random() < 0.2 and number < GROUPS[-1]:
             watch = {"watch_group": rng.randrange(number + 1, GROUPS[-1] + 1)}
         if rng.random() < 0.03:
             watch = {"weight": 1}
-        if kind == 1:
-            watch = {"weight": rng.choice((0, 1, 5))}
         buckets.append(bucket(*actions, **watch))
     return Step("group-mod", wire.GROUP_MOD, group_mod(command, kind, number, *buckets))
 
 
+def some_select_group(rng: Dice, command: int) -> Step:
+    """A SELECT group whose buckets all do the same, but for those that are never chosen.
+
+    Weights far apart: see what the others can do to Open vSwitch 3.1 in hvproxy.compiler.choice.
+    """
+    number, fields = rng.choice(SELECT_GROUPS), some_match(rng)
+    if command == 2:
+        return Step("group-mod", wire.GROUP_MOD, group_mod(2, 1, number))
+    same = some_actions(rng, fields, True, (), False)
+    weights = [1, 60000, *rng.choice(((), (), (7,), (60000, 2)))]
+    rng.shuffle(weights)
+    buckets = [bucket(*same, weight=weight) for weight in weights]
+    if rng.random() < 0.3:
+        buckets.insert(rng.randrange(3), bucket(*some_actions(rng, fields, True, (), False)))
+    return Step("group-mod", wire.GROUP_MOD, group_mod(command, 1, number, *buckets))
+
+
 def some_frame(rng: Dice) -> Step:
     """A frame into a port."""
-    return sent(rng.choice(PORTS), frame(rng))
+    return sent(rng.choice(rng.ports), frame(rng))
 
 
 def some_packet_out(rng: Dice) -> Step:
@@ -279,9 +243,9 @@ def some_packet_out(rng: Dice) -> Step:
     actions = [output(TABLE)] if rng.random() < 0.6 else some_actions(rng, {})
     if "metadata" in rng.features and rng.random() < 0.3:
         actions.insert(0, set_field(oxm.METADATA, 0x1011))
-    others = [LOCAL] * ("local" in rng.features) + [ANY, 55] * ("otherwise" in rng.features)
+    others = [ANY, 55] * ("otherwise" in rng.features)
     return Step("packet-out", wire.PACKET_OUT, packet_out(
-        frame(rng), *actions, in_port=rng.choice((*PORTS, CONTROLLER, CONTROLLER, *others))))
+        frame(rng), *actions, in_port=rng.choice((*rng.ports, CONTROLLER, CONTROLLER, *others))))
 
 
 def some_query(rng: Dice) -> Step:
@@ -314,7 +278,7 @@ def some_expiry(rng: Dice) -> list[Step]:
     for _ in range(rng.choice((2, 4, 8))):
         fields = some_match(rng)
         steps.append(Step("flow-mod", wire.FLOW_MOD, flow_mod(
-            match(**fields), apply(output(rng.choice(PORTS))), priority=own_priority(rng, fields),
+            match(**fields), apply(output(rng.choice(rng.ports))), priority=own_priority(rng, fields),
             flags=rng.choice((1, 1, 0)), cookie=0x31,
             **rng.choice(({"hard": 2}, {"hard": 3}, {"idle": 2}, {"idle": 2, "hard": 3}, {"idle": 3, "hard": 2}, {})),
             table=rng.choice((0, 0, 1)))))
@@ -331,6 +295,7 @@ def some_carrier(rng: Dice) -> list[Step]:
 WRONG = invalid_messages()
 SETTINGS: dict[str, tuple[Callable[[Dice], Step], ...]] = {
     "flows": (some_flow_mod, some_flow_mod), "groups": (some_group_mod,), "refusals": (some_refusal,),
+    "meters": (some_meter_mod,), "settings": (some_table_mod, some_configuration, some_queue_question),
 }
 """Feature -> what goes into a burst of messages."""
 
@@ -368,7 +333,9 @@ def random_script(seed: int, length: int, features: frozenset[str] = DEFAULT) ->
         burst([some_frame], 40)
         bursts.append(lambda: [*bursts[0](), *(some_packet_out(rng) for _ in range(rng.randrange(1, 15)))])
     if "queries" in features:
-        burst([some_query], 6)
+        burst([some_query, *([some_meter_question] if "meters" in features else [])], 6)
+    if "port-mods" in features:
+        burst([some_port_mod], 4)
     special = [maker for feature, maker in SPECIAL.items() if feature in features]
     rare = [maker for feature, maker in RARE.items() if feature in features]
     bursts += [lambda: rng.choice(special)(rng, ORDINARY)] * (1 + len(bursts) // 2 if special else 0)
@@ -382,5 +349,5 @@ def random_script(seed: int, length: int, features: frozenset[str] = DEFAULT) ->
 ALL_GROUPS = (0xfffffffc).to_bytes(4, "big") + bytes(4)
 EVERYTHING_ASKED = [multipart(kind, body) for kind, body in (
     (1, flow_request()), (2, flow_request()), (3, b""), (4, ANY.to_bytes(4, "big") + bytes(4)), (6, ALL_GROUPS),
-    (7, b""), (13, b""))]
+    (7, b""), (9, EVERY_METER), (10, EVERY_METER), (11, b""), (13, b""))]
 """Requests for all that a switch tells about itself and is compared."""

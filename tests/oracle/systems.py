@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 
 from tests.oracle.line import Line
-from tests.oracle.telling import Item, news, records
+from tests.oracle.operations import OWN_ADDRESS, Step
+from tests.oracle.telling import Item, answer, news, records
 from tests.system.ovs import PrivateOvs, received
-from tools.emulator import Switch
+from tools.emulator import Switch, wire
 
+FIRST_XID = 10
+"""The xid of a script's first step."""
 ANY_PORT = b"\xff" * 4 + bytes(4)
 RECEIVE_BUFFER = 1 << 23
 Out = list[tuple[int, str]]
@@ -28,6 +32,8 @@ class System:
         self.line = lines[0]
         """The one that the harness itself asks through."""
         self.out: Out = []
+        self.addresses: dict[int, bytes] = {}
+        """The hardware address of each port."""
         self.baseline: dict[tuple[str, int], Item] = {}
         """Counters that cannot be reset, as they were when the script began."""
 
@@ -38,6 +44,28 @@ class System:
     def set_carrier(self, port: int, up: bool) -> None:
         """The far end of a port's wire goes down or up."""
         raise NotImplementedError
+
+    def send(self, number: int, step: Step) -> None:
+        """Send the message that is a step of a script."""
+        body = step.message(FIRST_XID + number)
+        if step.kind == wire.PORT_MOD and body[8:14] == OWN_ADDRESS:
+            body = body[:8] + self.addresses.get(int.from_bytes(body[:4], "big"), OWN_ADDRESS) + body[14:]
+        self.lines[step.by].send(step.kind, FIRST_XID + number, body)
+
+    def answers(self, number: int) -> list[Item]:
+        """What a step was answered with; an error about a port-mod as if it had been sent as it stands."""
+        items = [item for line in self.lines for item in answer(line.answers.get(FIRST_XID + number, []))]
+        for item in items:
+            if item["is"] == "error":
+                for address in self.addresses.values():
+                    item["data"] = item["data"].replace(address.hex(), OWN_ADDRESS.hex())
+        return self.grown(items)
+
+    async def ports(self) -> list[Item]:
+        """The descriptions of the ports."""
+        found = records(13, await self.line.multipart(13))[1:]
+        self.addresses = {item["port"]: bytes.fromhex(item["address"]) for item in found}
+        return found
 
     def collect(self) -> None:
         """Take what has come out of the ports."""
@@ -95,7 +123,8 @@ class Wired(System):
 
     def inject(self, port: int, frame: bytes) -> None:
         if port not in self._down:
-            self._sockets[port].send(frame)
+            with suppress(OSError):  # the far end of a port that is configured down takes nothing
+                self._sockets[port].send(frame)
 
     def set_carrier(self, port: int, up: bool) -> None:
         self._ovs.set_interface(self._interfaces[port], up)
@@ -129,6 +158,7 @@ class Emulated(System):
             port = switch.ports[number]
             port.send = lambda frame, number=number: self.out.append((number, frame.hex()))  # type: ignore[misc]
             port.carrier = True
+            port.config = 0
 
     def inject(self, port: int, frame: bytes) -> None:
         if self._switch.ports[port].carrier:

@@ -9,7 +9,6 @@ from tools.emulator import wire
 
 Item = dict[str, Any]
 """One thing said, `is` what; `age` is compared with a tolerance."""
-LOCAL = 0xfffffffe
 EXPERIMENTER = 0xffff
 FLOW_MONITOR = bytes.fromhex("4f4e46000000074e")
 """The ONF's number, and its of the extension."""

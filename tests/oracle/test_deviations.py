@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.deviations import LOGICAL, NOT_ALIKE, answered_alike, normal
+from tests.oracle.deviations import LOGICAL, NOT_ALIKE, SHUT_OUT, answered_alike, normal
+from tests.oracle.operations import SELECT_GROUPS
 from tests.oracle.refusals import invalid_messages
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
@@ -15,7 +16,7 @@ TABLE = [line[2:] for line in README.partition("## Deviations")[2].partition("\n
 WAYS = [name for name, _, _ in invalid_messages()]
 
 
-@pytest.mark.parametrize("line", sorted({*NOT_ALIKE, *(deviation.readme for deviation in LOGICAL)}))
+@pytest.mark.parametrize("line", sorted({SHUT_OUT, *NOT_ALIKE, *(deviation.readme for deviation in LOGICAL)}))
 def test_every_excuse_is_a_line_of_the_readme(line: str) -> None:
     assert any(row.startswith(line) for row in TABLE)
 
@@ -36,6 +37,15 @@ def test_only_what_a_line_is_about_is_taken_out() -> None:
     assert normal({"is": "frame", "port": 1, "data": "00"}, LOGICAL) == {"is": "frame", "port": 1, "data": "00"}
 
 
-def test_an_unused_table_and_the_local_port_are_not_compared() -> None:
+def test_the_buckets_of_a_select_group_are_counted_together() -> None:
+    def told(group: int, *counters: int) -> object:
+        buckets = "".join(f"{counter:016x}" for counter in counters)
+        return normal({"is": "group", "group": group, "buckets": buckets}, ())
+
+    assert told(SELECT_GROUPS[0], 1, 60, 2, 120) == told(SELECT_GROUPS[0], 3, 180, 0, 0)
+    assert told(SELECT_GROUPS[0], 1, 60, 2, 120) != told(SELECT_GROUPS[0], 2, 120, 0, 0)
+    assert told(1, 1, 60, 2, 120) != told(1, 3, 180, 0, 0)
+
+
+def test_an_unused_table_is_not_compared() -> None:
     assert normal({"is": "table", "table": 9, "active": 0, "looked up": 0, "matched": 0}, ()) is None
-    assert normal({"is": "port", "port": 0xfffffffe}, LOGICAL) is None

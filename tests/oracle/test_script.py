@@ -27,9 +27,11 @@ def test_scripts_are_as_long_as_asked_and_do_everything() -> None:
 
 
 @pytest.mark.parametrize(("feature", "kind"), [
-    ("traffic", wire.PACKET_OUT), ("queries", wire.MULTIPART_REQUEST), ("timeouts", EXPIRE), ("carriers", CARRIER)])
+    ("traffic", wire.PACKET_OUT), ("queries", wire.MULTIPART_REQUEST), ("timeouts", EXPIRE), ("carriers", CARRIER),
+    ("meters", wire.METER_MOD), ("port-mods", wire.PORT_MOD), ("settings", wire.TABLE_MOD)])
 def test_a_feature_that_is_off_does_not_come(feature: str, kind: int) -> None:
-    features = DEFAULT - {feature, "refusals", "queries", *SPECIAL} - ({"carriers"} if feature == "queries" else set())
+    others = {"carriers", "settings"} if feature == "queries" else set()
+    features = DEFAULT - {feature, "refusals", "queries", *SPECIAL} - others
     assert kind not in kinds(random_script(1, 5000, features)[:-len(EVERYTHING_ASKED)])
     assert kind in kinds(random_script(2, 8000, features | {feature}))
 

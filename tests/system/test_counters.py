@@ -9,7 +9,7 @@ from collections import Counter
 from random import Random
 from typing import NamedTuple
 
-from tests.oracle.script import PORTS
+from tests.oracle.operations import PORTS
 from tests.oracle.systems import ANY_PORT, System
 from tests.oracle.telling import records
 from tests.oracle.world import LOGICAL, World

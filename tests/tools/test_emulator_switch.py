@@ -203,3 +203,60 @@ def test_tlvs_of_a_packet_in_leave_zero_fields_out() -> None:
     assert wire.packet_in_tlvs(3, {oxm.METADATA: 5}) == oxm.tlv(oxm.IN_PORT, 3) + oxm.tlv(oxm.METADATA, 5)
     assert wire.packet_in_tlvs(3, {oxm.METADATA: 5, oxm.REG0 + 2: 7, oxm.TUNNEL_ID: 9}) == bytes.fromhex(
         "8000000400000003" "80004c080000000000000009" "0001040400000007" "800004080000000000000005")
+
+
+def port_mod(switch: Switch, number: int, config: int) -> bytes:
+    """The body of a port-mod that sets the whole configuration."""
+    return wire.PORT_MOD_BODY.pack(number, switch.ports[number].mac, config, 0xffffffff, 0)
+
+
+def test_a_configuration_is_told_to_all_but_the_one_that_asked_for_it_and_what_follows_to_all() -> None:
+    async def scenario(switch: Switch, channels: list[Channel]) -> None:
+        one, two = channels
+        for config, told in ((4, (0, 1)), (1, (1, 1)), (33, (0, 1)), (0, (1, 1))):
+            await one.ask(wire.PORT_MOD, port_mod(switch, 1, config))
+            await two.ask(wire.BARRIER_REQUEST)
+            assert (one.inbox.qsize(), two.inbox.qsize()) == told
+            for channel in channels:
+                while not channel.inbox.empty():
+                    assert channel.inbox.get_nowait()[1] == wire.PORT_STATUS
+        await one.ask(wire.PORT_MOD, port_mod(switch, 1, 1))
+        await two.ask(wire.BARRIER_REQUEST)
+        two.inbox.get_nowait()
+        switch.set_carrier(1, False)
+        await two.ask(wire.BARRIER_REQUEST)
+        assert two.inbox.empty()
+    with_switch(scenario, controllers=2)
+
+
+def test_a_port_takes_and_gets_what_its_configuration_lets_through_and_counts_as_open_vswitch() -> None:
+    async def scenario(switch: Switch, channels: list[Channel]) -> None:
+        out: list[bytes] = []
+        switch.ports[2].send = out.append
+        await channels[0].ask(wire.FLOW_MOD, flow_mod(match(), apply(output(2))))
+        entry = switch.tables.tables[0].lookup({})
+        await channels[0].ask(wire.PORT_MOD, port_mod(switch, 1, 4))
+        switch.receive(1, bytes(60))
+        assert entry is not None and entry.packets == 1 and not out
+        await channels[0].ask(wire.PORT_MOD, port_mod(switch, 2, 1))
+        switch.receive(3, bytes(60))
+        assert (switch.ports[2].tx_packets, switch.ports[2].tx_dropped, out) == (0, 0, [])
+    with_switch(scenario)
+
+
+def test_fragments_are_dropped_if_that_is_asked_for() -> None:
+    fragment = bytes(12) + b"\x08\x00" + ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", 17, bytes(30))
+    fragment = fragment[:20] + b"\x20\x00" + fragment[22:]
+
+    async def scenario(switch: Switch, channels: list[Channel]) -> None:
+        channel, out = channels[0], []
+        switch.ports[2].send = out.append
+        await channel.ask(wire.FLOW_MOD, flow_mod(match(), apply(output(2))))
+        assert await channel.refusal(wire.SET_CONFIG, b"\0\4\0\x80") == (10, 0)
+        for asked, kept, passes in ((0, 0, True), (1, 1, False), (2, 1, False), (0, 0, True)):
+            assert await channel.ask(wire.SET_CONFIG, bytes((0, asked, 0, 128))) == []
+            assert (await channel.ask(wire.GET_CONFIG_REQUEST))[0][8:] == bytes((0, kept, 0, 128))
+            out.clear()
+            switch.receive(1, fragment)
+            assert bool(out) == passes
+    with_switch(scenario)

@@ -26,6 +26,7 @@ BAD_TABLE_ID, BAD_COMMAND, BAD_FLAGS = 2, 6, 7
 ROLE_EQUAL, ROLE_MASTER, ROLE_SLAVE = 1, 2, 3
 ROLE_FAILED, PORT_MOD_FAILED, QUEUE_OP_FAILED, TABLE_MOD_FAILED = 11, 7, 9, 8
 HIDDEN_TABLE = 254
+SWITCH_CONFIG_FAILED, FRAG_NORMAL, FRAG_DROP, FRAG_MASK = 10, 0, 1, 3
 TABLE_MOD_EPERM = 2
 KEPT_FLAGS = 0x1f
 EVERY_BIT = (1 << 64) - 1
@@ -78,11 +79,17 @@ def features(switch: Switch, session: Session, message: bytes) -> None:
 
 
 def get_config(switch: Switch, session: Session, message: bytes) -> None:
-    reply(session, message, wire.GET_CONFIG_REPLY, b"\0\0" + session.miss_send_len.to_bytes(2, "big"))
+    flags = FRAG_DROP if switch.pipeline.drops_fragments else FRAG_NORMAL
+    reply(session, message, wire.GET_CONFIG_REPLY, flags.to_bytes(2, "big") + session.miss_send_len.to_bytes(2, "big"))
 
 
 def set_config(switch: Switch, session: Session, message: bytes) -> None:
-    """Only the normal handling of fragments exists; asking for another changes nothing, as in Open vSwitch."""
+    """Fragments are handled normally or dropped; asking for another handling changes nothing, as in Open vSwitch."""
+    flags = int.from_bytes(message[8:10], "big")
+    if flags & ~FRAG_MASK:
+        raise OFError(SWITCH_CONFIG_FAILED, 0)
+    if flags in (FRAG_NORMAL, FRAG_DROP):
+        switch.pipeline.drops_fragments = flags == FRAG_DROP
     session.miss_send_len = int.from_bytes(message[10:12], "big")
 
 
@@ -232,8 +239,8 @@ def port_mod(switch: Switch, session: Session, message: bytes) -> None:
     mask &= CONFIGURABLE
     config = port.config & ~mask | config & mask
     if config != port.config:
-        port.config = config
-        switch.port_changed(port)
+        state, port.config = port.state, config
+        switch.port_changed(port, session if port.state == state else None)
         if switch.reconfigured is not None:
             switch.reconfigured(switch, port)
 
@@ -271,9 +278,11 @@ def meter_mod(switch: Switch, session: Session, message: bytes) -> None:
 
 
 def queue_config(switch: Switch, session: Session, message: bytes) -> None:
-    """No port has queues."""
+    """No port has queues; the local one, as in Open vSwitch, is not even looked for."""
     number = int.from_bytes(message[8:12], "big")
-    if number != PORT_ANY and number not in switch.ports:
+    if 0xff00 <= number < PORT_MAX:
+        raise decode.bad_action(decode.BAD_OUT_PORT)
+    if number != PORT_ANY and (number not in switch.ports or number == PORT_LOCAL):
         raise OFError(QUEUE_OP_FAILED, 0)
     reply(session, message, wire.QUEUE_REPLY, number.to_bytes(4, "big") + bytes(4))
 

@@ -83,12 +83,19 @@ class Pipeline:
         self.groups = groups
         self.meters = meters
         self.ports = ports
+        self.drops_fragments = False
         self.learnt: dict[tuple[int, int], int] = {}
         """(VLAN, address) to port, for NORMAL."""
 
-    def receive(self, data: bytes, in_port: int) -> list[PacketIn]:
-        """A frame from a port: sends what comes of it and returns what the controllers get."""
+    def receive(self, data: bytes, in_port: int, taken: bool = True) -> list[PacketIn]:
+        """A frame from a port: sends what comes of it and returns what the controllers get.
+
+        One that the port's configuration shuts out is only counted by the first entry, as in Open vSwitch.
+        """
         walk = Walk(self, Packet(data, in_port), in_port)
+        if not taken:
+            walk.hit(0, walk.packet)
+            return []
         return walk.finish(lambda: walk.table(0, walk.packet)) or []
 
     def packet_out(self, packet: Packet, in_port: int, actions: tuple[Action, ...]) -> list[PacketIn] | None:
@@ -142,23 +149,15 @@ class Walk:
 
         A packet-in from the action set names the first entry, since Open vSwitch carries the set out last of all.
         """
-        tables = self.pipe.tables
         before = (self.table_id, self.entry)
         first: tuple[int, Entry] | None = None
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Overrun
         while True:
-            table = tables[table_id]
-            table.lookups += 1
-            entry = table.lookup(packet.fields)
+            entry = self.hit(table_id, packet)
             if entry is None:
                 break
-            table.matched += 1
-            entry.packets += 1
-            entry.bytes += self.size
-            if entry.idle:
-                entry.used = tables.clock()
             self.table_id, self.entry = table_id, entry
             if first is None:
                 first = (table_id, entry)
@@ -185,6 +184,23 @@ class Walk:
             self.table_id, self.entry = before
         elif first is not None:
             self.table_id, self.entry = first
+
+    def hit(self, table_id: int, packet: Packet) -> Entry | None:
+        """The entry of a table that a packet meets, which counts it."""
+        tables = self.pipe.tables
+        table = tables[table_id]
+        table.lookups += 1
+        if self.pipe.drops_fragments and packet.fields.get(oxm.NW_FRAG):
+            table.matched += 1  # by an entry that nobody sees
+            return None
+        entry = table.lookup(packet.fields)
+        if entry is not None:
+            table.matched += 1
+            entry.packets += 1
+            entry.bytes += self.size
+            if entry.idle:
+                entry.used = tables.clock()
+        return entry
 
     def execute(self, actions: tuple[Action, ...], packet: Packet) -> bool:
         """Carry out a list; False when the rest of this table's instructions is void (TTL exhausted)."""

@@ -52,7 +52,9 @@ class Port:
         return LINK_DOWN
 
     def transmit(self, data: bytes) -> None:
-        """Count a frame and put it on the wire, if the link is up."""
+        """Count a frame and put it on the wire, if the link is up; to a port that is configured down none gets."""
+        if self.config & PORT_DOWN:
+            return
         if not self.up or self.send is None or len(data) > self.mtu + 22:
             self.tx_dropped += 1
             return
@@ -63,7 +65,7 @@ class Port:
         self.send(data)
 
     def accept(self, data: bytes) -> bool:
-        """Count a frame from the wire; whether the switch may look at it."""
+        """Count a frame from the wire; whether it is one that the switch may look at."""
         if not self.up:
             return False
         self.rx_packets += 1
@@ -73,7 +75,7 @@ class Port:
         if len(data) < 14:
             self.rx_dropped += 1
             return False
-        return self.takes(data)
+        return True
 
     def takes(self, data: bytes) -> bool:
         """Whether the configuration lets a frame in: NO_RECV shuts out all but those of spanning tree."""

@@ -91,6 +91,8 @@ def port_desc(switch: Switch, body: bytes) -> list[bytes]:
 
 def queue(switch: Switch, body: bytes) -> list[bytes]:
     number, queue_id = int.from_bytes(body[0:4], "big"), int.from_bytes(body[4:8], "big")
+    if 0xff00 <= number < PORT_MAX:
+        raise bad_action(BAD_OUT_PORT)
     if number != PORT_ANY and number not in switch.ports:
         raise OFError(9, 0)
     if queue_id != 0xffffffff:

@@ -73,19 +73,19 @@ class Switch:
     def set_carrier(self, number: int, carrier: bool) -> None:
         """The link of a port came up or went down."""
         port = self.ports[number]
-        if port.carrier != carrier:
-            port.carrier = carrier
+        before, port.carrier = port.state, carrier
+        if port.state != before:
             self.port_changed(port)
 
-    def port_changed(self, port: Port) -> None:
-        """Tell the controllers of a port's configuration or state."""
-        self._port_status(port, PORT_MODIFY)
+    def port_changed(self, port: Port, by: Session | None = None) -> None:
+        """Tell the controllers of a port's configuration or state, but for the one whose configuration it is."""
+        self._port_status(port, PORT_MODIFY, by)
 
     def receive(self, number: int, data: bytes) -> None:
         """A frame arrives at a port."""
         port = self.ports.get(number)
         if port is not None and port.accept(data):
-            told = self.pipeline.receive(data, number)
+            told = self.pipeline.receive(data, number, port.takes(data))
             if told:
                 self.tell_packets(told)
 
@@ -175,10 +175,11 @@ class Switch:
         for session in self.sessions:
             session.tell(wire.FLOW_REMOVED, reason, lambda xid: wire.message(wire.FLOW_REMOVED, xid, body))
 
-    def _port_status(self, port: Port, reason: int) -> None:
+    def _port_status(self, port: Port, reason: int, by: Session | None = None) -> None:
         body = bytes((reason, 0, 0, 0, 0, 0, 0, 0)) + port.describe()
         for session in self.sessions:
-            session.tell(wire.PORT_STATUS, reason, lambda xid: wire.message(wire.PORT_STATUS, xid, body))
+            if session is not by:
+                session.tell(wire.PORT_STATUS, reason, lambda xid: wire.message(wire.PORT_STATUS, xid, body))
 
     def _port_alive(self, number: int) -> bool:
         port = self.ports.get(number)
