@@ -395,8 +395,8 @@ class Datapath:
         """Notice a rule that goes although we did not remove it: read everything again soon."""
         removed = decode_flow_removed(message)
         key = (removed.table_id, removed.priority, canonical_match(removed.match))
-        held = self._installed.held.get(key)
-        if isinstance(held, Rule) and held.cookie == removed.cookie and self._installed.is_sure(key):
+        ours, held = self._installed.left(key, removed.cookie), self._installed.held.get(key)
+        if not ours and isinstance(held, Rule) and held.cookie == removed.cookie and self._installed.is_sure(key):
             del self._installed.held[key]
             if math.isinf(self._read_due) and self.state is not State.READING:
                 self._owner.log("warning", "another hand removed rules of ours", dpid=self.dpid)

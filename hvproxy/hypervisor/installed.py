@@ -66,6 +66,9 @@ class Installed:
         self._outstanding: Xids[Sent | Barrier] = Xids()
         self._unsure: dict[HeldKey, list[Sent]] = {}
         """Unconfirmed messages about each rule, group or meter, in order."""
+        self._leaving: dict[tuple[HeldKey, int], int] = {}
+        """By key and cookie, how many removals we asked for whose FLOW_REMOVED has not come. It may come after the
+        barrier's reply, and after a rule that is the same again was put there."""
         self._last: Barrier | None = None
         """The barrier that nothing was sent after."""
         self._watched: set[HeldKey] | None = None
@@ -210,6 +213,8 @@ class Installed:
             return None
         self._outstanding.take(xid)
         if sent.key is not None:
+            if sent.after is None and isinstance(sent.before, Rule):
+                self.left(sent.key, sent.before.cookie)  # it stays
             later = self._settle(sent)
             if later is not None:
                 later.before = sent.before
@@ -218,6 +223,13 @@ class Installed:
             else:
                 self.held[sent.key] = sent.before
         return sent
+
+    def left(self, key: HeldKey, cookie: int) -> bool:
+        """A rule is gone; whether we had asked for that. Then what is held now is another, or none."""
+        asked = self._leaving.pop((key, cookie), 0)
+        if asked > 1:
+            self._leaving[key, cookie] = asked - 1
+        return asked > 0
 
     def lost(self) -> tuple[list[Confirmed], dict[HeldKey, object]]:
         """The session is over: who still waits for a confirmation, and the origins of what may have been lost."""
@@ -253,6 +265,8 @@ class Installed:
             xid, rule.table, rule.priority, rule.match, rule.instructions, rule.cookie, rule_flags(rule.cookie)))
 
     def _drop_rule(self, messages: list[bytes], rule: Rule, origin: object | None) -> None:
+        if rule_flags(rule.cookie) & of13.OFPFF_SEND_FLOW_REM:
+            self._leaving[rule.key, rule.cookie] = self._leaving.get((rule.key, rule.cookie), 0) + 1
         self._write(messages, Sent(origin, rule.key, rule), lambda xid: build.flow_mod_delete_strict(
             xid, rule.table, rule.priority, rule.match))
 

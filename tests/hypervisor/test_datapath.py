@@ -516,6 +516,23 @@ def test_rules_we_removed_or_replaced_ourselves_are_not_missed() -> None:
     assert scene.switch.log == [] and scene.dp.ready
 
 
+def test_a_removal_told_after_the_same_rule_came_back_does_not_hide_that_rule() -> None:
+    """Open vSwitch may tell of it after the reply of a barrier that stands behind both."""
+    scene = ready(1)
+    scene.dp.change(put(rule(1)), scene.now)
+    scene.dp.change(Change(drop_rules=[rule(1)]), scene.now)
+    scene.dp.change(put(rule(1)), scene.now)
+    scene.dp.confirm(lambda now: None, scene.now)
+    scene.switch.replies.sort(key=lambda message: message[1] == of13.OFPT_FLOW_REMOVED)
+    scene.pump()
+    assert scene.switch.flows and [told[0] for told in scene.owner.take()] == ["removed"]
+    scene.dp.change(Change(drop_rules=[rule(1)]), scene.now)
+    assert not scene.switch.flows
+    scene.switch.take_log()
+    scene.pass_time(60)
+    assert scene.switch.log == ["barrier"] and scene.dp.ready
+
+
 def test_connection_lost_while_reading_again_gets_the_full_grace() -> None:
     scene = ready(1)
     scene.dp.change(put(rule(1)), scene.now)

@@ -208,3 +208,18 @@ def test_a_refused_meter_is_what_it_was() -> None:
     bench.switch.refuse = lambda mod: (12, 6)
     bench.apply(put(meter(1, 9)), "origin")
     assert bench.answer() == ["origin"] and bench.installed.held == {meter(1).key: meter(1)}
+
+
+def test_a_removal_we_asked_for_is_known_as_ours_as_often_as_we_asked_and_was_not_refused() -> None:
+    bench, it = Bench(), rule(1)
+    key, cookie = it.key, it.cookie
+    assert not bench.installed.left(key, cookie)
+    for _ in range(2):
+        bench.apply(put(it))
+        bench.apply(Change(drop_rules=[it]))
+    bench.apply(put(it))
+    assert [bench.installed.left(key, cookie) for _ in range(3)] == [True, True, False]
+    xid = bench.installed.next_xid
+    message, = bench.installed.apply(Change(drop_rules=[it]), lambda key: None)
+    assert bench.installed.refused(xid_of(message)) is not None and xid_of(message) != xid
+    assert not bench.installed.left(key, cookie) and bench.installed.held[key] == it
