@@ -28,6 +28,7 @@ class Nicira(IntEnum):
 
     ROLE_REQUEST = 10
     ROLE_REPLY = 11
+    FLOW_REMOVED = 14
     FLOW_MOD_TABLE_ID = 15
     SET_PACKET_IN_FORMAT = 16
     PACKET_IN = 17

@@ -177,6 +177,7 @@ _MESSAGES: Final[dict[int, dict[int, Proof]]] = {
     NICIRA_ID: {
         Nicira.ROLE_REQUEST: _exactly(BODY + 4),
         Nicira.ROLE_REPLY: _from_switch(BODY + 4, 1 << 16),
+        Nicira.FLOW_REMOVED: _from_switch(BODY + 40, 8),
         Nicira.FLOW_MOD_TABLE_ID: _exactly(BODY + 8),
         Nicira.SET_PACKET_IN_FORMAT: _exactly(BODY + 4),
         Nicira.PACKET_IN: _from_switch(BODY + 24),

@@ -46,6 +46,7 @@ def test_messages_of_one_size(exp_type: int, size: int) -> None:
     (nicira(1, Nicira.PACKET_IN, bytes(60)), BAD_TYPE),
     (nicira(1, Nicira.PACKET_IN2), BAD_TYPE),
     (nicira(1, Nicira.PACKET_IN2, bytes(4)), BAD_LEN),
+    (nicira(1, Nicira.FLOW_REMOVED, bytes(48)), BAD_TYPE), (nicira(1, Nicira.FLOW_REMOVED, bytes(44)), BAD_LEN),
     (nicira(1, Nicira.TLV_TABLE_REPLY, bytes(24)), BAD_TYPE),
     (nicira(1, Nicira.TLV_TABLE_REPLY, bytes(20)), BAD_LEN),
     (onf(1, 1911, bytes(16)), BAD_TYPE),
