@@ -10,7 +10,8 @@
     deviations  what a logical switch does differently on purpose: each line is one of README's deviation table
     systems     the three: an Open vSwitch bridge, a logical switch over five of them, the emulated switch
     sessions    messages about the sessions themselves: roles, masks, Nicira's, oddities
-    watching    bundles and flow monitors; extensions: Open vSwitch's own fields and actions
+    watching    bundles and flow monitors; extensions: Open vSwitch's own fields and actions;
+                offers: what tables shall be able to do
     comparing   what two of them gave, held against each other
     world       starts them, empties them, runs scripts on them
     shrink      the shortest script that still fails

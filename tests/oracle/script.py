@@ -12,6 +12,7 @@ from tests.oracle.deviations import answered_alike
 from tests.oracle.extensions import some_extensions
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
 from tests.oracle.matches import own_priority, some_match
+from tests.oracle.offers import some_offers
 from tests.oracle.operations import CARRIER, EXPIRE, PORTS, SELECT_GROUPS, Step, multipart, sent
 from tests.oracle.ports_and_meters import (
     EVERY_METER, metered, some_configuration, some_meter_mod, some_meter_question, some_port_mod, some_queue_question,
@@ -59,14 +60,15 @@ FEATURES = {
     "bundles": "bundles of messages, right and wrong; not the emulated switch",
     "monitors": "flow monitors, and what both controllers change then; not the emulated switch",
     "extensions": "fields and actions of Open vSwitch's own; not the emulated switch",
+    "offers": "requests that say what tables shall be able to do, all wrong; not the emulated switch",
     "oddities": "echoes, HELLO in mid-session, types that are no request, unknown experimenters",
 }
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
-    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions",
+    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "offers",
     "oddities", "local", "meters", "port-mods", "settings"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
-EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions"}
+EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions", "offers"}
 """What the emulated switch does as the bridge does."""
 
 
@@ -310,6 +312,7 @@ ORDINARY = (some_flow_mod, some_flow_mod, some_packet_out, some_frame, some_fram
 SPECIAL: dict[str, Callable[[Dice, tuple[Callable[[Dice], Step], ...]], list[Step]]] = {
     "roles": some_roles, "masks": some_masks, "nicira": some_niciras, "oddities": some_oddities,
     "bundles": some_bundles, "monitors": some_monitors, "extensions": some_extensions,
+    "offers": some_offers,
 }
 """What has bursts of its own."""
 RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}
