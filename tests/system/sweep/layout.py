@@ -1,9 +1,10 @@
 """What a message is made of, and every way in which one part of it can be wrong.
 
 A layout is a tree of numbers, paddings, lengths and blocks. `mutants` replaces every part of it in turn: numbers by
-their boundaries and the reserved numbers that the layout names, paddings by ones, lengths by wrong ones, and blocks by
-cut, doubled, missing, longer and exchanged ones, both with the lengths of what they are in put right and with their own
-length a lie. So what is laid out is swept completely, and a new part is swept as soon as it is laid out.
+their boundaries and the reserved numbers that the layout names (and every power of two if asked for), paddings by ones,
+lengths by wrong ones, and blocks by cut, doubled, missing, longer and exchanged ones, both with the lengths of what
+they are in put right and with their own length a lie. So what is laid out is swept completely, and a new part is swept
+as soon as it is laid out.
 """
 from __future__ import annotations
 
@@ -24,11 +25,13 @@ class Number:
     value: int
     also: tuple[int, ...] = ()
 
-    def values(self) -> list[int]:
-        """What to put in its place."""
+    def values(self, bits: bool) -> list[int]:
+        """What to put in its place; each single bit too if `bits`."""
         top = (1 << 8 * self.size) - 1
         sign = 1 << 8 * self.size - 1
         tried = [0, 1, 2, self.value - 1, self.value + 1, self.value ^ sign, sign - 1, sign, top - 1, top, *self.also]
+        if bits:
+            tried += [1 << bit for bit in range(min(8 * self.size, 64))]
         return [value for value in dict.fromkeys(tried) if 0 <= value <= top and value != self.value]
 
 
@@ -109,7 +112,7 @@ def _block(part: Block, changes: Mapping[Path, bytes], path: Path) -> bytes:
     return data + bytes(-len(data) % part.align)
 
 
-def mutants(name: str, message: Block, only: Block | None = None) -> Iterator[Mutant]:
+def mutants(name: str, message: Block, only: Block | None = None, bits: bool = False) -> Iterator[Mutant]:
     """The message, then every wrong one, or every one that is wrong in one block of it.
 
     The length in the header of the message, its third part, is always right: a wrong one is no message.
@@ -117,7 +120,7 @@ def mutants(name: str, message: Block, only: Block | None = None) -> Iterator[Mu
     seen = {render(message)}
     yield Mutant(name, render(message))
     path, part = ((), message) if only is None else _found(message, only, ())
-    for how, changes in _wrong(message, part, path, name):
+    for how, changes in _wrong(message, part, path, name, bits):
         data = render(message, changes)
         if data not in seen and 8 <= len(data) < 1 << 16:
             seen.add(data)
@@ -150,14 +153,14 @@ def _header_length(data: bytes) -> bytes:
 Wrong = tuple[str, dict[Path, bytes]]
 
 
-def _wrong(message: Block, part: Block, path: Path, name: str) -> Iterator[Wrong]:
+def _wrong(message: Block, part: Block, path: Path, name: str, bits: bool) -> Iterator[Wrong]:
     if path:
         yield from _wrong_blocks(part, path, name)
     for index, each in enumerate(part.parts):
         here = (*path, index)
         match each:
             case Number():
-                for value in each.values():
+                for value in each.values(bits):
                     yield f"{name}/{each.name}={value:#x}", {here: value.to_bytes(each.size, "big")}
             case Pad():
                 ones = {b"\1" + bytes(each.size - 1), bytes(each.size - 1) + b"\1", b"\xff" * each.size}
@@ -169,7 +172,7 @@ def _wrong(message: Block, part: Block, path: Path, name: str) -> Iterator[Wrong
                     for value in _wrong_lengths(true, each.size):
                         yield f"{name}/length{index}={value}", {here: value.to_bytes(each.size, "big")}
             case Block():
-                yield from _wrong(message, each, here, f"{name}/{each.name}")
+                yield from _wrong(message, each, here, f"{name}/{each.name}", bits)
     for index in range(len(part.parts) - 1):
         first, second = part.parts[index:index + 2]
         if isinstance(first, Block) and isinstance(second, Block):

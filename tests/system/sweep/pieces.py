@@ -41,7 +41,7 @@ def oxm(number: int, value: int | None = None, mask: int | None = None) -> Block
     worth = (USUAL.get(number, 7) if value is None else value) & (1 << 8 * size) - 1
     top = (1 << 8 * size) - 1
     parts: list[Part] = [
-        Number("class", 2, 0x8000, (3, 0x8001, 0xfffe)),
+        Number("class", 2, 0x8000, (3, 0x1000, 0x8001, 0xfffe)),
         Number("field", 1, number << 1 | (mask is not None), ((number << 1 | 1) ^ (mask is not None), 80, 88)),
         Number("payload", 1, size * (1 if mask is None else 2), (size, 2 * size, size + 1, size - 1, 3 * size)),
         Number("value", size, worth, ALSO.get(number, ()))]

@@ -5,7 +5,7 @@ bridge and a logical switch are asked the same. What they answer otherwise must 
 (`deviations`); a line that explains nothing any more is a fault too.
 
 Without FIELD_SWEEP=all, of the actions in action sets, buckets and packet-outs only every fourth mutant is asked: the
-same actions in apply-actions are swept whole.
+same actions in apply-actions are swept whole. With it, numbers are replaced by every power of two too.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cases() -> Iterator[Case]:
     everything = os.environ.get("FIELD_SWEEP") == "all"
     for name, request in requests():
         made = [Mutant(name, render(request.layout))] if request.alone else list(
-            mutants(name, request.layout, request.only))
+            mutants(name, request.layout, request.only, everything))
         for mutant in made[::4] if AGAIN.match(name) and not everything else made:
             yield Case(mutant.name, mutant.data, request.after, request.undo)
 
