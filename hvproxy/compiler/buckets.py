@@ -13,7 +13,7 @@ Pure; what chooses among live buckets is said in choice.
 from __future__ import annotations
 
 from hvproxy.compiler.choice import NEVER, scores
-from hvproxy.compiler.lowering import Edge, TenantGroup, lower
+from hvproxy.compiler.lowering import Edge, TenantGroup, lower, uncovered
 from hvproxy.model.layout import GroupKind, destination_group_id
 from hvproxy.model.rules import Group
 from hvproxy.model.view import Lport
@@ -36,7 +36,7 @@ def tenant_groups(group: TenantGroup, edge: Edge) -> list[Group]:
     distinct = action_lists(group.buckets)
     found = []
     for ingress in (None, *edge.shared):
-        lowered = {data: lower(data, edge, ingress, in_set=True) for data in distinct}
+        lowered = {data: uncovered(lower(data, edge, ingress, in_set=True), edge) for data in distinct}
         found.append(Group(edge.tenant_group_id(group, ingress), group.type, b"".join([
             bucket(lowered[each.actions], weight, *_watched(group.type, each, edge, ingress))
             for each, weight in zip(buckets, weights, strict=True)]) + ending, group.serial))

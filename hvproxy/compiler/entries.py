@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, Protocol
 
-from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower
+from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower, uncovered
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.view import Lport
@@ -157,11 +157,11 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     place = OWN_REGISTER.number if edge.logical_switch.extended else _TUNNEL_ID
     name = actions.set_field(tlv(place, number)) if number else b""
     meter = None if tenant.meter is None else edge.tenant_meters[tenant.meter]
+    applied = uncovered(lower(tenant.apply, edge, ingress, in_set=False, table=entry.table_id), edge)
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,
-        apply=(name if _decrements(tenant.write) else b"") + lower(tenant.apply, edge, ingress, in_set=False,
-                                                                   table=entry.table_id),
+        apply=(name if _decrements(tenant.write) else b"") + applied,
         write=name + lower(tenant.write, edge, ingress, in_set=True),
         clear=tenant.clear,
         meter=meter,

@@ -17,11 +17,14 @@ from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import action_lists, walk_buckets
 from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.oxm_fields import MPLS_ETH_TYPES
 
 _ACTION: Final = Struct("!HHI")
 _METADATA: Final = 0x80000408
 _TENANT_BITS: Final = 32
 """Of the metadata: the lowest."""
+_LOOK_AGAIN: Final = actions.move(of13.OFPXMT_OFB_METADATA, 63, of13.OFPXMT_OFB_METADATA, 63, 1)
+"""Changes nothing, and no more than what every rule matches is looked at for it."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,28 @@ def lower_other(action: bytes, table: int) -> bytes:
     if kind == of13.OFPAT_SET_FIELD and header == _METADATA:
         return nicira.load(0, _TENANT_BITS, _METADATA, int.from_bytes(action[12:16], "big"))
     return action
+
+
+def uncovered(data: bytes, edge: Edge) -> bytes:
+    """A lowered action list or bucket, with an action behind each that takes off the last label which needs what that
+    has uncovered.
+
+    Open vSwitch takes a packet up anew as soon as an action does, together with what then is left of the list and with
+    the action set, which it carries out at the end of either. Left to itself it does so where a hidden group pushes the
+    label of the fabric: the tenant's action set would run with that label on. What takes labels off in an action set
+    needs none: when that is carried out there is none left.
+    """
+    return data if edge.plain else _looked_at_again(data)
+
+
+@remembered(1 << 12)
+def _looked_at_again(data: bytes) -> bytes:
+    return b"".join(action + _LOOK_AGAIN if _uncovers(action) else action for _, action in actions.walk(data))
+
+
+def _uncovers(action: bytes) -> bool:
+    kind, _, argument = _ACTION.unpack_from(action)
+    return kind == of13.OFPAT_POP_MPLS and argument >> 16 not in MPLS_ETH_TYPES
 
 
 def _output(port: int, edge: Edge, ingress: Lport | None, in_set: bool) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hvproxy.compiler.lowering import Edge, lower, lower_other
+from hvproxy.compiler.lowering import Edge, lower, lower_other, uncovered
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.buffers import Buffers
@@ -270,7 +270,7 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
         # No entry says for which controllers the packet is, so our own register does, with what no entry's number has.
         return _own(PLACE | number) + lowered + _own(0) if number else lowered
 
-    return actions.rewrite(data, output, group, other)
+    return uncovered(actions.rewrite(data, output, group, other), edge)
 
 
 def _own(value: int) -> bytes:

@@ -1,15 +1,21 @@
 """What becomes of a tenant's outputs and groups on one edge."""
 from __future__ import annotations
 
+from dataclasses import replace
+from struct import pack
+
 import pytest
 
-from hvproxy.compiler.lowering import depends_on_ingress, lower, on_one_port
+from hvproxy.compiler.buckets import tenant_groups
+from hvproxy.compiler.entries import rules_for
+from hvproxy.compiler.lowering import depends_on_ingress, lower, on_one_port, uncovered
 from hvproxy.model.layout import GroupKind
 from hvproxy.model.view import Lport, Vif
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.groups import bucket
-from tests.compiler.placed import LAYOUT, LS_ID, SHARED, VIEW, a_group, edge
+from hvproxy.openflow.groups import bucket, walk_buckets
+from hvproxy.openflow.instructions import Instructions, decode
+from tests.compiler.placed import LAYOUT, LS_ID, SHARED, VIEW, AnEntry, a_group, edge
 
 CONTROLLER, FLOOD, ALL, IN_PORT = of13.OFPP_CONTROLLER, of13.OFPP_FLOOD, of13.OFPP_ALL, of13.OFPP_IN_PORT
 PUSH = actions.push_vlan()
@@ -113,3 +119,32 @@ def test_a_queue_that_a_tenant_chooses_reaches_no_switch(in_set: bool) -> None:
     queue = bytes((0, of13.OFPAT_SET_QUEUE, 0, 8, 0, 0, 0, 1))
     assert lowered(queue + actions.output(1) + queue, in_set=in_set) == group(GroupKind.LPORT, 11)
     assert lowered(queue, in_set=in_set) == b""
+
+
+def pop_mpls(ethertype: int) -> bytes:
+    return pack("!HHHxx", of13.OFPAT_POP_MPLS, 8, ethertype)
+
+
+AGAIN = actions.move(of13.OFPXMT_OFB_METADATA, 63, of13.OFPXMT_OFB_METADATA, 63, 1)
+
+
+def test_a_packet_is_taken_up_anew_as_soon_as_its_last_label_is_off() -> None:
+    data = actions.output(1) + pop_mpls(0x8847) + pop_mpls(0x0800) + actions.output(2)
+    assert uncovered(data, edge()) == (
+        actions.output(1) + pop_mpls(0x8847) + pop_mpls(0x0800) + AGAIN + actions.output(2))
+    assert uncovered(PUSH + actions.output(1), edge()) == PUSH + actions.output(1)
+
+
+def test_every_list_that_others_follow_is_so_but_the_action_set_is_not() -> None:
+    data = pop_mpls(0x0800) + actions.output(2)
+    (rule,) = rules_for(AnEntry(table_id=1, instructions=Instructions(apply=data, write=data)), edge(2))[:1]
+    found = decode(rule.instructions)
+    assert found.apply == pop_mpls(0x0800) + AGAIN + group(GroupKind.LPORT, 12)
+    assert found.write == pop_mpls(0x0800) + group(GroupKind.LPORT, 12)
+    for each in tenant_groups(a_group(7, of13.OFPGT_ALL, bucket(data)), edge(2)):
+        assert walk_buckets(each.buckets)[0].actions[:32] == pop_mpls(0x0800) + AGAIN
+
+
+def test_other_switches_than_open_vswitch_take_nothing_up_anew() -> None:
+    data = pop_mpls(0x0800) + actions.output(2)
+    assert uncovered(data, edge(view=replace(VIEW, plain=frozenset({edge().dpid})))) == data

@@ -214,6 +214,15 @@ def test_what_a_packet_out_sends_to_controllers_of_an_id_goes_to_those_only() ->
         assert nobody.take() == []
 
 
+def test_a_packet_out_is_taken_up_anew_behind_the_last_label() -> None:
+    world, controller = red()
+    popped = bytes.fromhex("0014000808000000")
+    controller.send(build.packet_out(1, 1, popped + actions.output(2), FRAME))
+    world.run()
+    kinds = [kind for kind, _ in actions.walk(decode_packet_out(world.switches[1].packet_outs[-1]).actions)]
+    assert kinds[1:] == [of13.OFPAT_POP_MPLS, of13.OFPAT_EXPERIMENTER, of13.OFPAT_GROUP]
+
+
 @pytest.mark.parametrize("reason", [of13.OFPR_NO_MATCH, of13.OFPR_ACTION, of13.OFPR_INVALID_TTL])
 def test_a_connection_gets_the_packets_of_the_reasons_it_asks_for(reason: int) -> None:
     world, controller = red()

@@ -100,6 +100,29 @@ def test_a_fabric_pipeline_of_labels_metadata_and_chained_groups(compare: Compar
     assert seen["frames"] == 7 and seen["messages"] == BOTH * 1
 
 
+def test_moves_between_fields_that_are_no_part_of_the_packet(compare: Compare) -> None:
+    """Also where nothing changes: what a label has covered is looked at, so less is counted from there on."""
+    def move(bits: int, first: int, source: int, target_first: int, target: int) -> bytes:
+        return bytes.fromhex("ffff0018000023200006") + pack(
+            "!HHHII", bits, first, target_first, oxm.field_header(source), oxm.field_header(target))
+
+    same = move(1, 63, oxm.METADATA, 63, oxm.METADATA)
+    label = MACS + b"\x88\x47\x00\x01\x11\x40" + PLAIN[14:]
+    seen = compare([
+        grouped(2, 1, bucket(output(2))), grouped(2, 2, bucket(simple(20, 0x0800), same, group(1))),
+        flow(metadata(0xa5), apply(set_field(oxm.REG0, 0xff)), goto(1), IN_PORT=1),
+        flow(apply(move(4, 4, oxm.METADATA, 8, oxm.REG0 + 1), move(8, 0, oxm.REG0, 56, oxm.METADATA)), goto(2),
+             table=1),
+        flow(apply(output(CONTROLLER, 0)), table=2, METADATA=0xff000000000000a5),
+        flow(apply(simple(20, 0x0800), same, group(1)), IN_PORT=2, ETH_TYPE=0x8847),
+        flow(apply(group(2)), IN_PORT=3, ETH_TYPE=0x8847),
+        sent(1, PLAIN), sent(2, label), sent(3, label), *EVERYTHING_ASKED])
+    assert seen["messages"] and seen["frames"] == 1
+    compare([flow(apply(move(*parts)), IN_PORT=4) for parts in (
+        (0, 0, oxm.METADATA, 0, oxm.METADATA), (2, 63, oxm.METADATA, 0, oxm.METADATA),
+        (33, 0, oxm.METADATA, 0, oxm.REG0))] + FLOWS)
+
+
 def test_group_loops_and_missing_groups(compare: Compare) -> None:
     compare([
         grouped(0, 1, bucket(group(2)), bucket(output(2))), grouped(0, 2, bucket(group(1))),

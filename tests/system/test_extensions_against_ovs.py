@@ -317,3 +317,85 @@ def test_nothing_hidden_is_told(pair: Pair) -> None:
     pair.agree(1, frame())
     assert pair.ofctl("logical", "dump-flows").count("actions=") == 1
     assert "flow_count=1" in pair.ofctl("logical", "dump-aggregate")
+
+
+TAGGED = b"\x81\x00\x00\x05"
+"""A tenant's own tag, of no VLAN that is the fabric's here."""
+
+
+def labelled(ttl: int = 64, labels: int = 1, tag: bytes = b"") -> bytes:
+    """The frame of above under MPLS labels."""
+    stack = b"".join(b"\x00\x01\x10\x40" for _ in range(labels - 1)) + b"\x00\x01\x11\x40"
+    return B + A + tag + b"\x88\x47" + stack + frame(ttl=ttl)[14:]
+
+
+@pytest.mark.parametrize("packet", [labelled(), labelled(labels=2), labelled(tag=TAGGED)],
+                         ids=["one label", "two labels", "under a tag"])
+@pytest.mark.parametrize("actions", [
+    "output:3", "output:2,output:3", "flood", "set_field:02:00:00:00:00:09->eth_dst,output:4", "output:3,output:4",
+    "goto_table:2", "group:1", "group:2", "push_mpls:0x8847,output:3", "resubmit(,2)", "output:3,resubmit(,2)",
+    "write_actions(output:3)", "output:4,write_actions(group:2)", "dec_ttl,output:3"])
+def test_no_label_of_the_fabric_meets_the_action_set_once_labels_are_taken_off(
+    pair: Pair, packet: bytes, actions: str,
+) -> None:
+    pair.both("add-group", "group_id=1,type=indirect,bucket=output:4")
+    pair.both("add-group", "group_id=2,type=all,bucket=output:3,bucket=set_field:02:00:00:00:00:07->eth_src,output:2")
+    pair.flows("mpls,actions=write_actions(output:2),goto_table:1", f"table=1,mpls,actions=pop_mpls:0x0800,{actions}",
+               "table=2,actions=output:4")
+    assert 2 in pair.agree(1, packet) or "write" in actions
+    assert pair.agree(4, packet)
+    pair.both("del-flows")
+    pair.both("del-groups")
+
+
+@pytest.mark.parametrize("packet", [labelled(), labelled(labels=2), labelled(tag=TAGGED)],
+                         ids=["one label", "two labels", "under a tag"])
+@pytest.mark.parametrize("bucket", ["output:3", "flood", "group:1", "set_field:02:00:00:00:00:09->eth_dst,output:4"])
+def test_buckets_take_labels_off_as_on_a_bridge_where_no_action_set_waits(
+    pair: Pair, packet: bytes, bucket: str,
+) -> None:
+    pair.both("add-group", "group_id=1,type=indirect,bucket=output:4")
+    pair.both("add-group", f"group_id=2,type=all,bucket=pop_mpls:0x0800,{bucket},bucket=output:2")
+    for flow in ("actions=group:2", "actions=output:4,group:2,output:3", "actions=write_actions(group:2),goto_table:1"):
+        pair.flows(flow, "table=1,actions=output:2")
+        assert pair.agree(1, packet)
+    pair.both("del-flows")
+    pair.both("del-groups")
+
+
+@pytest.mark.parametrize("bucket", ["output:3", "flood", "group:1", "push_vlan:0x8100,output:4"])
+def test_buckets_take_labels_off_where_an_action_set_waits_and_no_label_of_the_fabric_shows(
+    pair: Pair, bucket: str,
+) -> None:
+    """The action set runs with the bucket then, as on a bridge whose bucket goes on behind the label."""
+    pair.both("add-group", "group_id=1,type=indirect,bucket=output:4")
+    pair.both("add-group", f"group_id=2,type=indirect,bucket=pop_mpls:0x0800,{bucket}")
+    pair.flows("mpls,actions=write_actions(output:2),goto_table:1", "table=1,mpls,actions=group:2")
+    for raw in pair.sockets["logical"].values():
+        received(raw)
+    pair.sockets["logical"][1].send(labelled())
+    found: dict[int, list[bytes]] = {}
+
+    def came() -> bool:
+        for port, raw in pair.sockets["logical"].items():
+            found.setdefault(port, []).extend(received(raw))
+        return labelled() in found[2] and bool(found[3] or found[4])
+
+    wait_until(came, "the frames have come")
+    pushed = frame(tag=b"\x81\x00\x00\x00")
+    assert all(data in (frame(), labelled(), pushed) for frames in found.values() for data in frames)
+    assert (pushed in found[4]) is ("push" in bucket)
+    pair.both("del-flows")
+    pair.both("del-groups")
+
+
+@pytest.mark.parametrize("actions", [
+    "pop_mpls:0x0800,output:3", "pop_mpls:0x0800,table,output:3", "table,pop_mpls:0x0800,output:3",
+    "table,pop_mpls:0x0800,flood", "table,group:2", "table,table"])
+def test_packet_outs_take_labels_off_behind_the_tables(pair: Pair, actions: str) -> None:
+    pair.both("add-group", "group_id=2,type=all,bucket=output:3,bucket=output:4")
+    pair.flows("actions=write_actions(output:2),goto_table:1", "table=1,mpls,actions=pop_mpls:0x0800,output:4")
+    text = f"in_port=1 packet={labelled().hex()} actions={actions}"
+    assert pair.delivered(lambda which: pair.ofctl(which, "packet-out", text))
+    pair.both("del-flows")
+    pair.both("del-groups")

@@ -5,6 +5,7 @@ Whether groups exist and ports are there is not decided here.
 """
 from __future__ import annotations
 
+from struct import Struct
 from typing import Any, NamedTuple
 
 from tools.emulator import oxm
@@ -17,6 +18,9 @@ SET_QUEUE, GROUP, SET_NW_TTL, DEC_NW_TTL, SET_FIELD = 21, 22, 23, 24, 25
 EXPERIMENTER = 0xffff
 RESUBMIT = 0x1000e
 """Open vSwitch's action 14, NXAST_RESUBMIT_TABLE; beyond all numbers of the standard."""
+MOVE = 0x10006
+"""Open vSwitch's action 6, NXAST_REG_MOVE."""
+_MOVE = Struct("!HHHII")
 NICIRA = 0x2320
 NX_IN_PORT = 0xfff8
 SIZES = {OUTPUT: 16, SET_MPLS_TTL: 8, DEC_MPLS_TTL: 8, PUSH_VLAN: 8, POP_VLAN: 8, PUSH_MPLS: 8, POP_MPLS: 8,
@@ -105,14 +109,27 @@ def _action(kind: int, data: bytes, start: int, end: int) -> Action:
 
 
 def _nicira(data: bytes, start: int, length: int) -> Action:
-    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port."""
+    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port, or a move
+    between fields that are no part of the packet."""
     if int.from_bytes(data[start + 4:start + 8], "big") != NICIRA or length < 16:
         raise bad_action(BAD_EXPERIMENTER)
     kind = int.from_bytes(data[start + 8:start + 10], "big")
+    if kind == MOVE & 0xffff and length == 24:
+        return _move(*_MOVE.unpack_from(data, start + 10))
     in_port = int.from_bytes(data[start + 10:start + 12], "big")
     if kind != RESUBMIT & 0xffff or in_port != NX_IN_PORT:
         raise bad_action(BAD_EXPERIMENTER)
     return (RESUBMIT, data[start + 12])
+
+
+def _move(bits: int, source_first: int, target_first: int, source: int, target: int) -> Action:
+    numbers = oxm.field_number(source), oxm.field_number(target)
+    for number, first in zip(numbers, (source_first, target_first), strict=True):
+        if number not in oxm.PIPELINE:
+            raise bad_action(BAD_EXPERIMENTER)
+        if not bits or first + bits > oxm.FIELDS[number].bits:
+            raise bad_action(BAD_SET_LEN)
+    return (MOVE, bits, source_first, target_first, *numbers)
 
 
 def parse_actions(data: bytes, start: int, end: int) -> tuple[tuple[Action, ...], bytes]:
@@ -151,6 +168,10 @@ def _encode(action: Action) -> bytes:
     if kind == RESUBMIT:
         return (b"\xff\xff\x00\x10" + NICIRA.to_bytes(4, "big") + b"\x00\x0e" + NX_IN_PORT.to_bytes(2, "big")
                 + bytes((argument, 0, 0, 0)))
+    if kind == MOVE:
+        bits, source_first, target_first, source, target = action[1:]
+        return b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x06" + _MOVE.pack(
+            bits, source_first, target_first, oxm.field_header(source), oxm.field_header(target))
     head = kind.to_bytes(2, "big") + SIZES[kind].to_bytes(2, "big")
     if kind == OUTPUT:
         max_len: int = action[2]

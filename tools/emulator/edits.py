@@ -65,6 +65,13 @@ def mend_transport(packet: Packet, old: bytes, new: bytes) -> None:
     mend(packet, packet.l4 + place, old, new, protocol == 17)
 
 
+def move(packet: Packet, bits: int, source_first: int, target_first: int, source: int, target: int) -> None:
+    """Copy some bits of a field that is no part of the packet into another such field."""
+    mask = (1 << bits) - 1
+    value = packet.fields.get(source, 0) >> source_first & mask
+    packet.fields[target] = packet.fields.get(target, 0) & ~(mask << target_first) | value << target_first
+
+
 def push_vlan(packet: Packet, tpid: int) -> None:
     """Put a tag with VID and priority 0 outermost; of the tags known, Open vSwitch keeps two and loses the third."""
     fields = packet.fields

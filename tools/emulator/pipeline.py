@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from tools.emulator import edits, oxm
 from tools.emulator.decode import (
-    DEC_MPLS_TTL, DEC_NW_TTL, GROUP, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER, PORT_FLOOD, PORT_IN_PORT,
-    PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL, SET_QUEUE, Action)
+    DEC_MPLS_TTL, DEC_NW_TTL, GROUP, MOVE, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER, PORT_FLOOD,
+    PORT_IN_PORT, PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL,
+    SET_QUEUE, Action)
 from tools.emulator.frames import Packet
 from tools.emulator.groups import ALL, FAST_FAILOVER, INDIRECT, Group, GroupTable
 from tools.emulator.meters import MeterTable
@@ -25,7 +26,7 @@ NO_BUFFER_LENGTH = 0xffff
 SET_ORDER = (POP_VLAN, POP_MPLS, PUSH_MPLS, PUSH_VLAN, DEC_NW_TTL, DEC_MPLS_TTL)
 FINAL = (RESUBMIT, OUTPUT, GROUP)
 """What an action set ends with: only the last one of the last kind counts."""
-SETTERS = (SET_FIELD, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
+SETTERS = (SET_FIELD, MOVE, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
 OUTER = (OUTPUT, GROUP, SET_QUEUE)
 OUTER_FIELDS = (*oxm.PIPELINE, oxm.ETH_DST, oxm.ETH_SRC, oxm.VLAN_VID, oxm.VLAN_PCP, oxm.MPLS_LABEL, oxm.MPLS_TC)
 """Open vSwitch does these, and sets these fields, without a look at what a label that was taken off has covered."""
@@ -216,6 +217,8 @@ class Walk:
                 self.table(action[1], packet)
             elif kind == SET_FIELD:
                 edits.set_field(packet, action[1], action[2])
+            elif kind == MOVE:
+                edits.move(packet, *action[1:])
             elif kind == PUSH_VLAN:
                 edits.push_vlan(packet, action[1])
             elif kind == POP_VLAN:
