@@ -17,7 +17,7 @@ from twisted.logger import Logger, globalLogBeginner
 from hvproxy.config import Config, StoreUrl, load
 from hvproxy.errors import ConfigError, DamagedRecord, ModelError, StoreError
 from hvproxy.hypervisor import configured
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.restore import restored
 

@@ -13,7 +13,8 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.commands import Close, Commit, GoOn, Send
-from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.restore import restored
 from hvproxy.hypervisor.table_offer import ACTIONS, INSTRUCTIONS
 from hvproxy.model.intent import LogicalSwitchSpec, parse

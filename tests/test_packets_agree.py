@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.openflow import actions
 from hvproxy.openflow.instructions import decode
@@ -204,7 +204,7 @@ class Both:
             result[name] = Counter(told(message) for message in controller.messages)
             assert all(message[1] == wire.PACKET_IN for message in controller.messages)
             controller.messages = []
-        assert self.world.hv.unattributed == 0
+        assert self.world.hv.arrivals.unattributed == 0
         return result
 
     def agree_on_frame(self, number: int, frame: bytes) -> None:

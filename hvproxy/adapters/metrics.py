@@ -94,7 +94,7 @@ class CoreCollector(Collector):
         yield _counter("alarms", "What an operator should look at, by kind.", ["alarm"],
                        [([alarm], seen) for alarm, seen in sorted(hv.switches.alarms.items())])
         yield _counter("unattributed_packets", "Packet-ins of no known context, which were dropped.", [],
-                       [([], hv.unattributed)])
+                       [([], hv.arrivals.unattributed)])
         yield _counter("refused_discovery_frames", "Discovery frames that proved nothing.", [],
                        [([], hv.switches.refused_frames)])
 

@@ -5,12 +5,12 @@ What operators want to exist comes in through Intent (intent.py); what they can 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial, reduce
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from hvproxy.compiler.encapsulation import links_used
-from hvproxy.hypervisor import metering, packets, port_counters, refusals, vifs
+from hvproxy.hypervisor import metering, port_counters, vifs
+from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import place_of, resolve
 from hvproxy.hypervisor.commands import Command, Outbox
@@ -21,69 +21,27 @@ from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.fabric_ledger import FabricLedger
-from hvproxy.hypervisor.gather import Gather, all_of
-from hvproxy.hypervisor.journal import Durability, Journal
+from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.lacking import missing
 from hvproxy.hypervisor.logical_port import LogicalPort
-from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.rollout import Rollout
-from hvproxy.hypervisor.switches import NamedLink, Switches
-from hvproxy.hypervisor.tenant_meters import OFFERED
+from hvproxy.hypervisor.settings import Settings
+from hvproxy.hypervisor.switches import Switches
+from hvproxy.hypervisor.to_switches import ToSwitches
 from hvproxy.hypervisor.tunnels import Tunnels
-from hvproxy.model.layout import HIDDEN, ContextLayout, RuleKind, cookie, read_cookie
-from hvproxy.model.rules import Change, Item, Rule
+from hvproxy.model.rules import Item
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
-from hvproxy.openflow.abilities import SwitchTables
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
-from hvproxy.openflow.meters import MeterFeatures
-from hvproxy.openflow.multipart import GroupFeatures
+from hvproxy.openflow.messages import ErrorMsg
 
-DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
-PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
-"""Where the reason and the match stand in a PACKET_IN (OF 1.3.5 section 7.4.1)."""
-SHOWN = 200
-"""Characters of a refused rule that the operator is told."""
-ATTRIBUTIONS = 4096
-"""Different kinds of packet-ins remembered."""
 IDLE_POLL = 1.0
 """Seconds between two looks at the counters of entries with an idle timeout: that late one may expire (trap 4). At the
 same time the demand for meters on several edges is measured (trap 20)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the configuration says to the core."""
-
-    grace: float = 10.0
-    """Seconds a lost control connection changes nothing (design 6)."""
-    first_vid: int = 2
-    last_vid: int = 4094
-    secret: bytes | None = None
-    """Authenticates discovery frames; None: no discovery."""
-    discovery_interval: float = 1.0
-    links: tuple[NamedLink, ...] = ()
-    layout: ContextLayout = ContextLayout()
-    databases: tuple[str, ...] = ()
-    """The addresses of the switches' databases."""
-    configure_bridges: bool = False
-    audit: float = 0.0
-    """Seconds between two comparisons of what switches hold with what they should; 0: none but when asked."""
-    remove_foreign: bool = False
-    """What is on a switch and not ours is taken away."""
-    encapsulation: str = "auto"
-    """auto, vlan, gre, vxlan or geneve."""
-    tunnel_endpoints: Mapping[Dpid, str] = field(default_factory=dict)
-    """Where tunnels end, as the operator says."""
-    durability: Durability = Durability.NONE
-    wall: float = 0.0
-    """What must be added to the core's time for the day's (Unix time)."""
-    discovery_address: bytes | None = None
-    """Where discovery frames are addressed to; None: as the secret says."""
-
-
-class Hypervisor(Gather):
+class Hypervisor(ToSwitches):
     """All state. Adapters call the methods that take `now`, then carry out `commands()`."""
 
     def __init__(self, settings: Settings, now: float) -> None:
@@ -106,7 +64,7 @@ class Hypervisor(Gather):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
         self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
                                settings.tunnel_endpoints, settings.grace)
-        self.rollout = Rollout(self._send_change, self._confirm_connected, self._holds)
+        self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
         self.meter_ids = MeterIds()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
@@ -119,11 +77,9 @@ class Hypervisor(Gather):
         self.sessions: dict[int, tuple[LogicalSwitch, ControllerSession]] = {}
         self.bound: dict[tuple[Dpid, PortNo], int] = {}
         """Physical port -> how many lports are bound to it."""
-        self._attributions: dict[bytes, packets.Attribution] = {}
+        self.arrivals = Arrivals(self)
         self.settling_in = False
         """After a restart: not all switches have been heard yet."""
-        self.unattributed = 0
-        """Packet-ins whose context is unknown or contradicts itself: dropped."""
         self.barrier_times: list[float] = []
         """Seconds that tenants' barriers took, for the metrics, which take them out."""
         self.waiting_to_dial: set[str] = set()
@@ -297,48 +253,15 @@ class Hypervisor(Gather):
             self.rollout.when_settled(lambda at, each=ls: self._tell_ports(each, at), now)  # type: ignore[misc]
 
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
-        # From the reason to the end of the match: what decides whose the packet is, and all it will be told but itself.
-        end = PACKET_IN_MATCH + ((message[PACKET_IN_MATCH + 2] << 8 | message[PACKET_IN_MATCH + 3]) + 7 & ~7)
-        key = message[PACKET_IN_REASON:end]
-        known = self._attributions.get(key)
-        if known is not None and self.by_id.get(known.ls.ls_id) is known.ls and known.holds():
-            known.send(message[end + 2:], message[PACKET_IN_REASON - 2] << 8 | message[PACKET_IN_REASON - 1], now)
-            return
-        arrived = decode_packet_in(message)
-        if arrived.cookie == DISCOVERY_COOKIE:
-            if self.switches.discovery is not None:
-                self.switches.discovered(dp, arrived, now)
-            return
-        ls = self.by_id.get(self.settings.layout.read(arrived.metadata)[0])
-        owner = read_cookie(arrived.cookie)
-        if ls is not None and owner is not None and owner[1] & HIDDEN == HIDDEN:
-            if owner[0] == ls.ls_id:
-                ls.heard(arrived, owner[1], now)
-            return
-        found = False if ls is None else packets.attribute(ls, arrived)
-        if isinstance(found, packets.Attribution):
-            if len(self._attributions) >= ATTRIBUTIONS:
-                self._attributions.clear()
-            self._attributions[key] = found
-            found.send(arrived.data, arrived.total_len, now)
-        elif not found:
-            self.unattributed += 1
+        self.arrivals.packet(dp, message, now)
 
     def rule_removed(self, dp: Datapath, message: bytes, now: float) -> None:
-        removed = decode_flow_removed(message)
-        owner = read_cookie(removed.cookie)
-        ls = None if owner is None else self.by_id.get(owner[0])
-        if ls is not None and owner is not None:
-            ls.rule_removed(dp.dpid, owner[1], (removed.packets, removed.bytes), now)
+        self.arrivals.removal(dp, message, now)
 
     def rule_refused(
         self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
     ) -> None:
-        if isinstance(origin, Origin):
-            refusals.take_back(origin.logical_switch, origin, error, now, content)
-        else:
-            self.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,
-                                code=error.code, content=repr(content)[:SHOWN])
+        self.arrivals.refusal(dp, origin, content, error, now)
 
     def vifs_moved(self, iface_ids: Collection[str], now: float) -> None:
         vifs.moved(self, iface_ids, now)
@@ -507,46 +430,6 @@ class Hypervisor(Gather):
 
     def when_settled(self, done: Callable[[float], None], now: float) -> None:
         self.rollout.when_settled(done, now)
-
-    def _send_change(self, dpid: Dpid, change: Change, now: float) -> None:
-        self.switches.expect(dpid, now).change(change, now)
-
-    def _holds(self, dpid: Dpid, rule: object) -> bool:
-        assert isinstance(rule, Rule)
-        return self.switches.datapaths[dpid].desired_rules.get(rule.key) == rule
-
-    def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:
-        for dpid, change in changes.items():
-            self.switches.datapaths[dpid].change(change, now, origin)
-
-    def confirm(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
-        datapaths = [self.switches.datapaths[dpid] for dpid in sorted(dpids)]
-        one_done = all_of(len(datapaths), done, now)
-        for dp in datapaths:
-            dp.confirm(one_done, now)
-
-    def _confirm_connected(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
-        """As `confirm`, without those that are away: a dead switch must not hold up the way around it, and gets
-        everything at once when it is back."""
-        self.confirm([dpid for dpid in dpids if self.switches.datapaths[dpid].connected], done, now)
-
-    def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
-        self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)
-
-    def group_features(self, dpids: Iterable[Dpid]) -> set[GroupFeatures]:
-        datapaths = self.switches.datapaths
-        return {features for dpid in dpids if (features := datapaths[dpid].offer.group_features) is not None}
-
-    def switch_tables(self, dpids: Iterable[Dpid]) -> set[SwitchTables]:
-        datapaths = self.switches.datapaths
-        return {tables for dpid in dpids if (tables := datapaths[dpid].offer.tables) is not None}
-
-    def meter_features(self, dpids: Iterable[Dpid]) -> MeterFeatures:
-        told = [dp.offer.meter_features for dpid, dp in self.switches.datapaths.items() if dpid in set(dpids)]
-        return reduce(MeterFeatures.both, [each for each in told if each is not None] or [OFFERED])
-
-    def ready(self, dpid: Dpid) -> bool:
-        return self.switches.ready(dpid)
 
     def barrier_answered(self, seconds: float) -> None:
         self.barrier_times.append(seconds)

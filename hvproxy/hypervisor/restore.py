@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 
 from hvproxy.errors import DamagedRecord
 from hvproxy.hypervisor.fabric import LabelKey
-from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.restored_switch import KINDS, RestoredSwitch, judged
 from hvproxy.model import records

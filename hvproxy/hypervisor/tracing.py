@@ -14,7 +14,8 @@ import msgspec
 from hvproxy.compiler.normal import is_reserved
 from hvproxy.errors import ModelError, NotFound
 from hvproxy.hypervisor.datapath import Datapath
-from hvproxy.hypervisor.hypervisor import DISCOVERY_COOKIE, Hypervisor
+from hvproxy.hypervisor.arrivals import DISCOVERY_COOKIE
+from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.intent import logical_switch as find
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch

@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from hvproxy.adapters.logging import FORMATS, observer
 from hvproxy.adapters.runtime import Runtime
 from hvproxy.hypervisor.commands import Log
-from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.settings import Settings
 
 
 def logged(form: str, level: str = "info", **event: Any) -> str:

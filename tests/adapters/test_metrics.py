@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from hvproxy.adapters.metrics import Metrics
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.address import Address

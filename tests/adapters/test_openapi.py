@@ -5,7 +5,7 @@ from typing import Any
 
 from hvproxy.adapters.api import Api
 from hvproxy.adapters.openapi import document
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13

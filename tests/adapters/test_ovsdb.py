@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 
 from hvproxy.adapters.ovsdb import FIRST_DELAY, LASTING, LONGEST_DELAY, Databases
 from hvproxy.adapters.runtime import Runtime
-from hvproxy.hypervisor.hypervisor import Hypervisor, Settings
+from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.model.address import DatabaseAddress
 from hvproxy.model.intent import TlsSpec
 from tests.ovsdb.rows import Contents, Vif, initial, messages

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from hvproxy.hypervisor.commands import Log
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from tests.harness import World
 from tests.hypervisor.worlds import LINKS

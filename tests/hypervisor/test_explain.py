@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.explain import Explanations, Why
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.layout import GroupKind, cookie
 from hvproxy.model.rules import Group, Rule

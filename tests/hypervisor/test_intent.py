@@ -10,7 +10,7 @@ import pytest
 from hvproxy.errors import Conflict, Exhausted, ModelError, NotFound
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.commands import Dial, Listen, StopDialing, StopListening
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.model.address import Address
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from hvproxy.model.layout import ContextLayout

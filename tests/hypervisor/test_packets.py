@@ -270,7 +270,7 @@ def test_packets_whose_context_is_unknown_or_contradicts_itself_are_counted_and_
     for number in (1, 2):
         world.switches[1].packet_in(FRAME, **contradiction)
         world.run()
-        assert world.hv.unattributed == number
+        assert world.hv.arrivals.unattributed == number
     assert [controller.take() for controller in controllers] == [[], []]
 
 
@@ -305,7 +305,7 @@ def test_a_packet_of_an_entry_that_is_gone_is_dropped_without_alarm() -> None:
     world.pass_time(LATE)
     world.switches[1].packet_in(FRAME, cookie=old, metadata=at(1))
     assert controller.take() == []
-    assert world.hv.unattributed == 0
+    assert world.hv.arrivals.unattributed == 0
 
 
 def test_a_packet_that_comes_after_the_last_counts_of_its_entry_is_told_for_a_while() -> None:

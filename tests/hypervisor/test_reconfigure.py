@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from hvproxy.errors import Conflict
 from hvproxy.hypervisor import reconfigure, replacing
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.reconfigure import Wanted, difference, differences, rows
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec, TenantSpec

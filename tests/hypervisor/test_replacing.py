@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hvproxy.errors import Conflict, Exhausted
 from hvproxy.hypervisor import replacing, report
 from hvproxy.hypervisor.commands import Dial, Listen, StopDialing
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.recompute import recompute
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.address import Address

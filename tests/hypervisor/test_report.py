@@ -8,7 +8,8 @@ import pytest
 
 from hvproxy.errors import NotFound
 from hvproxy.hypervisor import intent, report
-from hvproxy.hypervisor.hypervisor import DISCOVERY_COOKIE, Settings
+from hvproxy.hypervisor.arrivals import DISCOVERY_COOKIE
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec, parse
 from hvproxy.model.layout import GroupKind

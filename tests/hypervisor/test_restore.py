@@ -7,7 +7,7 @@ import pytest
 
 from hvproxy.errors import DamagedRecord
 from hvproxy.hypervisor import intent
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.restore import restored
 from hvproxy.openflow import actions, build

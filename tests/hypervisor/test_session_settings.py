@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hvproxy.hypervisor import intent
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13

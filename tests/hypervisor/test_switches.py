@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from hvproxy.hypervisor.commands import Close, Log
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import LINK_DELAY, NamedLink
 from hvproxy.model.layout import RuleKind, cookie
 from hvproxy.model.view import Link

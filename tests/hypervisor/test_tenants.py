@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from hvproxy.errors import Conflict, Exhausted, ModelError, NotFound
 from hvproxy.hypervisor import tenants
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.replacing import Plan
 from hvproxy.model.intent import LogicalSwitchSpec, TenantSpec, owned
 from hvproxy.model.layout import ContextLayout

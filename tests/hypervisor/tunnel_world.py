@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.view import Carriage
 from hvproxy.openflow import build

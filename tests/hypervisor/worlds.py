@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hvproxy.hypervisor.hypervisor import Settings
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.recompute import recompute
 from hvproxy.hypervisor.switches import NamedLink
