@@ -36,7 +36,7 @@ def test_what_a_datapath_should_hold_is_known() -> None:
     assert world.hv.holds(1, rule) and not world.hv.holds(1, replace(rule, cookie=5))
     assert world.hv.ready(1) and not world.hv.ready(99)
     assert len(world.hv.switch_tables([1, 2])) == 1 and world.hv.meter_features([1]).max_meter
-    assert world.hv.group_features([1])
+    assert world.hv.group_features([1]) == set(), "its switches do not tell of groups"
 
 
 def _again(rule: Rule) -> Change:
