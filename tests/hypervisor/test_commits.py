@@ -167,6 +167,20 @@ def test_an_entry_replaced_by_delete_and_add_counts_from_zero_and_is_told_as_rem
     assert_equal_to_recompute(world)
 
 
+def test_what_a_bundle_has_added_is_found_by_what_follows_in_it() -> None:
+    world, controller = red()
+    flags = of13.OFPFF_SEND_FLOW_REM
+    add(controller, flow_mod(cookie=1, priority=1, match=in_port(1), flags=flags))
+    for message in (flow_mod(xid=11, cookie=2, priority=9, flags=flags), flow_mod(xid=12, command=of13.OFPFC_DELETE)):
+        controller.send(bundles.add(int.from_bytes(message[4:8], "big"), 1, 1, message))
+    controller.send(COMMIT)
+    removed = [m for m in controller.take("FLOW_REMOVED", "FLOW_REMOVED", "EXPERIMENTER")
+               if m.msg_type == of13.OFPT_FLOW_REMOVED]
+    assert sorted(m.cookie for m in removed) == [1, 2]
+    assert flows(controller) == []
+    assert_equal_to_recompute(world)
+
+
 def test_errors_are_the_onfs() -> None:
     _, controller = red()
     controller.send(bundles.add(11, 1, 1, flow_mod(xid=11, apply=actions.group(9))) + COMMIT)

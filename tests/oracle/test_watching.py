@@ -4,8 +4,10 @@ from __future__ import annotations
 from tests.oracle.frames import Dice
 from tests.oracle.script import DEFAULT, ORDINARY
 from tests.oracle.sessions import ONF, words
-from tests.oracle.watching import BUNDLE_ADD, DISCARD, NUMBERS, added, control, monitor, some_bundles, some_monitors
-from tests.tools.controller import ANY, match
+from tests.oracle.watching import (
+    BUNDLE_ADD, COMMIT, DISCARD, NUMBERS, added, control, looks_round, monitor, some_bundles, some_monitors,
+)
+from tests.tools.controller import ANY, flow_mod, match
 from tools.emulator import wire
 
 
@@ -21,6 +23,16 @@ def test_no_bundle_is_left_open() -> None:
         steps = some_bundles(Dice(seed, DEFAULT), ORDINARY)
         assert [step.body for step in steps[-4:-1]] == [control(number, DISCARD).body for number in NUMBERS]
         assert len({step.by for step in steps}) == 1
+
+
+def test_what_looks_round_in_a_bundle_comes_before_what_it_may_not_find() -> None:
+    assert [looks_round(added(1, wire.FLOW_MOD, flow_mod(command=command, flags=flags))) for command, flags in (
+        (0, 0), (0, 2), (1, 0), (2, 2), (3, 0), (4, 2))] == [False, True, True, False, True, False]
+    assert not looks_round(control(1, COMMIT)) and not looks_round(added(1, wire.GROUP_MOD, bytes(90)))
+    for seed in range(30):
+        found = [looks_round(step) for step in some_bundles(Dice(seed, DEFAULT), ORDINARY)
+                 if step.what == "bundle add" and step.body[8:12] == words(1)]
+        assert found == sorted(found, reverse=True)
 
 
 def test_no_monitor_is_left_and_all_requests_are_right() -> None:

@@ -16,6 +16,9 @@ OPEN, CLOSE, COMMIT, DISCARD = 0, 2, 4, 6
 NUMBERS = (1, 2, 3)
 """Of bundles, and of monitors."""
 INITIAL, WHEN_CHANGED, EVERYTHING = 1, 0xe, 0x3f
+ADD, MODIFY, DELETE, CHECK_OVERLAP = 0, 1, 3, 2
+INSIDE = 16
+"""Where the message begins in what puts it into a bundle."""
 
 
 def control(number: int, kind: int, flags: int = 1) -> Step:
@@ -52,14 +55,25 @@ def some_added(rng: Dice, number: int, others: tuple[Maker, ...]) -> Step:
     ))()
 
 
+def looks_round(step: Step) -> bool:
+    """Whether it puts into a bundle what other entries than its own decide about."""
+    if step.what != "bundle add" or step.body[INSIDE + 1] != wire.FLOW_MOD or len(step.body) < INSIDE + 48:
+        return False
+    command = step.body[INSIDE + 25]
+    flags = int.from_bytes(step.body[INSIDE + 44:INSIDE + 46], "big")
+    return command in (MODIFY, DELETE) or command == ADD and bool(flags & CHECK_OVERLAP)
+
+
 def some_bundles(rng: Dice, others: tuple[Maker, ...]) -> list[Step]:
     """Bundles of one controller, which may be made side by side."""
     steps = [SETTLED]
     for number in rng.sample(NUMBERS, rng.choice((1, 1, 2))):
         if rng.random() < 0.9:
             steps.append(control(number, OPEN))
-        steps += [some_added(rng, number, others) if rng.random() < 0.9 else some_control(rng, number)
+        inside = [some_added(rng, number, others) if rng.random() < 0.9 else some_control(rng, number)
                   for _ in range(rng.randrange(8))]
+        # Open vSwitch 3.1 does not find all that the same bundle has added: README's deviation table tells when.
+        steps += sorted(inside, key=looks_round, reverse=True)
         steps += [some_control(rng, number) for _ in range(rng.randrange(3))]
     by = rng.randrange(2)
     return [step._replace(by=by) for step in (*steps, *(control(number, DISCARD) for number in NUMBERS), SETTLED)]

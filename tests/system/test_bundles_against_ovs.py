@@ -113,3 +113,20 @@ def test_ovs_ofctl_replaces_flows_in_a_bundle(both: Pair) -> None:
                 side.ofctl("--sort", "dump-flows", "TARGET")]
         said.append(text)
     assert said[1] == said[0]
+
+
+def test_what_a_bundle_adds_is_deleted_by_what_follows_in_it_also_where_open_vswitch_does_not_find_it(
+    both: Pair,
+) -> None:
+    left = []
+    for side in both.sides:
+        client = side.service()
+        client.ask(FLOW_MOD, flow_mod(command=DELETE, table=255))
+        client.ask(FLOW_MOD, flow_mod(match(IN_PORT=1), apply(output(2)), priority=5))
+        for body in (add(1, FLOW_MOD, flow_mod(match(ETH_TYPE=0x800), apply(output(2)), priority=9)),
+                     add(1, FLOW_MOD, flow_mod(command=DELETE, table=255)), control(1, COMMIT)):
+            client.ask(EXPERIMENTER, body)
+        left.append(bool(client.statistics(1, flow_request())))
+        client.ask(FLOW_MOD, flow_mod(command=DELETE, table=255))
+        client.close()
+    assert left == [True, False]
