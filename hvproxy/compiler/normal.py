@@ -29,6 +29,7 @@ _LAST_HOST: Final = (1 << 29) - 1
 _VID: Final = 0xFFF
 _KNOWN_PRIORITY: Final = 100
 _RESERVED_PRIORITY: Final = 200
+_PARTIAL_PRIORITY: Final = 201
 _RESERVED: Final[tuple[tuple[int, int], ...]] = (
     (0x0180C2000000, 0xFFFFFFFFFFF0),
     (0x00E02B000000, 0xFFFFFFFFFFFF), (0x00E02B000004, 0xFFFFFFFFFFFF), (0x00E02B000006, 0xFFFFFFFFFFFF),
@@ -36,6 +37,8 @@ _RESERVED: Final[tuple[tuple[int, int], ...]] = (
     (0x01000CCCCCC0, 0xFFFFFFFFFFF8),
 )
 """(address, mask) of the protocols between switches, which Open vSwitch does not pass on."""
+_TAGS: Final = (0x8100, 0x88A8)
+"""The Ethernet types of tags."""
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +80,10 @@ def fixed() -> list[HiddenEntry]:
     for number, (address, mask) in enumerate(_RESERVED, start=HIDDEN | 6):
         entries.append(HiddenEntry(number, LEARN, _RESERVED_PRIORITY,
                                    Match.from_tlvs(tlv(of13.OFPXMT_OFB_ETH_DST, address, mask)), Instructions()))
+    # What is left when the only tag that a switch can see is taken off: a tag that it cannot.
+    for number, eth_type in enumerate(_TAGS, start=HIDDEN | 6 + len(_RESERVED)):
+        hidden_tag = tlv(of13.OFPXMT_OFB_ETH_TYPE, eth_type) + tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_NONE)
+        entries.append(HiddenEntry(number, LEARN, _PARTIAL_PRIORITY, Match.from_tlvs(hidden_tag), Instructions()))
     return entries
 
 

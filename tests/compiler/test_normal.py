@@ -14,7 +14,7 @@ from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions
-from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm import Match, tlv
 from tests.compiler.placed import FRAME, LAYOUT, VIEW, VIFS, AnEntry, a_group, edge, plane, sent, told
 from tests.packets import Plane, tagged
 
@@ -110,3 +110,13 @@ def test_host_numbers_go_round() -> None:
     last = (1 << 29) - 1
     assert next_host(last) == FIRST_HOST
     assert destination(last, 1, SOURCE, 0).number < 1 << 32
+
+
+@pytest.mark.parametrize("tpid", [0x8100, 0x88A8])
+def test_what_stands_behind_a_tag_that_the_switch_does_not_see_goes_nowhere(tpid: int) -> None:
+    tag = tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT, of13.OFPVID_PRESENT)
+    switches = plane(AnEntry(match=Match.from_tlvs(tag), instructions=Instructions(apply=actions.pop_vlan() + NORMAL)),
+                     *fixed())
+    assert set(sent(switches, 1, tagged(FRAME, 8))) == set(VIFS) - {1}
+    told(switches)
+    assert sent(switches, 1, tagged(tagged(FRAME, 7, tpid=tpid), 8)) == {} and told(switches) == []

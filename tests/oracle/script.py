@@ -31,7 +31,7 @@ TELLING_GROUPS = GROUPS[:2]
 """Those that may send to the controller. No action set leads there, and no table-miss entry that does so itself: which
 entry Open vSwitch names then, and why, it cannot tell of a logical switch (see README)."""
 QUIET_GROUPS = GROUPS[2:]
-ANY = 0xffffffff
+ANY, NORMAL = 0xffffffff, 0xfffffffa
 FEATURES = {
     "flows": "flow-mods: all commands, flags, cookies, filters, several tables",
     "groups": "ALL and INDIRECT groups",
@@ -51,6 +51,7 @@ FEATURES = {
     "local": "the LOCAL port",
     "meters": "meters that let everything through",
     "port-mods": "configuration of ports",
+    "normal": "output to NORMAL of multicast, which floods whatever was learnt",
     "settings": "configuration of tables and of the treatment of fragments; queues",
     "metadata": "all 64 bits of the metadata, and actions that set it",
     "controllers": "messages of a second controller too",
@@ -66,7 +67,7 @@ FEATURES = {
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
     "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "offers",
-    "oddities", "local", "meters", "port-mods", "settings"))
+    "oddities", "local", "meters", "normal", "port-mods", "settings"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
 EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions", "offers"}
 """What the emulated switch does as the bridge does."""
@@ -195,6 +196,20 @@ def some_flow_mod(rng: Dice) -> Step:
     return Step("flow-mod", wire.FLOW_MOD, body)
 
 
+def some_normal(rng: Dice) -> Step:
+    """An entry that outputs multicast to NORMAL. What unicast does depends on what was learnt, and when."""
+    fields: dict[str, int | tuple[int, int]] = {"ETH_DST": rng.choice(((1 << 40, 1 << 40), (1 << 48) - 1))}
+    if rng.random() < 0.5:
+        fields["IN_PORT"] = rng.choice(rng.ports)
+    if rng.random() < 0.3:
+        fields["VLAN_VID"] = rng.choice((0, 0x1005))
+    first = [simple(18)] if fields.get("VLAN_VID") else rng.choice(([], [set_field(oxm.ETH_SRC, MACS[1])]))
+    last = rng.choice(([], [output(rng.choice(rng.ports))]))
+    return Step("flow-mod", wire.FLOW_MOD, flow_mod(
+        match(**fields), apply(*first, output(NORMAL), *last), table=rng.choice(TABLES),
+        priority=own_priority(rng, fields), cookie=0x13))
+
+
 def some_group_mod(rng: Dice) -> Step:
     """A group-mod, usually valid; its buckets refer to groups of higher number only."""
     number = rng.choice(GROUPS)
@@ -296,7 +311,8 @@ def some_carrier(rng: Dice) -> list[Step]:
 
 WRONG = invalid_messages()
 SETTINGS: dict[str, tuple[Callable[[Dice], Step], ...]] = {
-    "flows": (some_flow_mod, some_flow_mod), "groups": (some_group_mod,), "refusals": (some_refusal,),
+    "flows": (some_flow_mod, some_flow_mod), "normal": (some_normal,), "groups": (some_group_mod,),
+    "refusals": (some_refusal,),
     "meters": (some_meter_mod,), "settings": (some_table_mod, some_configuration, some_queue_question),
 }
 """Feature -> what goes into a burst of messages."""

@@ -34,6 +34,7 @@ HASHED = (oxm.ETH_SRC, oxm.ETH_DST, oxm.ETH_TYPE, oxm.VLAN_VID, oxm.IPV4_SRC, ox
           oxm.IP_PROTO, oxm.TCP_SRC, oxm.TCP_DST, oxm.UDP_SRC, oxm.UDP_DST)
 
 
+TAGS = (0x8100, 0x88a8)
 RESERVED = (
     (0x0180c2000000, 0xfffffffffff0), (0x01000cccccc0, 0xfffffffffff8), (0x01000ccccccc, 0xfffffffffffe),
     *((address, 0xffffffffffff)
@@ -286,6 +287,8 @@ class Walk:
         """A learning switch's decision."""
         fields, learnt = packet.fields, self.pipe.learnt
         vlan = fields[oxm.VLAN_VID] & 0xfff
+        if not fields[oxm.VLAN_VID] and fields[oxm.ETH_TYPE] in TAGS:
+            return  # behind a tag that was taken off another one, which a switch with vlan-limit=1 does not see
         if any(fields[oxm.ETH_DST] & mask == address for address, mask in RESERVED):
             return
         if not fields[oxm.ETH_SRC] >> 40 & 1 and self.in_port in self.pipe.ports:
