@@ -102,6 +102,7 @@ class PrivateOvs:
         """For sockets, logs and the data base; a test may put its files there too."""
         self._children: list[subprocess.Popen[bytes]] = []
         self._database: subprocess.Popen[bytes] | None = None
+        self._switches: subprocess.Popen[bytes] | None = None
         self._hosts: dict[str, str] = {}
         self._interfaces = itertools.count(1)
         self._attached: set[int] = set()
@@ -323,6 +324,12 @@ class PrivateOvs:
         self._database.wait(10)
         (self.directory / "db.sock").unlink(missing_ok=True)
 
+    def kill_switches(self) -> None:
+        """Kill ovs-vswitchd: every bridge is gone with all it held."""
+        assert self._switches is not None
+        self._switches.kill()
+        self._switches.wait(10)
+
     def stop(self) -> None:
         """End every process and remove every namespace and file."""
         if os.environ.get("KEEP") == "1":
@@ -345,10 +352,15 @@ class PrivateOvs:
         self._quiet(self.namespace)
         self.run("ip", "link", "set", "lo", "up")
         self.run("ovsdb-tool", "create", str(self.directory / "conf.db"), str(SCHEMA))
-        remote = self.directory / "db.sock"
         self.start_database()
         self.vsctl("--no-wait", "init")
-        self.spawn("ovs-vswitchd", f"unix:{remote}", log="ovs-vswitchd.log")
+        self.start_switches()
+
+    def start_switches(self) -> None:
+        """Start ovs-vswitchd with all bridges, also again after kill_switches()."""
+        for stale in self.directory.glob("ovs-vswitchd.*.ctl"):
+            stale.unlink()
+        self._switches = self.spawn("ovs-vswitchd", f"unix:{self.directory / 'db.sock'}", log="ovs-vswitchd.log")
         deadline = time.monotonic() + 20
         while not any(self.directory.glob("ovs-vswitchd.*.ctl")):
             if time.monotonic() > deadline:

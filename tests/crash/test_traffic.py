@@ -1,0 +1,62 @@
+"""A frame that does not come, comes again or comes to another port is told."""
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.operations import LANES
+from tests.crash.traffic import Traffic
+from tests.crash.trial import lost
+
+Ends = dict[tuple[str, int], socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Traffic, Ends]]:
+    """Traffic whose sockets' other ends are here."""
+    ours: Ends = {}
+    theirs: Ends = {}
+    for port in range(1, 6):
+        ours["red", port], theirs["red", port] = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours["red", port].setblocking(False)
+        theirs["red", port].settimeout(10)
+    traffic = Traffic(ours, _arrived)
+    yield traffic, theirs
+    traffic.stop()
+    for each in (*ours.values(), *theirs.values()):
+        each.close()
+
+
+def test_what_does_not_come_is_lost_what_comes_twice_is_doubled_and_elsewhere_it_is_strange(
+        ends: tuple[Traffic, Ends]) -> None:
+    traffic, theirs = ends
+    frame = _frame(traffic, theirs)
+    for port in (2, 2, 4):
+        theirs["red", port].send(frame)
+    tally = traffic.pause()
+    assert [again for _, again in tally.doubled] == [2] and [place for place, _ in tally.strange] == [("red", 4)]
+    assert ("red", 1, 1) not in [which for _, which, _ in tally.lost]
+    assert ("red", 4, 1, {1, 2}) in [(*which, ports) for _, which, ports in tally.lost]
+    assert tally.sent == len(tally.lost) + 1
+    assert len(lost(tally)) >= 3 and len(lost(tally, lambda at: True)) == 2
+
+
+def test_it_passes_when_every_lane_has_carried_a_frame(ends: tuple[Traffic, Ends]) -> None:
+    traffic, theirs = ends
+    traffic.go()
+    assert not traffic.passes()
+
+
+def _arrived(end: socket.socket) -> list[bytes]:
+    """The next datagram."""
+    return [end.recv(2048)]
+
+
+def _frame(traffic: Traffic, theirs: Ends) -> bytes:
+    """The first frame of the first lane."""
+    traffic.go()
+    frame = theirs["red", LANES[0].port].recv(2048)
+    assert frame[:6] == LANES[0].address.to_bytes(6, "big")
+    return frame

@@ -1,0 +1,35 @@
+"""A few kills of hvproxy and of the switches, as tools/crash does many: nothing that was promised is lost."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.faults import Fault, Flap, FullStore
+from tests.crash.trial import Trial
+from tests.crash.world import World
+from tests.system import ovs
+
+SEED = 1
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    ovs.require()
+    with World(SEED) as started:
+        yield started
+
+
+@pytest.mark.parametrize("fault, kills", [(Fault, KILLS), (Flap, 1), (FullStore, 1)])
+def test_what_was_promised_outlives_kills_of_hvproxy(world: World, fault: type[Fault], kills: int) -> None:
+    trial = Trial(world, SEED, fault)
+    while trial.tally.kills < kills:
+        trial.kill()
+    assert trial.tally.promised and trial.tally.frames
+
+
+def test_what_was_promised_is_in_the_switches_again_when_they_were_killed(world: World) -> None:
+    trial = Trial(world, SEED)
+    trial.kill_switches()
+    assert trial.tally.promised and trial.tally.frames
