@@ -92,7 +92,7 @@ def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, in
         if in_port == of13.OFPP_CONTROLLER:
             return [(None, 0, layout.lport_mask)]
         lport = edge.lports.get(in_port)
-        if lport is None or lport.vif is None or lport.vif.dpid != edge.dpid:
+        if lport is None or all(vif.dpid != edge.dpid for vif in lport.vifs):
             return []
         return [(lport if lport.shared else None, layout.context(ls_id, lport.index), layout.lport_mask)]
     cases: list[tuple[Lport | None, int, int]] = [(None, 0, SHARED_FLAG)]

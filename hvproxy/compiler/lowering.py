@@ -87,7 +87,8 @@ class Edge:
     @cached_property
     def shared(self) -> tuple[Lport, ...]:
         """The local lports whose packets need rules of their own."""
-        return tuple(lport for lport in self.logical_switch.at(self.dpid) if lport.shared)
+        entering = dict.fromkeys(lport for lport, _ in self.logical_switch.entering(self.dpid))
+        return tuple(lport for lport in entering if lport.shared)
 
     @property
     def plain(self) -> bool:

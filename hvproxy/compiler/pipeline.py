@@ -12,7 +12,7 @@ from hvproxy.model.layout import (
 )
 from hvproxy.model.rules import Content, Group, Rule
 from hvproxy.model.view import Carriage, Dpid, LogicalSwitchView, Lport, Transport, Vif
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
@@ -28,6 +28,8 @@ DROP_PRIORITY = 1
 SPANNING_TREE = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x05FF)
 """What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
 type, which OpenFlow writes as type 0x05ff."""
+NXM_IN_PORT = 0x00000002
+"""The header of in_port where Open vSwitch lets it be written: 16 bits."""
 _IS_FRAGMENT = tlv(NW_FRAG, 1, 1)
 CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~TENANT_MASK & ~PACKET_OUT_FLAG
 """The bits of the metadata that classification writes. The tenant's are 0 in what a port has received, and in a
@@ -86,14 +88,16 @@ def placement(
 
 def _classify(content: Content, edge: Edge) -> None:
     layout, ls_id = edge.layout, edge.logical_switch.ls_id
-    for lport in edge.logical_switch.at(edge.dpid):
-        assert lport.vif is not None
+    for lport, vif in edge.logical_switch.entering(edge.dpid):
         context = layout.context(ls_id, lport.index) | (SHARED_FLAG if lport.shared else 0)
-        arriving = tlv(of13.OFPXMT_OFB_IN_PORT, lport.vif.port_no)
+        arriving = tlv(of13.OFPXMT_OFB_IN_PORT, vif.port_no)
         tagged, priority, pop = b"", ACCESS_PRIORITY, b""
-        if lport.vif.vlan is not None:
-            tagged = tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
+        if vif.vlan is not None:
+            tagged = tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | vif.vlan)
             priority, pop = SUBPORT_PRIORITY, actions.pop_vlan()
+        if vif == lport.former and lport.vif is not None and not lport.crosses:
+            # As if it had come in at the new place, so that the switch itself sends it to neither.
+            pop += nicira.load(0, 16, NXM_IN_PORT, lport.vif.port_no)
         enter = instructions(apply=pop, metadata=(context, CLASSIFIED), goto=Table.LOGICAL)
         owner = cookie(ls_id, PLACE | lport.index)
         taken = lport.receives and not lport.down
@@ -115,14 +119,13 @@ def _drop_fragments(content: Content, edge: Edge) -> None:
             match = where + metadata + tlv(of13.OFPXMT_OFB_ETH_TYPE, eth_type) + vlan + _IS_FRAGMENT
             content.add_rule(Rule(Table.CLASSIFY, priority, match, b"", cookie(ls_id, FRAGMENT | index)))
 
-    for lport in edge.logical_switch.at(edge.dpid):
-        assert lport.vif is not None
+    for lport, vif in edge.logical_switch.entering(edge.dpid):
         # Above the rules that classify; those of a port that is down drop without counting a look-up.
-        vlan = b"" if lport.vif.vlan is None else tlv(
-            of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | lport.vif.vlan)
+        vlan = b"" if vif.vlan is None else tlv(
+            of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | vif.vlan)
         if not lport.down or lport.shared:
             drop((SUBPORT_PRIORITY if vlan else ACCESS_PRIORITY) + 2,
-                 tlv(of13.OFPXMT_OFB_IN_PORT, lport.vif.port_no), vlan,
+                 tlv(of13.OFPXMT_OFB_IN_PORT, vif.port_no), vlan,
                  metadata_tlv(PACKET_OUT_FLAG, PACKET_OUT_FLAG) if lport.down else b"", lport.index)
     # Packet-outs that do not come from the physical port of their in_port.
     drop(FABRIC_PRIORITY + 1, tlv(of13.OFPXMT_OFB_IN_PORT, of13.OFPP_CONTROLLER), b"",
@@ -145,18 +148,29 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
         hairpin = edge.group_id(GroupKind.HAIRPIN, lport.index)
         content.add_group(_indirect(hairpin, tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)) if lport.sends
                           else _nowhere(hairpin))
-    remote = [
-        bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], dpid, edge, transport))
+    remote = {
+        dpid: bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], dpid, edge, transport))
         for dpid in edge.logical_switch.edges
         if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]
-    ]
-    arrived = [bucket(_to_lport(edge, lport, None)) for lport in local]
-    content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL, b"".join(arrived + remote)))
-    content.add_group(Group(edge.group_id(GroupKind.FLOOD_ARRIVED), of13.OFPGT_ALL, b"".join(arrived)))
+    }
+    here = [bucket(_to_lport(edge, lport, None)) for lport in local]
+    content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL, b"".join([*here, *remote.values()])))
+    now = [bucket(_arrived(edge, lport, lport.vif)) for lport in local]
+    content.add_group(Group(_flood_arrived(edge), of13.OFPGT_ALL, b"".join(now)))
+    if edge.dpid in edge.logical_switch.in_motion:
+        before = [bucket(_arrived(edge, lport, vif)) for lport, vif in edge.logical_switch.entering(edge.dpid)
+                  if not lport.crosses or vif == lport.former]
+        content.add_group(Group(_flood_arrived(edge, former=True), of13.OFPGT_ALL, b"".join(before)))
     for ingress in edge.shared:
-        others = [bucket(_to_lport(edge, lport, ingress)) for lport in local if lport != ingress]
+        assert ingress.vif is not None
+        others = [lport for lport in local if lport != ingress]
+        away = dict(remote)
+        if away.pop(ingress.vif.dpid, None) is not None:
+            # It has moved there: a flood under the edge's label would come back to its host.
+            others += [lport for lport in edge.logical_switch.at(ingress.vif.dpid) if lport != ingress]
         content.add_group(Group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index), of13.OFPGT_ALL,
-                                b"".join(others + remote)))
+                                b"".join([*(bucket(_to_lport(edge, lport, ingress)) for lport in others),
+                                          *away.values()])))
 
 
 def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
@@ -174,14 +188,35 @@ def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
 def _arriving_labels(content: Content, edge: Edge, transport: Transport) -> None:
     ls_id = edge.logical_switch.ls_id
     for carriage in ways(transport.carriages, edge.dpid):
-        flood = transport.flood.get((ls_id, edge.dpid))
-        if flood is not None and fits(flood, carriage):
-            content.add_rule(_arriving(flood, carriage, edge.group_id(GroupKind.FLOOD_ARRIVED), cookie(ls_id, PLACE)))
-        for lport in edge.logical_switch.at(edge.dpid):
-            label = transport.deliver.get((ls_id, lport.index))
+        for floods, former in ((transport.flood, False), (transport.former_flood, True)):
+            flood = floods.get((ls_id, edge.dpid))
+            if flood is not None and fits(flood, carriage):
+                content.add_rule(_arriving(flood, carriage, actions.group(_flood_arrived(edge, former)),
+                                           cookie(ls_id, PLACE)))
+        for lport, vif in edge.logical_switch.entering(edge.dpid):
+            if vif != lport.vif and not lport.crosses:
+                continue
+            delivers = transport.deliver if vif == lport.vif else transport.former_deliver
+            label = delivers.get((ls_id, lport.index))
             if label is not None and fits(label, carriage):
-                content.add_rule(_arriving(label, carriage, edge.group_id(GroupKind.LPORT, lport.index),
+                content.add_rule(_arriving(label, carriage, _arrived(edge, lport, vif),
                                            cookie(ls_id, PLACE | lport.index)))
+
+
+def _flood_arrived(edge: Edge, former: bool = False) -> int:
+    """The group of floods under one of the two labels of an edge; another one while the edge is in motion, so that a
+    group changes its meaning only while no rule leads to it."""
+    view = edge.logical_switch
+    turned = (edge.dpid in view.turned) != former
+    return edge.group_id(GroupKind.FLOOD_ARRIVED, turned | (edge.dpid in view.in_motion) << 1)
+
+
+def _arrived(edge: Edge, lport: Lport, vif: Vif | None) -> bytes:
+    """What delivers a frame that has come from another edge. Of an lport that moves this is not its group, which may
+    lead to the other place already, or still."""
+    if lport.crosses and lport.sends and vif is not None:
+        return actions.output(vif.port_no)
+    return _to_lport(edge, lport, None)
 
 
 def fits(label: int, carriage: Carriage) -> bool:
@@ -189,9 +224,9 @@ def fits(label: int, carriage: Carriage) -> bool:
     return carriage is Carriage.TUNNEL or label <= LAST_VID
 
 
-def _arriving(label: int, carriage: Carriage, group_id: int, rule_cookie: int) -> Rule:
+def _arriving(label: int, carriage: Carriage, deliver: bytes, rule_cookie: int) -> Rule:
     table, pop = (Table.LABEL, actions.pop_vlan()) if carriage is Carriage.VLAN else (Table.TUNNEL, b"")
-    return Rule(table, FABRIC_PRIORITY, has_label(label, carriage), instructions(apply=pop + actions.group(group_id)),
+    return Rule(table, FABRIC_PRIORITY, has_label(label, carriage), instructions(apply=pop + deliver),
                 rule_cookie)
 
 
@@ -207,6 +242,10 @@ def _labels_on_the_way(
         crossed.discard(destination)
         labels = [transport.flood[ls_id, destination]]
         labels += [transport.deliver[ls_id, lport.index] for lport in logical_switch.at(destination)]
+        if destination in logical_switch.in_motion:
+            labels.append(transport.former_flood[ls_id, destination])
+            labels += [transport.former_deliver[ls_id, lport.index] for lport, vif in
+                       logical_switch.entering(destination) if lport.crosses and vif == lport.former]
         rules = {carriage: [label_rule_on_the_way(label, transport.destinations[destination], carriage)
                             for label in labels if fits(label, carriage)] for carriage in Carriage}
         for dpid in crossed:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.intent import AttachSpec
 from hvproxy.model.view import Dpid, PortNo, Vif
@@ -26,10 +27,11 @@ def leaves(port: LogicalPort, places: Mapping[str, tuple[Dpid, PortNo]]) -> bool
 
 
 def resolve(ls: LogicalSwitch, switches: Switches, places: Mapping[str, tuple[Dpid, PortNo]],
-            holder: Callable[[LogicalSwitch, int], LogicalPort | None]) -> list[int]:
+            holder: Callable[[LogicalSwitch, int], LogicalPort | None], moves: Moves) -> list[int]:
     """Look where each port's VIF is now; the ports that were found elsewhere than before. `holder` tells which other
     port has the VIF that a port resolves to."""
     moved = []
+    turned: set[Dpid] = set()
     for number, port in ls.ports.items():
         vif = None
         attach = port.spec.attach
@@ -53,12 +55,25 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Mapping[str, tuple[Dp
         if vif == port.vif:
             continue
         before, port.vif = port.vif, vif
-        if vif is not None and (other := holder(ls, number)) is not None:
-            if not leaves(other, places):
+        other = None if vif is None else holder(ls, number)
+        port.vif = before
+        if vif is not None and moves.waits(ls, port, vif, other):
+            continue
+        if vif is not None and other is None and moves.can_move(port, vif):
+            moves.begin(port, vif)
+            turned |= port.dpids if port.crosses else set()
+            moved.append(number)
+            continue
+        port.vif, port.former = vif, None
+        if other is not None:
+            if not leaves(other, places) and other.former != vif:
                 switches.alarm("two logical ports on one VIF: the later one stays down",
                                logical_switch=ls.spec.name, port=number)
             port.vif = None
         if port.vif != before:
             port.placed = False
             moved.append(number)
+    if turned:
+        ls.turned ^= turned
+        ls.ledger.state()
     return moved

@@ -57,6 +57,8 @@ class CompiledSwitch:
         """Datapaths that are known not to be Open vSwitch."""
         self.destinations: Mapping[Dpid, int] = {}
         """What names the edges it is on in uplink groups."""
+        self.turned: frozenset[Dpid] = frozenset()
+        """Edges whose floods come under the second of their two labels (moves)."""
         self.last_index = 0
         """The index of the port that was added last."""
         self._hidden_gone: list[HiddenEntry] = []
@@ -117,12 +119,13 @@ class CompiledSwitch:
         for port in sorted(self.ports.values(), key=lambda p: p.number):
             vif, config = port.vif, port.config
             down, forwards = bool(config & of13.OFPPC_PORT_DOWN), not config & of13.OFPPC_NO_FWD
-            shared = port.number in sharing or vif is not None and not forwards and not down
+            shared = (port.number in sharing or vif is not None and not forwards and not down
+                      or port.crosses)
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
-                                receives=not config & of13.OFPPC_NO_RECV))
-        plain = self.plain & {lport.vif.dpid for lport in lports if lport.vif is not None}
+                                receives=not config & of13.OFPPC_NO_RECV, former=port.former, turned=port.turned))
+        plain = self.plain & {vif.dpid for lport in lports for vif in lport.vifs}
         return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
-                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP)
+                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned)
 
     @property
     def _live(self) -> frozenset[int]:
@@ -202,7 +205,7 @@ class CompiledSwitch:
         if in_port is None or in_port == of13.OFPP_CONTROLLER:
             return self._edges
         port = self.ports.get(in_port)
-        return () if port is None or port.vif is None else (port.vif.dpid,)
+        return () if port is None else port.dpids
 
     def entered(self, meter_id: int) -> list[Dpid]:
         """The edges where packets can enter that go through a meter."""
@@ -211,8 +214,8 @@ class CompiledSwitch:
             if in_port is None or in_port == of13.OFPP_CONTROLLER:
                 return sorted(self._edges)
             port = self.ports.get(in_port)
-            if port is not None and port.vif is not None:
-                edges.add(port.vif.dpid)
+            if port is not None:
+                edges.update(port.dpids)
         return sorted(edges & self._edges.keys())
 
     def meter_changes(self, meter_ids: Iterable[int]) -> dict[Dpid, Change]:

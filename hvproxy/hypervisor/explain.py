@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hvproxy.hypervisor.fabric import DELIVER
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.layout import BARE, FRAGMENT, HIDDEN, LAST_KEY, PLACE, GroupKind, RuleKind, Table, read_cookie
 from hvproxy.model.rules import Group, Rule
@@ -149,7 +150,7 @@ class Explanations:
         ls = self._hv.by_id.get(ls_id)
         if ls is None:
             return "", None
-        if kind == "deliver":
+        if kind in DELIVER:
             return f", frames for {self._lport(ls_id, number)},", ls.spec.name
         return f", floods of {ls.spec.name},", ls.spec.name
 

@@ -17,6 +17,8 @@ from hvproxy.model.rules import Content
 from hvproxy.model.view import Carriage, Dpid, Link, LogicalSwitchView, Transport
 
 LabelKey = tuple[str, int, int]
+DELIVER, FLOOD = ("deliver", "deliver-turned"), ("flood", "flood-turned")
+"""The kinds of labels: each lport and each edge has one of two, and for a while both when lports move."""
 
 
 class Fabric:
@@ -179,19 +181,30 @@ class Fabric:
         edges = view.edges
         if len(edges) < 2:
             return []
-        return ([("deliver", view.ls_id, lport.index) for lport in view.lports if lport.vif is not None]
-                + [("flood", view.ls_id, dpid) for dpid in edges])
+        return ([(DELIVER[lport.turned], view.ls_id, lport.index) for lport in view.lports if lport.vif is not None]
+                + [(FLOOD[dpid in view.turned], view.ls_id, dpid) for dpid in edges]
+                + [(DELIVER[not lport.turned], view.ls_id, lport.index) for lport in view.lports if lport.crosses]
+                + [(FLOOD[dpid not in view.turned], view.ls_id, dpid) for dpid in sorted(view.in_motion)])
 
     def transport(self, view: LogicalSwitchView) -> Transport:
         """What the fabric offers one logical switch."""
         edges = view.edges
-        used = {key: label for key in self._label_keys(view) if (label := self.label(key)) is not None}
+        indexes = [lport.index for lport in view.lports]
+        turned = {lport.index for lport in view.lports if lport.turned}
+        crossing = {lport.index for lport in view.lports if lport.crosses}
+
+        def found(kinds: tuple[str, str], which: Iterable[int], turned: Collection[int]) -> dict[tuple[int, int], int]:
+            return {(view.ls_id, n): label for n in which
+                    if (label := self.label((kinds[n in turned], view.ls_id, n))) is not None}
+
         return Transport(
             destinations={dpid: self.destination_index(dpid) for dpid in edges},
             reachable={a: frozenset(b for b in edges if self.joined(view.ls_id, a, b)) for a in edges},
             visited=self.crossed,
-            deliver={(ls_id, n): label for (kind, ls_id, n), label in used.items() if kind == "deliver"},
-            flood={(ls_id, n): label for (kind, ls_id, n), label in used.items() if kind == "flood"},
+            deliver=found(DELIVER, indexes, turned),
+            flood=found(FLOOD, edges, view.turned),
+            former_deliver=found(DELIVER, crossing, {n for n in crossing if n not in turned}),
+            former_flood=found(FLOOD, view.in_motion, view.in_motion - view.turned),
             carriages=self.topology.carriages,
         )
 

@@ -26,6 +26,7 @@ from hvproxy.hypervisor.lacking import missing
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.meter_ids import MeterIds
+from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import Switches
@@ -65,6 +66,7 @@ class Hypervisor(ToSwitches):
         self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
                                settings.tunnel_endpoints, settings.grace)
         self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
+        self.moves = Moves(self)
         self.meter_ids = MeterIds()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
@@ -169,7 +171,7 @@ class Hypervisor(ToSwitches):
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
         times = [self.switches.deadline, self.databases.deadline, self.tunnels.deadline, self._next_poll,
-                 self.auditing.deadline]
+                 self.auditing.deadline, self.moves.deadline]
         times += [space.deadline for space in self.fabric.label_spaces]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
@@ -180,6 +182,7 @@ class Hypervisor(ToSwitches):
         self.databases.tick(now)
         self.auditing.tick(self, now)
         self.tunnels.tick(now)
+        self.moves.tick(now)
         if any([space.tick(now) for space in self.fabric.label_spaces]):
             self.rollout.aim(self.fabric.feed(now), now)
             self._find_room(now)
@@ -316,20 +319,30 @@ class Hypervisor(ToSwitches):
         are carried again as those that have moved are."""
         for number in risen:
             ls.ports[number].placed = False
-        moved = resolve(ls, self.switches, self.databases.places, self.holder)
+        moved = resolve(ls, self.switches, self.databases.places, self.holder, self.moves)
         self.without_identifiers.discard(ls.spec.name)
         ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
-        edges = sorted({port.vif.dpid for port in ls.ports.values() if port.vif is not None})
+        edges = sorted({dpid for port in ls.ports.values() for dpid in port.dpids})
         ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
         for dpid in edges:
             self._note_datapath(dpid)
         view = ls.seen()
+        moving = {number for number in moved if ls.ports[number].former is not None}
+        if moving and not self.fabric.room(view):
+            self.switches.alarm("not enough labels for a port to be at both places: it is down while it moves",
+                                logical_switch=ls.spec.name, ports=sorted(moving))
+            for number in moving:
+                ls.ports[number].former, ls.ports[number].placed = None, False
+            moving, view = set(), ls.seen()
         if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
             self.switches.alarm("no identifiers left: logical ports stay down", logical_switch=ls.spec.name,
                                 ports=moved)
             self.without_identifiers.add(ls.spec.name)
             for number in moved:
-                ls.ports[number].vif = None
+                ls.ports[number].vif = ls.ports[number].former = None
+        if moving:
+            # The new place counts from here.
+            port_counters.port_stats(ls, sorted(moving), lambda stats, at: None, now)
         if ls.look_again():
             self._count_bound()
             parts = self.fabric.place(ls.view, now)
@@ -338,7 +351,8 @@ class Hypervisor(ToSwitches):
         for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
             if self.ready(dpid):
                 self._see_missing(self.switches.datapaths[dpid])
-        placing = [*moved, *risen]
+        self.moves.drain(ls, now)
+        placing = [number for number in (*moved, *risen) if number not in moving]
         if placing:
             self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
         self._tell_ports(ls, now)
@@ -352,14 +366,14 @@ class Hypervisor(ToSwitches):
         """The other port that the VIF of a port belongs to already."""
         vif = ls.ports[number].vif
         return next((p for other in self.logical_switches.values() for p in other.ports.values()
-                     if p.vif == vif and p is not ls.ports[number]), None)
+                     if vif in (p.vif, p.former) and p is not ls.ports[number]), None)
 
     def _count_bound(self) -> None:
         self.bound = {}
         for ls in self.logical_switches.values():
             for lport in ls.view.lports:
-                if lport.vif is not None:
-                    place = (lport.vif.dpid, lport.vif.port_no)
+                for vif in lport.vifs:
+                    place = (vif.dpid, vif.port_no)
                     self.bound[place] = self.bound.get(place, 0) + 1
 
     def _placed(self, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:

@@ -6,7 +6,7 @@ that is noted at once and stored before a reply shows it (`told`). Restoring is 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
@@ -109,7 +109,7 @@ class Ledger:
         """Ports may have changed."""
         ls = self._ls
         for number, port in ls.ports.items():
-            now = (port.spec, port.index, port.vif, port.config, port.placed, port.up)
+            now = (port.spec, port.index, port.vif, port.config, port.placed, port.up, port.former, port.turned)
             if self._ports.get(number) != now:
                 self._ports[number] = now
                 self.port(port)
@@ -235,8 +235,7 @@ class Ledger:
         return records.Port(
             spec_json(port.spec), port.index, port.config, port.created + self._wall, _vif(port.vif), port.placed,
             port.up, tally.closed, [tally.totals[name] for name in COUNTERS],
-            {name: (True if source is BY_RULES else _vif(source), value)
-             for name, (source, value) in tally.shown.items()})
+            _shown(tally.shown), _vif(port.former), port.turned, _shown(tally.former))
 
     def _host(self, number: int, host: Host | None) -> None:
         if host is None:
@@ -251,12 +250,18 @@ class Ledger:
         gone, entered, told = ls.table_counters.state()
         return records.State(
             ls.tables.block, ls.last_index, ls.frag_flags, ls.resubmits, ls.hosts.in_use, ls.roles.generation_id,
-            ls.table_names, gone, entered, told)
+            ls.table_names, gone, entered, told, sorted(ls.turned))
 
 
 def spec_json(spec: msgspec.Struct) -> bytes:
     """What model.intent.parse reads as `spec`."""
     return msgspec.json.encode(plain(spec))
+
+
+def _shown(
+    shown: Mapping[str, tuple[Hashable, int]]
+) -> dict[str, tuple[tuple[int, int, int | None] | bool | None, int]]:
+    return {name: (True if source is BY_RULES else _vif(source), value) for name, (source, value) in shown.items()}
 
 
 def _vif(vif: object) -> tuple[int, int, int | None] | None:

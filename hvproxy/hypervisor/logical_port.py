@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from hvproxy.hypervisor.port_counters import Tally
 from hvproxy.model.intent import LOCAL, PortSpec
-from hvproxy.model.view import Vif
+from hvproxy.model.view import Dpid, Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.ports import PortDesc
 
@@ -19,6 +19,10 @@ class LogicalPort:
         self.index = index
         """Its place in the metadata (model.view.Lport.index)."""
         self.vif: Vif | None = None
+        self.former: Vif | None = None
+        """Where it was, while it moves (moves)."""
+        self.turned = False
+        """Which of its two labels names it (moves)."""
         self.carrier: PortDesc | None = None
         """The physical port it is bound to, while that is known."""
         self.placed = False
@@ -36,6 +40,16 @@ class LogicalPort:
     @property
     def number(self) -> int:
         return self.spec.number
+
+    @property
+    def dpids(self) -> frozenset[Dpid]:
+        """The datapaths where its frames enter."""
+        return frozenset(vif.dpid for vif in (self.vif, self.former) if vif is not None)
+
+    @property
+    def crosses(self) -> bool:
+        """It moves from one edge to another."""
+        return len(self.dpids) > 1
 
     def desc(self) -> PortDesc:
         """The port as PORT_DESC and PORT_STATUS tell it (OF 1.3.5 section 7.2.1). A local port that is attached to

@@ -35,6 +35,8 @@ class Tally:
         self.totals: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.shown: dict[str, tuple[Hashable, int]] = {"rx_packets": (BY_RULES, 0), "rx_bytes": (BY_RULES, 0)}
         """Counter -> the source read last and what it showed. The port's own rules count from nothing."""
+        self.former: dict[str, tuple[Hashable, int]] = {}
+        """The same for the place that the port is moving from, which counts as well."""
         self.closed = False
         """Nothing is counted until `begin`: the tenant has the port down, and its frames are those of none."""
         self.grown = False
@@ -47,15 +49,26 @@ class Tally:
         self.shown.update({name: (source, value) for name, value in values.items()})
         self.rebased = True
 
+    def move(self) -> None:
+        """The port begins to move: another source comes to that of now."""
+        self.former, self.shown = self.shown, {}
+        self.rebased = True
+
+    def arrived(self) -> None:
+        """It has moved."""
+        self.former = {}
+        self.rebased = True
+
     def add(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Take a reading; the first one of another source only says from where it counts."""
         for name, value in values.items():
-            before, last = self.shown.get(name, (None, 0))
+            shown = self.former if self.former.get(name, (None, 0))[0] == source else self.shown
+            before, last = shown.get(name, (None, 0))
             if before == source and value != NOT_KEPT and not self.closed:
                 self.totals[name] += value - last if value >= last else value
             self.rebased |= before != source or value < last or self.closed and value != last
             self.grown |= value != last
-            self.shown[name] = (source, value)
+            shown[name] = (source, value)
 
 
 def begin(ls: LogicalSwitch, numbers: Iterable[int], done: Callable[[float], None], now: float) -> None:
@@ -115,21 +128,25 @@ def _read(
 ) -> None:
     """What the sources of these ports show, of those whose datapath answers."""
     shared = ls.sharing
-    whole: dict[int, Vif] = {}
+    whole: dict[int, list[Vif]] = {}
     parts: dict[int, Vif] = {}
     for number in numbers:
         vif = ls.ports[number].vif
-        if vif is not None:
-            (parts if number in shared else whole)[number] = vif
+        if vif is not None and number in shared:
+            parts[number] = vif
+        elif vif is not None:
+            former = ls.ports[number].former
+            whole[number] = [vif] if former is None else [vif, former]
     groups = {number: [(vif.dpid, ls.layout.group_id(kind, ls.ls_id, ls.ports[number].index)) for kind in _SENT]
               for number, vif in parts.items()}
     readings: dict[int, list[Reading]] = {}
 
     def physical(found: Mapping[tuple[int, int], PortStats], at: float) -> None:
-        for number, vif in whole.items():
-            stats = found.get((vif.dpid, vif.port_no))
-            if stats is not None:
-                readings[number] = [(vif, {name: getattr(stats, name) for name in COUNTERS})]
+        for number, vifs in whole.items():
+            for vif in vifs:
+                stats = found.get((vif.dpid, vif.port_no))
+                if stats is not None:
+                    readings.setdefault(number, []).append((vif, {name: getattr(stats, name) for name in COUNTERS}))
         ls.down.group_counts([place for places in groups.values() for place in places], sent, at)
 
     def sent(found: Mapping[tuple[int, int], GroupStats], at: float) -> None:
@@ -153,4 +170,4 @@ def _read(
                 readings[number].append((BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
         done(readings, at)
 
-    ls.down.port_counts([(vif.dpid, vif.port_no) for vif in whole.values()], physical, now)
+    ls.down.port_counts([(vif.dpid, vif.port_no) for vifs in whole.values() for vif in vifs], physical, now)

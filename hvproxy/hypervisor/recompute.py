@@ -82,4 +82,4 @@ def _entered(ls: LogicalSwitch, meter_id: int) -> set[Dpid]:
     in_ports = {entry.match.in_port for entry in ls.tables.entries() if entry.instructions.meter == meter_id}
     if in_ports & {None, of13.OFPP_CONTROLLER}:
         return set(ls.view.edges)
-    return {lport.vif.dpid for lport in ls.view.lports if lport.number in in_ports and lport.vif is not None}
+    return {vif.dpid for lport in ls.view.lports if lport.number in in_ports for vif in lport.vifs}

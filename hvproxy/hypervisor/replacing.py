@@ -65,8 +65,10 @@ def plan(
 def adjust(hv: Hypervisor, specs: Iterable[LogicalSwitchSpec], now: float) -> None:
     """Change logical switches in place. Ports let go of their VIFs before others take them."""
     changing = [(hv.logical_switches[spec.name], spec) for spec in specs]
+    wanted = {intent.vif_key(hv, port.attach) for _, spec in changing for port in spec.ports
+              if port.attach is not None}
     for ls, spec in changing:
-        _detach(hv, ls, spec, now)
+        _detach(hv, ls, spec, wanted, now)
     for ls, spec in changing:
         _attach(hv, ls, spec, now)
         _connect(hv, ls, spec, now)
@@ -75,14 +77,18 @@ def adjust(hv: Hypervisor, specs: Iterable[LogicalSwitchSpec], now: float) -> No
         ls.ledger.begin()
 
 
-def _detach(hv: Hypervisor, ls: LogicalSwitch, spec: LogicalSwitchSpec, now: float) -> None:
+def _detach(hv: Hypervisor, ls: LogicalSwitch, spec: LogicalSwitchSpec, taken: Collection[object], now: float) -> None:
+    """Take off the ports that go, or are attached no more, or where others come: these VIFs are `taken`. The other
+    ones move."""
     wanted = {port.number: port for port in spec.ports}
     for number in [number for number in ls.ports if number not in wanted]:
         intent.delete_port(hv, spec.name, number, lambda at: None, now)
-    moving = [port for port in ls.ports.values() if port.spec.attach != wanted[port.number].attach]
-    for port in moving:
+    leaving = [port for port in ls.ports.values()
+               if port.spec.attach is not None and port.spec.attach != (new := wanted[port.number].attach)
+               and (new is None or intent.vif_key(hv, port.spec.attach) in taken)]
+    for port in leaving:
         port.spec = msgspec.structs.replace(port.spec, attach=None)
-    if moving:
+    if leaving:
         hv.bind(ls, now)
 
 

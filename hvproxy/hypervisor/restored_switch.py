@@ -76,7 +76,7 @@ class RestoredSwitch:
         hv, ls = self._hv, self.ls
         if not hv.fabric.room(ls.seen()):
             for port in ls.ports.values():
-                port.vif = None  # there are fewer labels than there were: they are bound as new ones are
+                port.vif = port.former = None  # there are fewer labels than there were: they are bound as new ones are
         hv.bind(ls, self._now, [p.number for p in ls.ports.values() if p.vif is not None and not p.placed])
         for number, record in self._metered.items():
             # Only now: to the meters of the datapaths nothing has happened.
@@ -98,6 +98,7 @@ class RestoredSwitch:
         ls.table_names = dict(state.table_names)
         ls.table_counters.restore(state.gone, state.entered_gone, state.told)
         ls.last_index = state.last_index
+        ls.turned = frozenset(state.turned)
         if state.normal:
             ls.hosts.begin()
 
@@ -112,14 +113,17 @@ class RestoredSwitch:
         port.vif = None if record.vif is None else Vif(*record.vif)
         port.tally.closed = record.closed
         port.tally.totals = dict(zip(COUNTERS, record.totals, strict=True))
-        for name, (source, value) in record.shown.items():
-            shown = source if source is None else BY_RULES if isinstance(source, bool) else Vif(*source)
-            port.tally.shown[name] = (shown, value)
+        port.former = None if record.former is None else Vif(*record.former)
+        port.turned = record.turned
+        for shown, stored in ((port.tally.shown, record.shown), (port.tally.former, record.former_shown)):
+            for name, (source, value) in stored.items():
+                shown[name] = (
+                    source if source is None else BY_RULES if isinstance(source, bool) else Vif(*source), value)
         last_index = ls.last_index
         ls.add_port(port)
         ls.last_index = last_index
         if port.vif is not None:
-            self.dpids.add(port.vif.dpid)
+            self.dpids |= port.dpids
             if spec.attach is not None and spec.attach.iface_id is not None and self._hv.databases.all:
                 self._hv.databases.places[spec.attach.iface_id] = (port.vif.dpid, port.vif.port_no)
         if spec.attach is not None and spec.attach.place is not None:

@@ -257,8 +257,8 @@ def carry(hv: Hypervisor, vif: Vif, data: bytes) -> Carried:
 
 
 def _owners(hv: Hypervisor) -> dict[Vif, tuple[str, int]]:
-    return {lport.vif: (ls.spec.name, lport.number) for ls in hv.logical_switches.values()
-            for lport in ls.view.lports if lport.vif is not None}
+    return {vif: (ls.spec.name, lport.number) for ls in hv.logical_switches.values()
+            for lport in ls.view.lports for vif in lport.vifs}
 
 
 def _left(owners: dict[Vif, tuple[str, int]], dpid: Dpid, port_no: PortNo, wire: bytes) -> Left:

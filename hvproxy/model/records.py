@@ -89,6 +89,8 @@ class State(Record, frozen=True):
     entered_gone: int
     told: list[int]
     """Per table the lookups told last."""
+    turned: list[int] = []
+    """The edges whose floods come under the second of their two labels."""
 
 
 class Port(Record, frozen=True):
@@ -108,6 +110,12 @@ class Port(Record, frozen=True):
     """In the order of port_counters.COUNTERS."""
     shown: dict[str, tuple[tuple[int, int, int | None] | bool | None, int]]
     """Counter -> the source read last, a VIF, the port's own rules (true) or none, and what it showed."""
+    former: tuple[int, int, int | None] | None = None
+    """Where it is moving from."""
+    turned: bool = False
+    """Which of its two labels names it."""
+    former_shown: dict[str, tuple[tuple[int, int, int | None] | bool | None, int]] = {}
+    """As `shown`, of the place it is moving from."""
 
 
 class EntryRecord(Record, frozen=True):

@@ -46,13 +46,18 @@ class Lport:
     shared: bool = False
     """Entries are compiled for it apart as the ingress lport (design 3): it shares its physical port with another VIF
     or has a VLAN of its own, where the switch's own ingress suppression does not fit, or it takes frames in and sends
-    none, where the switch's own IN_PORT does not."""
+    none, where the switch's own IN_PORT does not; or it moves from edge to edge, and its frames must not come back to
+    it at the other one."""
     down: bool = False
     """Its tenant has set OFPPC_PORT_DOWN: nothing enters and nothing leaves."""
     receives: bool = True
     """Not OFPPC_NO_RECV; spanning tree's frames enter all the same."""
     forwards: bool = True
     """Not OFPPC_NO_FWD: frames may leave, unless it is down."""
+    former: Vif | None = None
+    """Where it was, while it moves: frames enter there as well, and those on their way there are delivered."""
+    turned: bool = False
+    """Which of its two labels names it; the other one named it where it was (hypervisor.moves)."""
 
     @property
     def sends(self) -> bool:
@@ -60,9 +65,19 @@ class Lport:
         return self.forwards and not self.down
 
     @property
+    def vifs(self) -> tuple[Vif, ...]:
+        """Where frames enter that are its own."""
+        return tuple(vif for vif in (self.vif, self.former) if vif is not None)
+
+    @property
+    def crosses(self) -> bool:
+        """It moves from one edge to another."""
+        return self.vif is not None and self.former is not None and self.vif.dpid != self.former.dpid
+
+    @property
     def shape(self) -> Lport:
         """All of it that the compilation of entries depends on; the rest is in groups and in classification."""
-        return replace(self, down=False, receives=True, forwards=True)
+        return replace(self, down=False, receives=True, forwards=True, turned=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +98,14 @@ class LogicalSwitchView:
     """Its entries may look up tables in any order, not only from lower to higher."""
     drops_fragments: bool = False
     """IP fragments are dropped before its table 0 (OFPC_FRAG_DROP)."""
+    turned: frozenset[Dpid] = frozenset()
+    """Edges whose floods come under the second of their two labels (hypervisor.moves)."""
 
     @property
     def shape(self) -> LogicalSwitchView:
         """All of it that the compilation of entries depends on."""
-        return replace(self, lports=tuple(lport.shape for lport in self.lports), drops_fragments=False)
+        return replace(self, lports=tuple(lport.shape for lport in self.lports), drops_fragments=False,
+                       turned=frozenset())
 
     @property
     def extended(self) -> bool:
@@ -96,12 +114,21 @@ class LogicalSwitchView:
 
     @property
     def edges(self) -> tuple[Dpid, ...]:
-        """Datapaths that hold at least one of its VIFs, sorted."""
-        return tuple(sorted({p.vif.dpid for p in self.lports if p.vif is not None}))
+        """Datapaths that hold at least one of its VIFs, or have until the drain is over, sorted."""
+        return tuple(sorted({vif.dpid for p in self.lports for vif in p.vifs}))
+
+    @property
+    def in_motion(self) -> frozenset[Dpid]:
+        """The edges that lports move from or to: they know floods under both of their labels."""
+        return frozenset(vif.dpid for p in self.lports if p.crosses for vif in p.vifs)
 
     def at(self, dpid: Dpid) -> tuple[Lport, ...]:
         """The lports whose VIF is on `dpid`."""
         return tuple(p for p in self.lports if p.vif is not None and p.vif.dpid == dpid)
+
+    def entering(self, dpid: Dpid) -> tuple[tuple[Lport, Vif], ...]:
+        """The lports whose frames enter at `dpid`, each with where."""
+        return tuple((p, vif) for p in self.lports for vif in p.vifs if vif.dpid == dpid)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -133,5 +160,9 @@ class Transport:
     """(logical switch id, lport index) -> the label that names it as the egress."""
     flood: Mapping[tuple[int, Dpid], int]
     """(logical switch id, edge) -> the label under which that edge replicates to its local lports."""
+    former_deliver: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """The same for lports that move, where they were."""
+    former_flood: Mapping[tuple[int, Dpid], int] = field(default_factory=dict)
+    """The same for edges in motion, to what was there before."""
     carriages: Mapping[Dpid, frozenset[Carriage]] = field(default_factory=dict)
     """Datapath -> how frames come to it over its links; a datapath without links is left out."""

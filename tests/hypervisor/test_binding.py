@@ -56,7 +56,8 @@ def test_a_port_stays_where_it_was_while_its_switch_is_away() -> None:
     world = World(by_name("white", "s1-4"))
     world.add_switches(1)
     world.switches[1].disconnect()
-    assert resolve(world.hv.logical_switches["white"], world.hv.switches, {}, lambda ls, number: None) == []
+    assert resolve(world.hv.logical_switches["white"], world.hv.switches, {}, lambda ls, number: None,
+                   world.hv.moves) == []
     assert vif(world, "white") == Vif(1, 4)
 
 
@@ -73,8 +74,8 @@ def test_only_what_has_moved_is_told() -> None:
     world = World(spec("red", {1: (1, 2), 2: (1, 3)}))
     world.add_switches(1)
     red = world.hv.logical_switches["red"]
-    red.ports[2].spec = port_spec(2, "red2", 1, 5)
-    assert resolve(red, world.hv.switches, {}, lambda ls, number: None) == [2]
+    red.ports[2].spec = port_spec(2, "red2", 1, 5, 9)
+    assert resolve(red, world.hv.switches, {}, lambda ls, number: None, world.hv.moves) == [2]
     assert not red.ports[2].placed and red.ports[1].placed
 
 

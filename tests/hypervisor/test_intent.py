@@ -180,10 +180,10 @@ def test_a_port_can_be_renamed_without_moving() -> None:
     assert sum(s.flow_mods + s.group_mods for s in world.switches.values()) == mods
 
 
-def test_a_port_that_moves_is_down_in_between() -> None:
+def test_a_port_that_moves_to_a_part_of_a_physical_port_is_down_in_between() -> None:
     world = a_world(spec("red", PORTS))
     controller = Controller(world, "red")
-    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1), world.now)
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1, 9), world.now)
     world.pass_time(1.0)
     assert statuses(controller) == [*LOST, (of13.OFPPR_MODIFY, 2, LIVE)]
 
@@ -192,7 +192,7 @@ def test_a_port_that_moves_twice_at_once_is_up_only_where_it_ends() -> None:
     world = a_world(spec("red", PORTS))
     controller = Controller(world, "red")
     world.switches[3].hold_barriers = True
-    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1), world.now)
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1, 9), world.now)
     world.run()
     intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 2), world.now)
     world.pass_time(0.1)
@@ -208,7 +208,7 @@ def test_late_counters_of_a_place_that_was_left_do_not_bring_a_port_up() -> None
     controller = Controller(world, "red")
     switch = world.switches[3]
     switch.silent = True
-    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1), world.now)
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 1, 9), world.now)
     world.run()
     assert switch.unanswered
     switch.hold_barriers = True

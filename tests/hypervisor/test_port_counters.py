@@ -75,10 +75,15 @@ def test_a_moved_port_goes_on_from_what_it_had_and_leaves_the_past_of_its_new_pl
     assert counts(controller, 2)[0] == 5
     shown(world, 3, 4, 1001, 1001)
     assert counts(controller, 2)[0] == 6
+    shown(world, 2, 1, 7, 7)  # while it moves both places count
+    assert counts(controller, 2)[0] == 8
+    shown(world, 2, 1, 8, 8)  # and to the end
+    world.pass_time(3.0)
+    assert counts(controller, 2)[0] == 9
     shown(world, 2, 1, 900, 900)  # somebody else's by now
     intent.put_port(world.hv, "red", port_spec(2, "red2", 2, 1), world.now)
-    world.pass_time(1.0)
-    assert counts(controller, 2)[0] == 6
+    world.pass_time(3.0)
+    assert counts(controller, 2)[0] == 9
 
 
 def test_a_sub_port_is_counted_by_its_own_rule_and_groups() -> None:

@@ -62,6 +62,15 @@ def test_ports_swap_their_places_over_logical_switches() -> None:
     assert up(world, "red") == {1, 2, 3} and up(world, "blue") == {1, 2} and not world.hv.switches.alarms
 
 
+def test_a_port_that_nobody_displaces_moves_without_going_down() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    adjust(world, spec("red", {1: (1, 1), 2: (2, 5), 3: (1, 3, 20)}))
+    world.pass_time(3.0)
+    adjust(world, spec("red", {1: (1, 1), 2: (1, 6), 3: (1, 3, 20)}))
+    controller.take()
+
+
 def test_ports_swap_their_names_and_the_tenant_is_told() -> None:
     world = a_world()
     controller = Controller(world, "red")

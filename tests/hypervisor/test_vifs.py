@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from hvproxy.hypervisor import intent, vifs
+from hvproxy.hypervisor.labels import DRAIN
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from hvproxy.model.view import Vif as Bound
 from tests.harness import World
@@ -52,7 +53,7 @@ def test_a_port_waits_for_a_place_that_another_has_and_takes_it_afterwards() -> 
     world.pass_time(5.0)
     assert world.hv.switches.alarms[TWO_ON_ONE] == 1
     intent.put_port(world.hv, "blue", port_spec(7, "seven", 1, 4), world.now)
-    world.pass_time(1.5)
+    world.pass_time(DRAIN + 1.5)
     assert bound(world)[0] == Bound(1, 3)
     assert_equal_to_recompute(world)
 

@@ -1,0 +1,98 @@
+"""A logical port moves to and fro between two places that are both up, while its host is pinged over real Open vSwitch.
+
+The host is a bridge with a port at each of both places, which passes nothing from one to the other. So it answers where
+it was asked last, and sends what it floods into both.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import urllib.request
+from struct import pack
+
+import pytest
+
+from hvproxy.hypervisor.labels import DRAIN
+from tests.system.network import API_PORT, LISTEN_PORT, HostSpec, wait_until
+from tests.system.pair import ECHO_REQUEST, PORT_STATUS, Client
+from tests.system.test_restart import Stored
+
+MOVES = int(os.environ.get("MOVES", "10"))
+"""How many in each test."""
+ASKING, MOVING, OTHER = HostSpec("red", 1, 1, 1), HostSpec("red", 2, 2, 1), HostSpec("red", 3, 3, 1)
+THERE = {"another switch": (3, 2), "another port": (2, 2)}
+INTERVAL = 0.01
+SET_ASYNC = 28
+
+
+class Moving(Stored):
+    """Red with a host that has a second way in."""
+
+    def __init__(self, there: tuple[int, int]) -> None:
+        super().__init__((ASKING, MOVING, OTHER))
+        self.places = ((MOVING.leaf, MOVING.port), there)
+
+    def _add_host(self, host: HostSpec) -> None:
+        super()._add_host(host)
+        if host is not MOVING:
+            return
+        ovs, name = self.ovs, MOVING.name
+        inner, outer = ovs._veth()
+        ovs.run("ip", "link", "set", outer, "netns", ovs.namespace_of(name), "name", "eth1")
+        for command in (
+                "ip address flush dev eth0", "ip link add br0 type bridge", f"ip link set br0 address {host.mac}",
+                "ip link set eth0 address 02:00:00:00:ff:02", "ip link set eth0 master br0",
+                "ip link set eth1 master br0", "bridge link set dev eth0 isolated on",
+                "bridge link set dev eth1 isolated on", "ip link set eth1 up", "ip link set br0 up",
+                f"ip address add {host.address}/24 dev br0"):
+            ovs.run(*command.split(), host=name)
+        ovs.run("ethtool", "-K", "eth1", "tx", "off", host=name, check=False)
+        ovs._attach(f"s{self.places[1][0]:x}", self.places[1][1], inner)
+
+    def move(self, place: tuple[int, int]) -> None:
+        """Bind the port there by the API, and wait until its former place is left."""
+        body = json.dumps({"name": MOVING.name, "attach": {"datapath": place[0], "port": place[1]}}).encode()
+
+        def put() -> None:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{API_PORT}/v1/logical-switches/red/ports/{MOVING.number}", body, method="PUT",
+                headers={"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                reply.read()
+
+        self.ovs.inside(put)
+        bridge, port = [(f"s{leaf:x}", number) for leaf, number in self.places if (leaf, number) != place][0]
+        wait_until(lambda: f"in_port={port}," not in self.ovs.ofctl("dump-flows", bridge, "table=0").replace(
+            f"in_port={port} ", f"in_port={port},"), "the former place is not left")
+
+
+@pytest.mark.parametrize("flows", (
+    ("priority=0,actions=NORMAL",),
+    ("priority=0,actions=FLOOD",),
+    ("priority=5,arp,actions=FLOOD", *(f"priority=5,ip,nw_dst={host.address},actions=output:{host.number}"
+                                       for host in (ASKING, MOVING, OTHER)))), ids=("normal", "flood", "output"))
+@pytest.mark.parametrize("there", THERE)
+def test_no_answer_is_lost_or_doubled_and_no_tenant_told(there: str, flows: tuple[str, ...]) -> None:
+    with Moving(THERE[there]) as network:
+        for flow in flows:
+            network.ofctl("add-flow", flow)
+        wait_until(lambda: network.ping(ASKING, MOVING), "the hosts do not reach each other")
+        wait_until(lambda: network.ping(ASKING, OTHER), "the hosts do not reach each other")
+        client = Client(network.ovs.connection(LISTEN_PORT["red"]))
+        client.ask(SET_ASYNC, pack("!6I", 0, 0, 7, 7, 0, 0))  # else a connection of this kind is told of no port
+        process = network.ovs.spawn("ping", "-n", "-i", str(INTERVAL), MOVING.address, host=ASKING.name,
+                                    log="ping.log")
+        for number in range(MOVES):
+            network.move(network.places[1 - number % 2])
+            client.ask(ECHO_REQUEST)
+            assert [message for message in client.news if message[1] == PORT_STATUS] == []
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        text = (network.ovs.directory / "ping.log").read_text()
+        answered = [int(each) for each in re.findall(r"icmp_seq=(\d+)", text)]
+        # All but what was on its way at the end, each once.
+        assert sorted(answered) == list(range(1, max(answered) + 1))
+        assert len(answered) > MOVES * DRAIN / INTERVAL / 10
+        client.close()
