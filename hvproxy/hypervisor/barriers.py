@@ -36,6 +36,19 @@ def barrier(ls: LogicalSwitch, session: ControllerSession, message: bytes, now: 
     when_confirmed(ls, session, message, touched, reply, now, settled=settled, stored=True)
 
 
+def behind_settings(ls: LogicalSwitch, session: ControllerSession, message: bytes, now: float) -> None:
+    """A controller sends a packet that must not overtake what it has set of ports and fragments, which the rules of the
+    fabric carry out step by step."""
+    def carry_out(at: float) -> None:
+        session.unsettled = False
+        try:
+            ls.carry_out(session, message, at)
+        except Refused as refused:
+            session.refuse(message, refused)
+
+    when_confirmed(ls, session, message, set(), carry_out, now, settled=True)
+
+
 def when_confirmed(ls: LogicalSwitch, session: ControllerSession, message: bytes, dpids: set[Dpid],
                    reply: Callable[[float], None], now: float, *, settled: bool = False, stored: bool = False) -> None:
     """Have `reply` answer `message` once these datapaths have confirmed all that was sent to them, and, with

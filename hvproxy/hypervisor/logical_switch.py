@@ -167,7 +167,9 @@ class LogicalSwitch(CompiledSwitch):
             if session.is_slave and kind in FOR_MASTERS:
                 raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
             request = self._requests.get(kind)
-            if request is not None:
+            if kind == of13.OFPT_PACKET_OUT and session.unsettled:
+                barriers.behind_settings(self, session, message, now)
+            elif request is not None:
                 request(session, message, now)
             else:
                 queries.answer(self, session, kind, message, now)

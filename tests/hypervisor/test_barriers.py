@@ -144,3 +144,28 @@ def test_the_controller_that_has_gone_is_told_nothing() -> None:
     world.commit()
     world.hv.store_failed("disk full", world.now)
     assert controller.take() == []
+
+
+def test_a_packet_does_not_overtake_what_its_sender_has_set_before() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(build.set_config(1, of13.OFPC_FRAG_DROP, 128) + build.barrier_request(2))
+    controller.take("BARRIER_REPLY")
+    switch = world.switches[1]
+    switch.hold_barriers = True
+    packet = build.packet_out(4, 1, TO_2, bytes(60))
+    before = len(switch.packet_outs)
+    controller.send(build.set_config(3, of13.OFPC_FRAG_NORMAL, 128) + packet + packet + build.barrier_request(5))
+    assert controller.take() == []
+    assert len(switch.packet_outs) == before
+    switch.release()
+    controller.take("BARRIER_REPLY")
+    assert len(switch.packet_outs) == before + 2
+    controller.send(packet)
+    assert controller.take() == []
+    assert len(switch.packet_outs) == before + 3
+    controller.send(build.set_config(6, of13.OFPC_FRAG_DROP, 128)
+                    + build.packet_out(7, 1, actions.group(99), bytes(60)))
+    switch.release()
+    (error,) = controller.take("ERROR")
+    assert (error.xid, error.type, error.code) == (7, of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)
