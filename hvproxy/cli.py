@@ -301,7 +301,7 @@ def ports(logical_switch: str, api: str, as_json: bool) -> None:
     _show(api, f"/v1/logical-switches/{quote(logical_switch, safe='')}/ports", as_json, "ports", [
         field("number"), field("name"), field("hw_addr", "address"), field("state"),
         ("config", texts("config", ", ")), ("attached to", lambda row: vif(row.get("attach"))),
-        field("why_down", "why it is down"),
+        field("mtu", "MTU"), field("why_down", "why it is down"), field("mtu_advice", "MTU too small below"),
     ])
 
 

@@ -116,7 +116,8 @@ ANSWERS: dict[str, object] = {
          "config": ["NO_FWD", "NO_RECV"],
          "attach": {"datapath": "0000000000000001", "port": 1, "vlan": 20}},
         {"number": 2, "name": "spare", "state": "down", "attach": None, "why_down": "it is not attached"},
-        {"number": 3, "name": "vm", "state": "up", "attach": {"iface_id": "vm-1", "vlan": 20}},
+        {"number": 3, "name": "vm", "state": "up", "attach": {"iface_id": "vm-1", "vlan": 20}, "mtu": 1458,
+         "mtu_advice": "eth1 has 1500: give it 1542"},
     ],
     "/v1/logical-switches/red/flows": [
         {"table_id": 0, "priority": 100, "cookie": "0x2a", "match": "in_port=1",
@@ -315,10 +316,10 @@ def test_show_logical_switches(api: str) -> None:
 
 def test_show_ports(api: str) -> None:
     assert rows(run("show", "ports", "red", "--api", api).stdout) == [
-        ["number", "name", "address", "state", "config", "attached to", "why it is down"],
-        ["1", "web[1]", "02:00:00:00:00:01", "up", "NO_FWD, NO_RECV", "0000000000000001:1 vlan 20", "-"],
-        ["2", "spare", "-", "down", "-", "-", "it is not attached"],
-        ["3", "vm", "-", "up", "-", "iface-id vm-1 vlan 20", "-"],
+        ["number", "name", "address", "state", "config", "attached to", "MTU", "why it is down", "MTU too small below"],
+        ["1", "web[1]", "02:00:00:00:00:01", "up", "NO_FWD, NO_RECV", "0000000000000001:1 vlan 20", "-", "-", "-"],
+        ["2", "spare", "-", "down", "-", "-", "-", "it is not attached", "-"],
+        ["3", "vm", "-", "up", "-", "iface-id vm-1 vlan 20", "1458", "-", "eth1 has 1500: give it 1542"],
     ]
 
 

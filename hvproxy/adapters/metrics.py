@@ -156,6 +156,10 @@ class CoreCollector(Collector):
             states = Tally(str(row["state"]) for row in report.controllers(hv, name))
             controllers += [([name, state], states[state]) for state in ("connected", "connecting", "waiting")]
         yield _gauge("logical_ports", "Ports of logical switches.", ["logical_switch", "state"], ports)
+        yield _gauge("logical_port_mtu", "How large packets may be to reach every other edge, where it is known.",
+                     ["logical_switch", "port"],
+                     [([name, str(number)], port.mtu) for (name, number), port in sorted(hv.mtus.ports.items())
+                      if port.mtu is not None])
         yield _gauge("controllers", "Controllers of logical switches.", ["logical_switch", "state"], controllers)
 
 

@@ -119,7 +119,8 @@ def _answers(specs: Schema) -> dict[str, Schema]:
         "Port": {**port, "title": "Port", "properties": {
             **port["properties"], "hw_addr": _TEXT, "state": _UP, "why_down": _nullable(_TEXT),
             "config": _list({"enum": ["PORT_DOWN", "NO_RECV", "NO_FWD", "NO_PACKET_IN"]}),
-            "datapath": _nullable(_DPID), "port_no": _nullable(_NUMBER)}},
+            "datapath": _nullable(_DPID), "port_no": _nullable(_NUMBER), "mtu": _nullable(_NUMBER),
+            "mtu_advice": _nullable(_TEXT)}},
         "Flow": _object(
             table_id=_NUMBER, priority=_NUMBER, cookie=_HEXADECIMAL, match=_TEXT, instructions=_TEXT, packets=_NUMBER,
             bytes=_NUMBER, duration={"type": "number"}, idle_timeout=_NUMBER, hard_timeout=_NUMBER, entry=_NUMBER,

@@ -27,6 +27,7 @@ from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.moves import Moves
+from hvproxy.hypervisor.mtu import Mtus
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import Switches
@@ -65,6 +66,7 @@ class Hypervisor(ToSwitches):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
         self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
                                settings.tunnel_endpoints, settings.grace)
+        self.mtus = Mtus(self.switches, self.databases, self.tunnels, self.fabric)
         self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
         self.moves = Moves(self)
         self.meter_ids = MeterIds()
@@ -192,6 +194,7 @@ class Hypervisor(ToSwitches):
         if now >= self._next_poll:
             self._next_poll = now + IDLE_POLL
             vifs.take_what_is_free(self, now)
+            self.mtus.look(self.logical_switches)
             for ls in self.logical_switches.values():
                 ls.poll_idle(now)
                 metering.poll(ls, now)

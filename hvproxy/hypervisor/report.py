@@ -32,7 +32,7 @@ Row: TypeAlias = dict[str, object]
 """One object, fit for JSON."""
 
 STATE_OF_LOGICAL_SWITCH = frozenset(("entries", "state"))
-STATE_OF_PORT = frozenset(("hw_addr", "state", "why_down", "config", "datapath", "port_no"))
+STATE_OF_PORT = frozenset(("hw_addr", "state", "why_down", "config", "datapath", "port_no", "mtu", "mtu_advice"))
 """The keys that are not the operator's."""
 CONFIG = {
     of13.OFPPC_PORT_DOWN: "PORT_DOWN", of13.OFPPC_NO_RECV: "NO_RECV", of13.OFPPC_NO_FWD: "NO_FWD",
@@ -206,19 +206,21 @@ def _controller(address: str, session: ControllerSession | None, idle: str) -> R
 def ports(hv: Hypervisor, name: str) -> list[Row]:
     """The ports of a logical switch."""
     ls = find(hv, name)
-    return [_port(hv, port) for _, port in sorted(ls.ports.items())]
+    return [_port(hv, ls, port) for _, port in sorted(ls.ports.items())]
 
 
 def port(hv: Hypervisor, name: str, number: int) -> Row:
     """One port of a logical switch. Raises NotFound."""
-    found = find(hv, name).ports.get(number)
+    ls = find(hv, name)
+    found = ls.ports.get(number)
     if found is None:
         raise NotFound("", f"logical switch {name} has no port {number}")
-    return _port(hv, found)
+    return _port(hv, ls, found)
 
 
-def _port(hv: Hypervisor, port: LogicalPort) -> Row:
+def _port(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> Row:
     place = hv.place(port)
+    mtu = hv.mtus.of(ls.spec.name, port.number)
     return {
         **_plain(port.spec),
         "hw_addr": port.hw_addr.hex(":"),
@@ -227,6 +229,8 @@ def _port(hv: Hypervisor, port: LogicalPort) -> Row:
         "config": [name for bit, name in CONFIG.items() if port.config & bit],
         "datapath": None if place is None else format_dpid(place[0]),
         "port_no": None if port.vif is None else port.vif.port_no,
+        "mtu": mtu.mtu,
+        "mtu_advice": mtu.advice,
     }
 
 

@@ -5,14 +5,14 @@ port number, once Open vSwitch has given it one. For tunnel ports see tunnels. `
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from hvproxy.errors import DatabaseError
 from hvproxy.ovsdb.replica import Columns, Row
 from hvproxy.ovsdb.transact import Operation, insert_into, set_key, update
-from hvproxy.ovsdb.tunnels import ENDPOINT, SeenTunnel, tunnels_of
+from hvproxy.ovsdb.tunnels import ENDPOINT, MARK, SeenTunnel, tunnels_of
 from hvproxy.ovsdb.values import integer, optional, set_of, text, texts_by_text, uuid
 
 DATABASE: Final = "Open_vSwitch"
@@ -41,7 +41,7 @@ TABLES: Final[Mapping[str, Columns]] = {
     "Interface": {
         "name": text, "ofport": optional(integer), "external_ids": texts_by_text, "admin_state": optional(text),
         "link_state": optional(text), "type": text, "options": texts_by_text, "bfd": texts_by_text,
-        "error": optional(text),
+        "error": optional(text), "mtu": optional(integer), "status": texts_by_text,
     },
 }
 
@@ -70,6 +70,16 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class SeenMtu:
+    """How large frames may be that leave by a port."""
+
+    ofport: int
+    interface: str
+    """Whose MTU it is: of a tunnel, the one that its packets leave by."""
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class SeenBridge:
     """A bridge, and what of it is not as hvproxy needs it."""
 
@@ -87,6 +97,8 @@ class SeenBridge:
     tunnels: tuple[SeenTunnel, ...] = ()
     ofports: frozenset[int] = field(default=frozenset(), compare=False)
     """The OpenFlow port numbers of its interfaces."""
+    mtus: tuple[SeenMtu, ...] = ()
+    """Of the ports whose MTU is known, and of hvproxy's own tunnels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,7 @@ def observe(tables: Mapping[str, Mapping[str, Row]]) -> Observation:
     """What these rows say."""
     bridges, vifs = [], []
     pending: set[str] = set()
+    by_name = {row["name"]: row for row in tables["Interface"].values()}
     for root_uuid, root in tables["Open_vSwitch"].items():
         for bridge_uuid in root["bridges"]:
             bridge = tables["Bridge"].get(bridge_uuid)
@@ -128,10 +141,22 @@ def observe(tables: Mapping[str, Mapping[str, Row]]) -> Observation:
                                       frozenset(iface_ids), _wrong(root, bridge),
                                       bridge["external_ids"].get(ENDPOINT, root["external_ids"].get(ENDPOINT)),
                                       tunnels_of(tables, bridge_uuid),
-                                      frozenset(each["ofport"] for each in interfaces if each["ofport"] is not None)))
+                                      frozenset(each["ofport"] for each in interfaces if each["ofport"] is not None),
+                                      _mtus(interfaces, by_name)))
     by_place = {(vif.iface_id, vif.dpid, vif.port_no): vif for vif in vifs}
     return Observation(tuple(sorted(bridges, key=lambda each: (each.name, each.uuid))),
                        tuple(by_place[key] for key in sorted(by_place)), frozenset(pending))
+
+
+def _mtus(interfaces: Iterable[Row], by_name: Mapping[str, Row]) -> tuple[SeenMtu, ...]:
+    found = []
+    for interface in interfaces:
+        # A tunnel has no MTU of its own: Open vSwitch says which interface its packets leave by.
+        below = by_name.get(interface["status"].get("tunnel_egress_iface", "")) if MARK in interface["external_ids"] \
+            else interface
+        if interface["ofport"] is not None and below is not None and below["mtu"] is not None:
+            found.append(SeenMtu(interface["ofport"], below["name"], below["mtu"]))
+    return tuple(sorted(found))
 
 
 def correction(bridge: SeenBridge, setting: Setting) -> list[Operation]:

@@ -36,6 +36,16 @@ def a_world() -> World:
     return world
 
 
+def test_the_mtu_of_a_port_is_told_where_it_is_known() -> None:
+    world = World(spec("red", {1: (1, 1), 2: (2, 1)}), settings=Settings(databases=("unix:/a",)))
+    world.add_switches(1, 2)
+    EndDatabase(world, "unix:/a", Contents([Vif(None, 1, mtu=1400)])).connect()
+    world.pass_time(2.0)
+    found = {labels: value for (name, labels), value in samples(Metrics(Loop(world))).items()
+             if name == "hvproxy_logical_port_mtu"}
+    assert found == {(("logical_switch", "red"), ("port", "1")): 1400}
+
+
 def test_what_exists_is_counted() -> None:
     world = a_world()
     controller = Controller(world, "red")

@@ -166,8 +166,8 @@ def test_a_port_that_is_down_says_why() -> None:
 def test_a_port_tells_its_place_and_its_address() -> None:
     row = report.port(a_world().hv, "red", 1)
     assert row == {"number": 1, "name": "red1", "attach": {"datapath": "0000000000000001", "port": 1}, "state": "up",
-                   "why_down": None, "config": [], "datapath": "0000000000000001", "port_no": 1,
-                   "hw_addr": row["hw_addr"]}
+                   "why_down": None, "config": [], "datapath": "0000000000000001", "port_no": 1, "mtu": None,
+                   "mtu_advice": None, "hw_addr": row["hw_addr"]}
     assert len(bytes.fromhex(str(row["hw_addr"]).replace(":", ""))) == 6
 
 

@@ -35,6 +35,7 @@ class Vif:
     port_no: int | None = 1
     bridge: str = "br"
     mac: str | None = None
+    mtu: int | None = None
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Tunnel:
     ofport: int | None
     bridge: str = "br"
     error: str | None = None
+    egress: str | None = None
+    """The interface its packets leave by."""
 
 
 @dataclass
@@ -88,13 +91,14 @@ class Contents:
             tables["Interface"][name_of("interface", number)] = {
                 "name": f"tap{number}", "ofport": optional(vif.port_no), "admin_state": "up",
                 "link_state": optional(None), "type": "", "options": mapping({}), "bfd": mapping({}),
-                "error": optional(None), "external_ids": mapping(ids)}
+                "error": optional(None), "external_ids": mapping(ids), "mtu": optional(vif.mtu), "status": mapping({})}
         for each in self.tunnels:
             tables["Port"][name_of("port", each.name)] = {"interfaces": reference("interface", each.name)}
             tables["Interface"][name_of("interface", each.name)] = {
                 "name": each.name, "ofport": optional(each.ofport), "admin_state": "up", "link_state": "up",
                 "type": each.kind, "options": mapping(each.options), "bfd": mapping(each.bfd),
-                "error": optional(each.error), "external_ids": mapping(each.external_ids)}
+                "error": optional(each.error), "external_ids": mapping(each.external_ids), "mtu": optional(None),
+                "status": mapping({"tunnel_egress_iface": each.egress})}
         return tables
 
 

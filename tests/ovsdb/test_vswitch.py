@@ -5,8 +5,8 @@ import pytest
 
 from hvproxy.errors import DatabaseError
 from hvproxy.ovsdb.replica import Replica
-from hvproxy.ovsdb.vswitch import TABLES, Observation, SeenVif, Setting, correction, observe
-from tests.ovsdb.rows import Contents, Vif, name_of, updates
+from hvproxy.ovsdb.vswitch import TABLES, Observation, SeenMtu, SeenVif, Setting, correction, observe
+from tests.ovsdb.rows import Contents, Tunnel, Vif, name_of, updates
 
 
 def observed(contents: Contents) -> Observation:
@@ -38,6 +38,17 @@ def test_what_is_referred_to_and_not_there_is_passed_over() -> None:
     replica = Replica(TABLES)
     replica.update(rows)
     assert observe(replica.tables).vifs == () and len(observe(replica.tables).bridges) == 1
+
+
+def test_the_mtu_of_a_tunnel_is_that_of_the_interface_its_packets_leave_by() -> None:
+    def tunnel(number: int | None, egress: str | None) -> Tunnel:
+        return Tunnel(f"hv{number}", "gre", {}, {}, {"hv-tunnel": "pair"}, number, egress=egress)
+
+    (bridge, _) = observed(Contents(
+        [Vif("a", 9, mtu=1400), Vif(None, 8, mtu=None), Vif(None, None, mtu=1300), Vif(None, 1, "phys", mtu=1600)],
+        {"br": 1, "phys": None}, tunnels=[
+            tunnel(5, "tap3"), tunnel(6, "tap1"), tunnel(7, "eth0"), tunnel(4, None), tunnel(None, "tap3")])).bridges
+    assert bridge.mtus == (SeenMtu(5, "tap3", 1600), SeenMtu(9, "tap0", 1400))
 
 
 @pytest.mark.parametrize(("contents", "wrong"), [
