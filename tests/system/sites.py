@@ -43,6 +43,9 @@ class Site:
 class Sites:
     """Context manager: everything up and settled inside."""
 
+    mtu = 1500
+    """Of the hosts."""
+
     def __init__(self, sites: list[Site], hosts: tuple[HostSpec, ...], encapsulation: str = "auto",
                  links: int | None = None) -> None:
         """`links` is how many there are to be; not awaited when it is None."""
@@ -103,23 +106,29 @@ class Sites:
             self._add_underlay(site)
         path = self.ovs.directory / "sites.yaml"
         path.write_text(yaml.safe_dump(self.config()))
+        self._start_controllers()
+        self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), host=ROUTER, log="hvproxy.log")
+        for site in self.sites:
+            self._add_datapaths(site)
+        wait_until(self.settled, "all switches are ready, all links there and all ports up", 60)
+        self._finish()
+
+    def _finish(self) -> None:
+        for tenant in self.tenants:
+            wait_until(lambda t=tenant: self.get(f"/v1/logical-switches/{t}/flows"), f"{tenant} is set up")
+
+    def _start_controllers(self) -> None:
         self.ovs.spawn("ovs-testcontroller", f"ptcp:{CONTROLLER_PORT['red']}:127.0.0.1", "-O", "OpenFlow13",
                        host=ROUTER, log="red.log")
         self.ovs.spawn(sys.executable, str(ROOT / "tools/ryu-run"), "--ofp-tcp-listen-port",
                        str(CONTROLLER_PORT["blue"]), "--ofp-listen-host", "127.0.0.1", "ryu.app.simple_switch_13",
                        host=ROUTER, log="blue.log")
-        self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), host=ROUTER, log="hvproxy.log")
-        for site in self.sites:
-            self._add_datapaths(site)
-        wait_until(self.settled, "all switches are ready, all links there and all ports up", 60)
-        for tenant in self.tenants:
-            wait_until(lambda t=tenant: self.get(f"/v1/logical-switches/{t}/flows"), f"{tenant} is set up")
 
     def _add_underlay(self, site: Site) -> None:
         ovs, far = site.ovs, f"r{site.number}"
         subprocess.run(["ip", "link", "add", "under", "netns", ovs.namespace, "type", "veth", "peer", "name", far,
                         "netns", self.ovs.namespace_of(ROUTER)], check=True)
-        mtu = str(1500 + ENCAPSULATED)
+        mtu = str(self.mtu + ENCAPSULATED)
         ovs.run("ip", "link", "set", "under", "mtu", mtu, "up")
         ovs.run("ethtool", "-K", "under", "tx", "off", check=False)
         self.on_router("ip", "link", "set", far, "mtu", mtu, "up")
