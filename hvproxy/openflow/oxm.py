@@ -227,7 +227,7 @@ def _parse(data: bytes) -> Match:
                 if masks & ~_ALONGSIDE:  # which has already said that it is an Ethernet frame
                     _refuse(of13.OFPBMC_DUP_FIELD, "packet_type behind a field of Ethernet frames")
                 if not value:
-                    mask = 0  # an Ethernet frame, as every other
+                    masks, mask = masks | _NO_FRAME, 0  # an Ethernet frame, as every other
             elif values & _NO_FRAME and not _ALONGSIDE >> field.shift & 1:
                 _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} of what is no Ethernet frame")
             elif field is _METADATA:
@@ -244,7 +244,7 @@ def _parse(data: bytes) -> Match:
                 if field.number >= NX and (form := telling(field, value, mask)) is not None:
                     told[field.number] = form
         at = after
-    return _assemble(parts, values, masks, told)
+    return _assemble(parts, values, masks if values & _NO_FRAME else masks & ~_NO_FRAME, told)
 
 
 def _other_field(data: bytes, at: int, header: int) -> tuple[list[Part], int]:
@@ -290,7 +290,7 @@ def _from_tlvs(tlvs: bytes) -> Match:
             mask = int.from_bytes(tlvs[payload + field.size:end], "big") & field.full if masked else field.full
             found = [Part(field, int.from_bytes(tlvs[payload:payload + field.size], "big") & mask, mask)]
         for field, value, mask in found:
-            if mask:
+            if mask and (value or field is not _PACKET_TYPE):
                 parts.append((field.number, _masked_tlv(field, value, mask)))
                 values |= value << field.shift
                 masks |= mask << field.shift

@@ -120,6 +120,7 @@ def _matches() -> list[Case]:
         m("eth_dst and packet_type", t(3, 1) + t(44, 7, size=4), dup),
         m("eth_type and packet_type Ethernet", IP + t(44, 0, size=4), dup),
         m("packet_type twice", t(44, 5, size=4) + t(44, 7, size=4), dup),
+        m("packet_type Ethernet and another", t(44, 0, size=4) + t(44, 7, size=4), dup),
         m("in_port", t(0, 1), None),
         m("in_port that does not exist", t(0, 4000), None),
         m("in_port 0", t(0, 0), None),

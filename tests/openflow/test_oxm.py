@@ -108,6 +108,14 @@ def test_tlvs_we_wrote_may_hold_more_than_a_tenants() -> None:
     assert Match.from_tlvs(tlvs).get(38) == (9, None)
 
 
+def test_that_a_packet_is_an_ethernet_frame_is_not_told() -> None:
+    ethernet, destination = tlv(44, 0), tlv(3, 1)
+    assert Match.from_tlvs(ethernet) == Match.parse(ofp_match(ethernet)) == Match.EMPTY
+    both = Match.parse(ofp_match(ethernet + destination))
+    assert both.tlvs == both.body == Match.from_tlvs(ethernet + destination).tlvs == destination
+    assert (both.value, both.mask) == (Match.from_tlvs(destination).value, Match.from_tlvs(destination).mask)
+
+
 def test_unknown_fields_of_a_switch_stay_behind_the_known() -> None:
     register = t(0, 1, size=4, oxm_class=1)
     assert Match.from_tlvs(register + t(0, 7)).tlvs == t(0, 7) + register
