@@ -19,7 +19,7 @@ from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower, uncovered
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.view import Lport
-from hvproxy.openflow import actions, nicira
+from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.memo import LONGEST
@@ -124,17 +124,9 @@ def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tu
 def _named_in_set(entry: EntryLike) -> int:
     """The number of an entry that may have its part of the action set send to the controller, 0 of any other."""
     write = entry.instructions.write
-    reaches = (bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write) or _decrements(write))
+    reaches = (bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write)
+               or actions.decrements(write))  # which comes before what the set writes into fields
     return entry.number if reaches else 0
-
-
-def _decrements(data: bytes) -> bool:
-    """Whether a list can send the packet to the controller because its TTL is used up.
-
-    An action set does so before it sets fields, hence the name of such an entry is set at once, and not in the set.
-    """
-    return any(kind in (of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL)
-               or kind == of13.OFPAT_EXPERIMENTER and nicira.decrements(action) for kind, action in actions.walk(data))
 
 
 def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> list[tuple[int, int, Instructions]]:
@@ -161,7 +153,7 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,
-        apply=(name if _decrements(tenant.write) else b"") + applied,
+        apply=(name if actions.decrements(tenant.write) else b"") + applied,
         write=name + lower(tenant.write, edge, ingress, in_set=True),
         clear=tenant.clear,
         meter=meter,

@@ -115,8 +115,8 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
     if owner is None and own & PLACE:
         controller_id = own & ~PLACE
     if entry is not None:
-        if reason != of13.OFPR_INVALID_TTL and not from_set:
-            # There is one at most beside outputs to the controller, whose id is 0.
+        if not from_set and (reason != of13.OFPR_INVALID_TTL or not _may_expire(entry)):
+            # There is one at most beside outputs to the controller, whose id is 0, as that of TTLs used up.
             controller_id = next(iter(actions.controller_ids(entry.instructions.apply)), 0)
         cookie, table_id = entry.cookie, entry.table_id
         if (entry.is_table_miss and reason == of13.OFPR_ACTION and not from_set
@@ -133,12 +133,18 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
                        controller_id, _asked_for(ls, entry, reason, from_set, controller_id))
 
 
+def _may_expire(entry: Entry) -> bool:
+    """Whether a TTL may be used up in what an entry carries out at once: else it is an action that says so."""
+    now = entry.instructions.apply
+    return bool(actions.groups(now)) or actions.decrements(now)
+
+
 def _asked_for(ls: LogicalSwitch, entry: Entry | None, reason: int, from_set: bool, controller_id: int) -> int | None:
     """The max_len of a packet-in: the greatest of those of what may have sent it, for a packet-in below does not tell
     which action did. What a packet-out sends up is told whole: nobody knows any more what it asked for."""
     if not ls.buffers.most or entry is None:
         return WHOLE
-    if reason == of13.OFPR_INVALID_TTL:
+    if reason == of13.OFPR_INVALID_TTL and not controller_id:
         return None
     data = entry.instructions.write if from_set else entry.instructions.apply
     lengths = {length for number, length in actions.controllers(data) if number == controller_id}

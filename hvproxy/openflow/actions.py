@@ -82,6 +82,14 @@ def resubmits(data: bytes) -> bool:
     return any(kind == of13.OFPAT_EXPERIMENTER and nicira.resubmits(action) for kind, action in walk(data))
 
 
+@remembered(1 << 13)
+def decrements(data: bytes) -> bool:
+    """Whether a list can send the packet to the controller because its TTL is used up. An action set does so before
+    it sets fields."""
+    return any(kind in (of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL)
+               or kind == of13.OFPAT_EXPERIMENTER and nicira.decrements(action) for kind, action in walk(data))
+
+
 def resubmits_here(data: bytes) -> bool:
     """Whether a list looks up the table it stands in once more."""
     return any(kind == of13.OFPAT_EXPERIMENTER and nicira.names_no_table(action) for kind, action in walk(data))

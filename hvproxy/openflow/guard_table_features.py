@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.memo import remembered
-from hvproxy.openflow.oxm_aliases import ALIASES, OWN_HEADERS, WIDE_REGISTERS
+from hvproxy.openflow.oxm_aliases import ALIASES, IP_TOS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT
 
 _TYPE_LENGTH: Final = Struct("!HH").unpack_from
@@ -43,7 +43,8 @@ REQUIRED: Final = frozenset((
     of13.OFPTFPT_INSTRUCTIONS, of13.OFPTFPT_NEXT_TABLES, of13.OFPTFPT_WRITE_ACTIONS, of13.OFPTFPT_APPLY_ACTIONS,
     of13.OFPTFPT_MATCH, of13.OFPTFPT_WILDCARDS, of13.OFPTFPT_WRITE_SETFIELD, of13.OFPTFPT_APPLY_SETFIELD))
 _KNOWN_INSTRUCTIONS: Final = frozenset(range(of13.OFPIT_GOTO_TABLE, of13.OFPIT_METER + 1))
-_KNOWN_FIELDS: Final = frozenset(HEADERS_EXACT.keys() | ALIASES.keys() | WIDE_REGISTERS.keys()) - OWN_HEADERS
+_KNOWN_FIELDS: Final = frozenset((
+    *HEADERS_EXACT.keys() | ALIASES.keys() | WIDE_REGISTERS.keys(), VLAN_TCI, IP_TOS)) - OWN_HEADERS
 """Headers without a mask."""
 _ONF_FIELDS: Final = frozenset({0xffff << 16 | 42 << 9 | 6})
 """The same of the ONF's own: TCP flags."""

@@ -197,6 +197,22 @@ def test_only_connections_of_the_controller_id_zero_get_what_ordinary_outputs_se
     assert other.take() == []
 
 
+@pytest.mark.parametrize("lowers, number", [(b"", 7), (DEC_TTL, 0)])
+def test_a_reason_that_an_action_gives_is_for_the_controllers_of_its_id(lowers: bytes, number: int) -> None:
+    world, controller = red()
+    other = Controller(world, "red")
+    other.send(nicira(1, Nicira.SET_CONTROLLER_ID, bytes(6) + b"\0\7"))
+    for each in (controller, other):
+        each.send(build.set_async(AsyncConfig(1, (7, 0), (7, 7), (15, 0))))
+    used_up = bytes.fromhex("ffff0010000023200014ffff00070200")
+    add(controller, flow_mod(match=tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800), apply=lowers + used_up))
+    world.switches[1].packet_in(FRAME, cookie=world.switches[1].cookies()[0], metadata=at(1),
+                                reason=of13.OFPR_INVALID_TTL)
+    told, untold = (other, controller) if number else (controller, other)
+    (packet,) = told.take("PACKET_IN")
+    assert (packet.reason, untold.take()) == (of13.OFPR_INVALID_TTL, [])
+
+
 def test_what_a_packet_out_sends_to_controllers_of_an_id_goes_to_those_only() -> None:
     world, controller = red()
     other = Controller(world, "red")

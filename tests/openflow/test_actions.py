@@ -17,6 +17,14 @@ CONTROLLER = 0xfffffffd
 LIST = PUSH_VLAN + out(1) + sf(t(6, 0x1005)) + group_action(9) + out(CONTROLLER, 128) + DEC_TTL
 
 
+@pytest.mark.parametrize("lowers", [
+    DEC_TTL, DEC_MPLS_TTL, bytes.fromhex("ffff0018000023200015000100000000") + bytes(8),
+])
+def test_what_lowers_a_ttl_is_found(lowers: bytes) -> None:
+    assert actions.decrements(out(1) + lowers + out(2))
+    assert not actions.decrements(LIST[:-len(DEC_TTL)])
+
+
 def test_walk_cuts_a_list_into_actions() -> None:
     assert list(actions.walk(LIST)) == [
         (17, PUSH_VLAN), (0, out(1)), (25, sf(t(6, 0x1005))), (22, group_action(9)), (0, out(CONTROLLER, 128)),

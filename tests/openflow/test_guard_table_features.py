@@ -54,6 +54,7 @@ def verdict(message: bytes) -> tuple[int, int] | None:
     ("unknown actions", prop(4, tl(99, b"") + tl(0xffff, b"")), None),
     ("half an action", prop(6, b"\0\0"), TFFC_LEN),
     ("fields", prop(8, IN_PORT + ETH_DST_MASKED), None),
+    ("a whole tag and type of service", prop(8, b"\0\0\x08\2" b"\0\0\x09\4" b"\0\0\x0a\1"), None),
     ("masks elsewhere", prop(10, ETH_DST_MASKED), BAD_MASK),
     ("unknown field", prop(10, b"\x80\0\xfe\4"), BAD_FIELD),
     ("a field of another length", prop(12, b"\x80\0\0\5"), BAD_FIELD),
