@@ -181,8 +181,8 @@ class Datapath:
             callback(None, now)
 
     def audit(self, remove_foreign: bool, done: Callable[[Drift | None, float], None], now: float) -> None:
-        """Compare what it holds with what it should, and put right what differs: that, or None where it cannot be
-        known now, as the switch is not in use."""
+        """Compare what it holds with what it should, and put right what differs: that, once it is confirmed, or None
+        where it cannot be known now, as the switch is not in use."""
         if not self.ready:
             done(None, now)
             return
@@ -334,7 +334,7 @@ class Datapath:
         drift = audit.drift(installed.is_sure, remove_foreign)
         installed.correct(drift.held)
         self._apply(drift.change, lambda key: None, now)
-        done(drift, now)
+        self.confirm(lambda at: done(drift, at), now)
 
     # Writing
 

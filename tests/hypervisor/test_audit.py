@@ -114,6 +114,17 @@ def test_what_changes_while_the_switch_is_read_is_no_drift(changes: list[tuple[s
     assert is_right(scene)
 
 
+def test_what_was_put_right_is_told_when_the_switch_has_confirmed_it() -> None:
+    scene = in_use()
+    del scene.switch.flows[rule(1).key]
+    found = begun(scene)
+    while not scene.switch.flows.get(rule(1).key):
+        scene.dp.receive(scene.switch.replies.pop(0), scene.now)
+    assert found == []
+    scene.pump()
+    assert [None if drift is None else drift.repaired for drift in found] == [1]
+
+
 def test_there_is_no_outcome_when_the_session_ends_or_a_question_is_refused() -> None:
     scene = in_use()
     found = begun(scene)
