@@ -126,6 +126,10 @@ def roll_back(hv: Hypervisor, name: str, snapshot: Snapshot, done: Done, failed:
         ls.down.journal.when_committed(ls.down.journal.revision, lambda _: done(changed), at, lambda _: done(changed))
 
     session.commit(messages, committed, now)
+    for each in entries:
+        entry = _find(ls, each)
+        if entry is not None:
+            entry.flags = each.flags  # those too that were an order, and are told
     if counts:
         _count_on(ls, entries, groups, meters)
 

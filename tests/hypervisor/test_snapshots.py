@@ -110,6 +110,16 @@ def test_what_stands_keeps_counting_and_what_comes_back_goes_on() -> None:
     assert [each.counted for each in shot(world).entries] == [each.counted for each in before.entries]
 
 
+def test_flags_that_were_an_order_are_told_again() -> None:
+    world, controller = filled()
+    add(controller, to(9, priority=77, flags=of13.OFPFF_CHECK_OVERLAP | of13.OFPFF_RESET_COUNTS))
+    before = shot(world)
+    controller.send(build.flow_mod(9, of13.OFPFC_DELETE, table_id=0))
+    world.pass_time(1.0)
+    back(world, before)
+    assert contents(shot(world)) == contents(before) and back(world, before)["entries"] == 0
+
+
 def test_groups_that_name_each_other_the_other_way_round_change_places() -> None:
     world, controller = filled()
     naming = build.group_mod(9, of13.OFPGC_ADD, of13.OFPGT_ALL, 20, bucket(actions.group(21)))

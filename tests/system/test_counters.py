@@ -9,7 +9,7 @@ from collections import Counter
 from random import Random
 from typing import NamedTuple
 
-from tests.oracle.operations import PORTS
+from tests.oracle.operations import LOCAL, PORTS
 from tests.oracle.systems import ANY_PORT, System
 from tests.oracle.telling import records
 from tests.oracle.world import LOGICAL, World
@@ -62,7 +62,7 @@ class Flow(NamedTuple):
             if port == IN_PORT:
                 out.append(ingress)
             elif port == FLOOD:
-                out += [other for other in PORTS if other != ingress]
+                out += [other for other in (*PORTS, LOCAL) if other != ingress]
             elif port != ingress:
                 out.append(port)
         return out
