@@ -76,7 +76,8 @@ class Line:
             raise Lost(f"{self.name} has closed the session")
         future = self._waiting[xid] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait_for(future, SAFETY_NET)
+            async with asyncio.timeout(SAFETY_NET):  # wait_for may swallow a cancellation (Python 3.11)
+                await future
         except asyncio.TimeoutError:
             raise Lost(f"{self.name} does not answer") from None
         finally:
