@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor import packets, refusals
 from hvproxy.hypervisor.datapath import Datapath
-from hvproxy.hypervisor.logical_switch import Origin
+from hvproxy.hypervisor.origin import Origin
 from hvproxy.model.layout import HIDDEN, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Item
 from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import barriers, packets
+from hvproxy.hypervisor import barriers, packets, resets
 from hvproxy.hypervisor.bundles import Bundle, bad
 from hvproxy.hypervisor.compiled_switch import joined
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -27,7 +27,8 @@ from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_packet_out, type_of
 
 if TYPE_CHECKING:
-    from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch
+    from hvproxy.hypervisor.origin import Origin
 
 
 @dataclass(slots=True)
@@ -142,7 +143,7 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
         ls.down.change(step, now, origin)
         dpids.update(step)
     session.touched.update(dpids)
-    ls.confirm_resets(origin, steps, now)
+    resets.confirm(ls, origin, steps, now)
     for message, added in later:
         try:
             if type_of(message) == of13.OFPT_FLOW_MOD:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from hvproxy.compiler.encapsulation import links_used
-from hvproxy.hypervisor import metering, port_counters, vifs
+from hvproxy.hypervisor import aging, metering, port_counters, vifs
 from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import place_of, resolve
@@ -196,13 +196,13 @@ class Hypervisor(ToSwitches):
             vifs.take_what_is_free(self, now)
             self.mtus.look(self.logical_switches)
             for ls in self.logical_switches.values():
-                ls.poll_idle(now)
+                aging.poll_idle(ls, now)
                 metering.poll(ls, now)
                 ls.ledger.checkpoint()
         if self.settling_in and self.switches.all_known:
             self.settling_in = False
             for ls in self.logical_switches.values():
-                ls.let_expire(now)
+                aging.let_expire(ls, now)
         self._dial_when_known(now)
 
     # What the switches tell

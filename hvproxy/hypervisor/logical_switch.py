@@ -6,16 +6,16 @@ computed by compiled_switch and handed to Downward. Answers to questions are in 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import replace
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import barriers, commits, packets, port_config, port_counters, queries, session_settings
+from hvproxy.hypervisor import (
+    aging, barriers, commits, packets, port_config, port_counters, queries, resets, session_settings,
+)
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.bundles import Bundles
-from hvproxy.hypervisor.commits import Commit
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.counters import Count
@@ -26,10 +26,11 @@ from hvproxy.hypervisor.flow_monitors import FlowMonitors
 from hvproxy.hypervisor.flow_mods import names_buffer
 from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.ledger import Ledger
+from hvproxy.hypervisor.origin import Origin
+from hvproxy.hypervisor.resets import Reset
 from hvproxy.hypervisor.roles import Roles
-from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
+from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
@@ -40,7 +41,7 @@ from hvproxy.openflow.groups import GroupMod, action_lists
 from hvproxy.openflow.messages import (
     FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
 )
-from hvproxy.openflow.meters import MeterMod, decode_meter_mod
+from hvproxy.openflow.meters import decode_meter_mod
 from hvproxy.openflow.ports import PortDesc
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
@@ -52,31 +53,6 @@ _TAGGED_HEADER = 16
 _VID = 0xFFF
 
 LOCAL_BYTES = of13.OFPP_LOCAL.to_bytes(4, "big")
-
-
-@dataclass(eq=False, slots=True)
-class Origin:
-    """A tenant's message that changed datapaths: where an error of any of them goes, once (trap 45)."""
-
-    logical_switch: LogicalSwitch
-    session: ControllerSession
-    request: bytes
-    edits: list[Edit] = field(default_factory=list)
-    group: tuple[GroupMod, TenantGroup | None] | None = None
-    meter: tuple[MeterMod, Replaced | None, int] | None = None
-    """With the revision of the meter that it made."""
-    refused: bool = False
-    commit: Commit | None = None
-    """Where `request` is the commit of a bundle."""
-
-
-@dataclass(eq=False, slots=True)
-class Reset:
-    """Of an entry's counters, which no datapath has refused yet and not all have confirmed."""
-
-    entry: Entry
-    awaited: int = 0
-    """How many rules that counted under the former number have not told their last counts."""
 
 
 class LogicalSwitch(CompiledSwitch):
@@ -99,7 +75,7 @@ class LogicalSwitch(CompiledSwitch):
         self.sent = [0] * 256
         self.table_names: dict[int, str] = {}
         """As tenants have named the tables, with TABLE_FEATURES."""
-        self._asking_idle = False
+        self.asking_idle = False
         self.expiry_waits = False
         """Nothing expires: after a restart, what entries have counted meanwhile is not known yet."""
         self.measuring = False
@@ -207,32 +183,8 @@ class LogicalSwitch(CompiledSwitch):
     def _carry_out(self, origin: Origin, now: float) -> None:
         self.monitors.report(origin.edits, origin.session, origin.request)
         changes = self.edited(origin.edits, now)
-        self._send(changes, now, origin)
-        self.confirm_resets(origin, [changes], now)
-
-    def confirm_resets(self, origin: Origin, steps: Iterable[Mapping[Dpid, Change]], now: float) -> None:
-        """Until it is certain that no datapath refuses these changes, counters of entries may have to be given back."""
-        resets = {edit.reset_number: Reset(edit.entry) for edit in origin.edits if edit.reset_number is not None}
-        if not resets:
-            return
-
-        def confirmed(at: float) -> None:
-            for number, reset in resets.items():
-                if self.resetting.pop(number, None) is not None:
-                    self.farewells.expect_reset(self, reset.entry, number, reset.awaited, at)
-
-        dpids: set[Dpid] = set()
-        for changes in steps:
-            dpids.update(changes)
-            for dpid, change in changes.items():
-                for rule in change.drop_rules if self.down.ready(dpid) else ():
-                    owner = read_cookie(rule.cookie)
-                    if owner is not None and owner[1] in resets:
-                        resets[owner[1]].awaited += 1
-        for number, reset in resets.items():
-            self.farewells.remember(reset.entry, number, now)
-        self.resetting.update(resets)
-        self.down.confirm(dpids, confirmed, now)
+        self.send(changes, now, origin)
+        resets.confirm(self, origin, [changes], now)
 
     def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
         if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED and not edits[0].meters:
@@ -266,13 +218,13 @@ class LogicalSwitch(CompiledSwitch):
         doomed = [entry for group_id in deleted for entry in self.tables.entries_with_group(group_id)]
         edits = self.tables.remove(list(dict.fromkeys(doomed)), of13.OFPRR_GROUP_DELETE)
         self.monitors.report(edits)
-        self._send(self.edited(edits, now), now, origin)
+        self.send(self.edited(edits, now), now, origin)
         naming = self.groups.remove(deleted)
         self.see_edges()
         self.send_groups([*deleted, *naming], now, origin)
 
     def send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
-        self._send(joined(self.watch_changes(), self.group_changes(group_ids)), now, origin)
+        self.send(joined(self.watch_changes(), self.group_changes(group_ids)), now, origin)
 
     def _meter_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_meter_mod(message)
@@ -292,7 +244,7 @@ class LogicalSwitch(CompiledSwitch):
         edits = self.tables.remove(doomed, METER_DELETE)
         self.monitors.report(edits)
         self._forget_meters(deleted)
-        self._send(joined(self.edited(edits, now), self.meter_changes(deleted)), now, origin)
+        self.send(joined(self.edited(edits, now), self.meter_changes(deleted)), now, origin)
         self.see_edges()
 
     def _forget_meters(self, meter_ids: list[int]) -> None:
@@ -300,9 +252,9 @@ class LogicalSwitch(CompiledSwitch):
             self.down.meter_ids.release(place)
 
     def send_meters(self, meter_ids: Iterable[int], now: float, origin: Origin | None) -> None:
-        self._send(self.meter_changes(meter_ids), now, origin)
+        self.send(self.meter_changes(meter_ids), now, origin)
 
-    def _send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
+    def send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
         if origin is not None:
             origin.session.touched.update(changes)
         self.down.change(changes, now, origin)
@@ -390,13 +342,13 @@ class LogicalSwitch(CompiledSwitch):
     def prepare(self, data: bytes, now: float) -> None:
         """Have the datapaths ready for a list of actions that is about to be there."""
         if of13.OFPP_NORMAL in actions.outputs(data) and not self.hosts.in_use:
-            self._send(self.hidden_changes(self.hosts.begin(), ()), now, None)
+            self.send(self.hidden_changes(self.hosts.begin(), ()), now, None)
             self.ledger.state()
         if not self.resubmits and actions.resubmits(data):
             self.resubmits = True
             self.ledger.state()
             if self.look_again():
-                self._send(self.recompile_all(), now, None)
+                self.send(self.recompile_all(), now, None)
 
     def heard(self, arrived: PacketIn, number: int, now: float) -> None:
         """A datapath has switched a frame of a source it does not know."""
@@ -406,7 +358,7 @@ class LogicalSwitch(CompiledSwitch):
         address = int.from_bytes(arrived.data[6:12], "big")
         vlan = int.from_bytes(arrived.data[14:16], "big") & _VID if number == TAGGED_SOURCE else 0
         put, gone = self.hosts.heard(port.number, address, vlan, now)
-        self._send(self.hidden_changes(put, gone), now, None)
+        self.send(self.hidden_changes(put, gone), now, None)
 
     # Counters, packets and ports
 
@@ -436,71 +388,11 @@ class LogicalSwitch(CompiledSwitch):
     @property
     def deadline(self) -> float:
         """When `tick` has something to do next."""
-        expiry = None if self._asking_idle or self.expiry_waits else self.tables.next_expiry()
-        times = [self.farewells.deadline, self.bundles.deadline, self.buffers.deadline,
-                 inf if expiry is None else expiry]
-        for session in self.sessions.values():
-            times += (session.channel.deadline, session.barrier_deadline, session.parts.deadline)
-        return min(times)
+        return aging.deadline(self)
 
     def tick(self, now: float) -> None:
         """Expire entries and barriers, send what keeps sessions alive."""
-        for session in list(self.sessions.values()):
-            if session.busy:
-                session.channel.excuse(now)
-            session.channel.tick(now)
-            session.flush()
-            for first, refused in session.parts.overdue(now):
-                session.refuse(first, refused)
-            if now >= session.barrier_deadline:
-                overdue = session.overdue
-                assert overdue is not None
-                session.refuse(overdue, barriers.unkept())
-                self.unblock(session, now)
-        self.farewells.tick(self, now)
-        self.bundles.tick(now)
-        self.buffers.tick(now)
-        if self.expiry_waits:
-            return
-        expired = self.tables.expired(now)
-        self._expire([(entry, why) for entry, why in expired if why != of13.OFPRR_IDLE_TIMEOUT], now)
-        idle = [entry for entry, why in expired if why == of13.OFPRR_IDLE_TIMEOUT]
-        if idle and not self._asking_idle:
-            # Nobody says they are idle but the last poll: ask once more before they go (trap 4).
-            self._asking_idle = True
-            self.read_counters(self._idle_counted, now, {dpid for entry in idle for dpid in entry.rules})
-
-    def _idle_counted(self, now: float) -> None:
-        self._asking_idle = False
-        self._expire(self.tables.expired(now), now)
-
-    def _expire(self, expired: list[tuple[Entry, int]], now: float) -> None:
-        for reason in {why for _, why in expired}:
-            edits = self.tables.remove([entry for entry, why in expired if why == reason], reason)
-            self.monitors.report(edits)
-            self.down.change(self.edited(edits, now), now)
-
-    def let_expire(self, now: float) -> None:
-        """All that can be known of the time before a restart is known: expire what is due when it has been read."""
-        def counted(at: float) -> None:
-            self.expiry_waits = False
-
-        if self.expiry_waits:
-            self.read_counters(counted, now)
-
-    def poll_idle(self, now: float) -> None:
-        """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4). Now and
-        then the same for the hosts that NORMAL knows."""
-        if now >= self.hosts.next_look:
-            self.hosts.next_look = inf
-            self.read_counters(self._hosts_looked, now)
-            return
-        idle = list(self.tables.idle_entries())
-        if idle:
-            self.read_counters(lambda at: None, now, {dpid for entry in idle for dpid in entry.rules})
-
-    def _hosts_looked(self, now: float) -> None:
-        self._send(self.hidden_changes((), self.hosts.looked(now)), now, None)
+        aging.tick(self, now)
 
     def read_counters(self, done: Callable[[float], None], now: float, dpids: Iterable[Dpid] | None = None) -> None:
         """Bring every entry's counters up to date, then call `done`."""

@@ -42,7 +42,7 @@ class OperatorSession(ControllerSession):
 
     def commit(self, messages: list[bytes], done: Done, now: float) -> None:
         """Carry out flow-mods and group-mods, all or none; `done` hears why none, once the switches have confirmed."""
-        from hvproxy.hypervisor.logical_switch import Origin  # which needs the sessions defined
+        from hvproxy.hypervisor.origin import Origin  # which needs the sessions defined
 
         last = [now]
         self._refused = None

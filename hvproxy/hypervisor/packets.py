@@ -26,7 +26,8 @@ from hvproxy.openflow.oxm_fields import OWN_REGISTER, REGISTERS
 from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
 
 if TYPE_CHECKING:
-    from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch
+    from hvproxy.hypervisor.origin import Origin
 
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)

@@ -16,7 +16,8 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
 
 if TYPE_CHECKING:
-    from hvproxy.hypervisor.logical_switch import LogicalSwitch, Origin
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch
+    from hvproxy.hypervisor.origin import Origin
 
 
 def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float,

@@ -1,8 +1,6 @@
 """FLOW_REMOVED: exactly once, with the sum of what every edge counted last (traps 4 to 6)."""
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from hvproxy.hypervisor.farewells import PATIENCE
@@ -10,37 +8,10 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.multipart import Kind, multipart_request
-from tests.harness import Controller, World, parsed
-from tests.hypervisor.worlds import a_world, flow_mod, in_port
+from tests.harness import Controller, parsed
+from tests.hypervisor.worlds import a_world, delete, edges, flow_mod, in_port, removed, with_entry
 
 REM = of13.OFPFF_SEND_FLOW_REM
-
-
-def with_entry(**fields: Any) -> tuple[World, Controller]:
-    """An entry on all three edges that counted 5 packets on each, three of them after the last report."""
-    world = a_world()
-    controller = Controller(world, "red")
-    controller.send(flow_mod(**{"apply": actions.output(of13.OFPP_CONTROLLER), "flags": REM, "cookie": 5, **fields}))
-    world.run()
-    for dpid in (1, 2, 3):
-        where = next(key for key in world.switches[dpid].rules if key[0] == 10)[2]
-        world.switches[dpid].count(10, 5, 500, where)
-    return world, controller
-
-
-def removed(world: World, controller: Controller) -> list[Any]:
-    """All FLOW_REMOVED that have come."""
-    world.run()
-    messages, controller.messages = controller.messages, []
-    return [m for m in map(parsed, messages) if m.msg_type == of13.OFPT_FLOW_REMOVED]
-
-
-def delete(controller: Controller) -> None:
-    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL))
-
-
-def edges(world: World) -> int:
-    return sum(len(switch.cookies()) for switch in world.switches.values())
 
 
 def test_a_deleted_entry_says_farewell_once_with_everything_it_was() -> None:
@@ -85,28 +56,6 @@ def test_the_hard_timeout_ends_an_entry_everywhere_at_once() -> None:
     (told,) = removed(world, controller)
     assert (told.reason, told.packet_count, told.duration_sec) == (of13.OFPRR_HARD_TIMEOUT, 15, 5)
     assert edges(world) == 0
-
-
-def test_traffic_at_one_edge_keeps_an_idle_entry_and_silence_everywhere_ends_it() -> None:
-    world, controller = with_entry(idle_timeout=3)
-    for _ in range(10):
-        world.pass_time(1.0)
-        world.switches[2].count(10, 1, 100, next(key for key in world.switches[2].rules if key[0] == 10)[2])
-    assert removed(world, controller) == []
-    assert edges(world) >= 3
-    world.pass_time(5.1)  # one poll may be needed to see the last packet
-    (told,) = removed(world, controller)
-    assert (told.reason, told.packet_count) == (of13.OFPRR_IDLE_TIMEOUT, 25)
-    assert edges(world) == 0
-
-
-def test_packets_after_the_last_poll_keep_an_idle_entry() -> None:
-    world, controller = with_entry(idle_timeout=3)
-    world.pass_time(1.05)
-    world.pass_time(2.9)
-    world.switches[3].count(10, 1, 100)
-    world.pass_time(0.5)
-    assert removed(world, controller) == []
 
 
 def test_the_entries_of_a_deleted_group_say_so() -> None:
@@ -171,20 +120,6 @@ def test_table_statistics_after_an_undone_removal_wait_no_longer() -> None:
     assert (reply.body[0].active_count, reply.body[0].matched_count) == (1, 15)
 
 
-def test_table_statistics_wait_for_a_reset_only_so_long() -> None:
-    world, controller = with_entry(table=0)
-    world.switches[3].hold_removals = True
-    controller.send(flow_mod(table=0, flags=of13.OFPFF_RESET_COUNTS))
-    world.run()
-    controller.messages.clear()
-    controller.send(multipart_request(3, Kind.TABLE))
-    world.pass_time(PATIENCE - 0.1)
-    assert not controller.messages
-    world.pass_time(0.2)
-    (reply,) = [m for m in map(parsed, controller.messages) if m.msg_type == of13.OFPT_MULTIPART_REPLY]
-    assert reply.body[0].matched_count == 10
-
-
 def test_what_comes_late_is_not_counted_nor_kept() -> None:
     world, controller = with_entry()
     cookie = world.switches[3].cookies()[0]
@@ -194,26 +129,3 @@ def test_what_comes_late_is_not_counted_nor_kept() -> None:
     world.switches[3].send(build.flow_removed(0, cookie, 5, of13.OFPRR_DELETE, 10, 1, 0, 0, 0, 9, 900, b""))
     assert removed(world, controller) == []
     assert len(world.hv.logical_switches["red"].counters) == counted
-
-
-def test_a_reset_entry_says_farewell_with_what_it_counted_since() -> None:
-    world, controller = with_entry()
-    controller.send(flow_mod(command=of13.OFPFC_MODIFY, apply=actions.output(2), flags=of13.OFPFF_RESET_COUNTS))
-    world.run()
-    for dpid in (1, 2):
-        where = next(key for key in world.switches[dpid].rules if key[0] == 10)[2]
-        world.switches[dpid].count(10, 2, 200, where)
-    delete(controller)
-    (told,) = removed(world, controller)
-    assert (told.packet_count, told.byte_count) == (4, 400)
-
-
-def test_nothing_is_kept_of_entries_that_have_come_and_gone() -> None:
-    world, controller = with_entry()
-    before = len(world.hv.logical_switches["red"].counters)
-    for _ in range(20):
-        controller.send(flow_mod(priority=9, flags=REM) + flow_mod(priority=9, flags=of13.OFPFF_RESET_COUNTS)
-                        + flow_mod(command=of13.OFPFC_DELETE_STRICT, priority=9))
-        world.run()
-    world.pass_time(PATIENCE + 0.5)
-    assert len(world.hv.logical_switches["red"].counters) == before

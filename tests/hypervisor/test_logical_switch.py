@@ -177,23 +177,6 @@ def test_two_tenants_on_one_physical_port_both_hear_of_it() -> None:
     other.take(*PORT_LOST)
 
 
-def test_without_controllers_entries_expire_and_nothing_is_told_later() -> None:
-    world, controller = red()
-    add(controller, flow_mod(hard_timeout=3, flags=of13.OFPFF_SEND_FLOW_REM, apply=actions.output(2)))
-    controller.disconnect()
-    world.pass_time(5.0)
-    assert not world.switches[1].cookies()
-    later = Controller(world, "red")
-    assert later.take() == [] and flows(later) == []
-
-
-def test_entries_outlive_their_controller() -> None:
-    world, controller = red()
-    add(controller, flow_mod(apply=actions.output(2)))
-    controller.disconnect()
-    assert len(flows(Controller(world, "red"))) == 1
-
-
 # Ports and groups
 
 

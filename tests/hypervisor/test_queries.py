@@ -286,56 +286,6 @@ def test_table_statistics_count_what_entries_and_ports_count() -> None:
     assert [(t.active_count, t.lookup_count, t.matched_count) for t in tables[:2]] == [(0, 6, 5), (0, 5, 4)]
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def test_table_statistics_keep_what_was_counted_before_a_reset_while_it_is_not_confirmed(refused: bool) -> None:
-    world, controller = red()
-    add(controller, flow_mod(match=in_port(1), apply=actions.output(2), goto=1))
-    switch = world.switches[1]
-    switch.count(10, 7, 700)
-
-    def told() -> tuple[int, int]:
-        (reply,) = [parsed(m) for m in asked()]
-        return reply.body[0].matched_count, reply.body[1].lookup_count
-
-    def asked() -> list[bytes]:
-        controller.send(multipart_request(3, Kind.TABLE))
-        world.run()
-        messages, controller.messages = controller.messages, []
-        return [m for m in messages if m[1] == of13.OFPT_MULTIPART_REPLY]
-
-    assert told() == (7, 7)
-    switch.hold_barriers = True
-    switch.refuse = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL) if refused else None
-    controller.send(flow_mod(match=in_port(1), apply=actions.output(2), goto=1, flags=of13.OFPFF_RESET_COUNTS))
-    assert told() == (7, 7)
-    switch.refuse = None
-    switch.release()
-    world.pass_time(1.0)
-    assert told() == (7, 7)
-    assert not world.hv.logical_switches["red"].resetting
-
-
-@pytest.mark.parametrize("command", [of13.OFPFC_ADD, of13.OFPFC_MODIFY])
-def test_table_statistics_after_a_reset_wait_for_what_the_former_rules_have_counted(command: int) -> None:
-    """Open vSwitch tells of removed rules after it has answered the barrier behind their removal."""
-    world, controller = red()
-    add(controller, flow_mod(apply=actions.output(2)))
-    count_everywhere(world, 2)
-    for switch in world.switches.values():
-        switch.hold_removals = True
-    add(controller, flow_mod(command=command, apply=actions.output(3), flags=of13.OFPFF_RESET_COUNTS))
-    controller.send(multipart_request(3, Kind.TABLE))
-    controller.take()
-    count_everywhere(world, 1)
-    for switch in world.switches.values():
-        switch.release()
-    (reply,) = controller.take("MULTIPART_REPLY")
-    rules = sum(len(switch.cookies()) for switch in world.switches.values())
-    assert reply.body[0].matched_count == 3 * rules
-    (entry,) = stats(controller, Kind.FLOW, FlowStatsRequest(of13.OFPTT_ALL).encode())
-    assert entry.packet_count == rules
-
-
 def test_what_a_switch_has_said_counts_once_when_another_answers_after_the_entry_is_gone() -> None:
     world, controller = red()
     add(controller, flow_mod(apply=actions.output(2)))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvproxy.hypervisor.logical_switch import Origin
+from hvproxy.hypervisor.origin import Origin
 from hvproxy.hypervisor.refusals import take_back
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13

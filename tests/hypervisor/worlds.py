@@ -8,13 +8,13 @@ from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.recompute import recompute
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import PortSpec, parse
-from hvproxy.openflow import build
+from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.meters import Band, encode_bands
 from hvproxy.openflow.oxm import tlv
-from tests.harness import Controller, World, spec
+from tests.harness import Controller, World, parsed, spec
 
 LINKS = tuple(NamedLink(a, b) for a, b in (
     ((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((3, 7), (0x11, 3)),
@@ -105,3 +105,31 @@ def changes(world: World) -> dict[int, tuple[int, int, int]]:
 def packets(controller: Controller) -> int:
     """What all entries have counted together."""
     return sum(int(each.packet_count) for each in controller.ask(build.flow_stats_request(3)).body)
+
+
+def with_entry(**fields: Any) -> tuple[World, Controller]:
+    """An entry on all three edges that counted 5 packets on each, three of them after the last report."""
+    world = a_world()
+    controller = Controller(world, "red")
+    controller.send(flow_mod(**{"apply": actions.output(of13.OFPP_CONTROLLER), "flags": of13.OFPFF_SEND_FLOW_REM,
+                                "cookie": 5, **fields}))
+    world.run()
+    for dpid in (1, 2, 3):
+        where = next(key for key in world.switches[dpid].rules if key[0] == 10)[2]
+        world.switches[dpid].count(10, 5, 500, where)
+    return world, controller
+
+
+def removed(world: World, controller: Controller) -> list[Any]:
+    """All FLOW_REMOVED that have come."""
+    world.run()
+    messages, controller.messages = controller.messages, []
+    return [m for m in map(parsed, messages) if m.msg_type == of13.OFPT_FLOW_REMOVED]
+
+
+def delete(controller: Controller) -> None:
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, table=of13.OFPTT_ALL))
+
+
+def edges(world: World) -> int:
+    return sum(len(switch.cookies()) for switch in world.switches.values())
