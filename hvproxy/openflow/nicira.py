@@ -1,25 +1,25 @@
 """Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
 
-What the actions refer to is a part of a field, by an NXM or OXM header. Fields that say where a packet came from below
-(in_port, tunnels' addresses) are refused, and so is the metadata beyond the tenant's bits: they hold what is hvproxy's.
-The register which is hvproxy's own, and wider ones that it is a part of, are no fields at all. Refused although Open
-vSwitch takes them, with the error of one that does not know them: learn, ct, bundle, fin_timeout, sample, clone, output
-to a register, resubmit with another port, and whatever else is not in `_KNOWN`.
+What the actions refer to is a part of a field (nicira_parts). Refused although Open vSwitch takes them, with the error
+of one that does not know them: learn, ct, bundle, fin_timeout, sample, clone, output to a register, resubmit with
+another port, and whatever else is not in `_KNOWN`.
 
 Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.memo import remembered
-from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
-from hvproxy.openflow.oxm_fields import BY_NUMBER, IP_ETH_TYPES, Field, Headers
+from hvproxy.openflow.nicira_parts import (
+    BAD_CONJUNCTION, METADATA, NOT_ZERO, TARGETS, TENANT_BITS, Part, check_named, check_part, check_settable, error,
+    part_text, refuse, target, told,
+)
+from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, Headers
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
 CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CT_CLEAR = 20, 21, 27, 28, 34, 43
@@ -45,62 +45,33 @@ _FIXED_SIZES: Final = {
 _KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS))
 _IN_SET: Final = frozenset((LOAD, MOVE, RESUBMIT, RESUBMIT_TABLE, DEC_TTL_IDS, CT_CLEAR))
 """What an action set may hold."""
-_TENANT_BITS: Final = 32
-"""Of the metadata."""
-_METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
-_IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
 _HASH_FIELDS, _ALGORITHMS = 6, 4
 """How many ways of hashing and of choosing a link a multipath knows."""
-_UNKNOWN_OPTION, _BAD_CONJUNCTION, _NOT_ZERO = 37, 15, 4
-"""Errors of Open vSwitch's own (type OFPET_EXPERIMENTER, experimenter Nicira)."""
-_NXM_NX: Final = 1
-_TUNNEL_OPTIONS: Final = range(40, 104)
-"""Fields of Open vSwitch's class to which an operator gives a meaning; without one, their error is one of their own."""
-_NEW_REGISTERS: Final = {header: len(registers) * 32 for header, registers in WIDE_REGISTERS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The field that a header names."""
-
-    field: Field | None
-    """None of a wide register and of a whole VLAN tag."""
-    bits: int
-    header: int
-    """As Open vSwitch tells it: the older one where there are two."""
-
-
-class Part(NamedTuple):
-    """Some bits of what a header names."""
-
-    header: int
-    first: int
-    bits: int
 
 
 def check(action: bytes, *, in_set: bool = False) -> None:
     """Raises Refused for an action that is wrong in itself."""
     experimenter = int.from_bytes(action[4:8], "big")
     if experimenter == ONF_ID and int.from_bytes(action[8:10], "big") != _COPY_FIELD:
-        _refuse(of13.OFPBAC_BAD_EXP_TYPE, "unknown action of the ONF")
+        refuse(of13.OFPBAC_BAD_EXP_TYPE, "unknown action of the ONF")
     if experimenter != NICIRA_ID:  # which may be shorter than ours
-        _refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
+        refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
     _, length, _, kind = _HEAD.unpack_from(action)
     if kind not in _KNOWN:
-        _refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
+        refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
     if kind == MOVE and length < _FIXED_SIZES[MOVE]:
         raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_LEN, "move without its fields")
     if not _has_size(kind, length):
-        _refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
+        refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
     for header in _headers(kind, action):
-        _check_known(kind, header)
+        (check_settable if kind in (LOAD, MULTIPATH) else check_named)(header)
     one = _CHECKS.get(kind)
     if one is not None:
         one(action)
     if in_set and kind not in _IN_SET:
-        _refuse(of13.OFPBAC_BAD_TYPE, f"action {kind} of Open vSwitch in an action set")
+        refuse(of13.OFPBAC_BAD_TYPE, f"action {kind} of Open vSwitch in an action set")
     if in_set and names_no_table(action):
-        _refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit to the current table, where there is none")
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit to the current table, where there is none")
 
 
 def check_order(action: bytes, headers: Headers) -> bool:
@@ -111,7 +82,7 @@ def check_order(action: bytes, headers: Headers) -> bool:
     for header in _headers(kind, action):
         field = target(header).field
         if field is not None and not field.allows(headers):
-            _refuse(of13.OFPBAC_MATCH_INCONSISTENT, f"{field.name} where the packet may not have it")
+            refuse(of13.OFPBAC_MATCH_INCONSISTENT, f"{field.name} where the packet may not have it")
     return False
 
 
@@ -122,15 +93,15 @@ def canonical(action: bytes) -> bytes:
         return action
     kind = _HEAD.unpack_from(action)[3]
     if not _has_size(kind, len(action)) or any(
-            header not in _TARGETS for header in _headers(kind, action)):
+            header not in TARGETS for header in _headers(kind, action)):
         return action
     if kind == MOVE:
         return action[:2] + _MOVE.size.to_bytes(2, "big") + action[4:16] + b"".join(
-            _TARGETS[header].header.to_bytes(4, "big") for header in _headers(kind, action))
+            told(header) for header in _headers(kind, action))
     places = {LOAD: 12, PUSH: 12, POP: 12, MULTIPATH: 28}
     if kind in places:
         at = places[kind]
-        header = _TARGETS[_headers(kind, action)[0]].header.to_bytes(4, "big")
+        header = told(_headers(kind, action)[0])
         tail = action[at + 4:] if kind == LOAD else action[at + 4:at + 6] + bytes(max(0, len(action) - at - 6))
         return action[:at] + header + (tail if kind != MULTIPATH else b"")
     if kind in (POP_QUEUE, EXIT, CT_CLEAR):
@@ -156,8 +127,8 @@ def lowered(action: bytes, first_table: int, same_table: int) -> bytes:
         return resubmit(first_table + table) if first_table + table < SAME_TABLE - 1 else b""
     if kind == LOAD:
         place, header, value = _LOAD.unpack(action)
-        if target(header).field is _METADATA:
-            return load(place >> 6, min(_TENANT_BITS - (place >> 6), (place & 0x3f) + 1), header, value)
+        if target(header).field is METADATA:
+            return load(place >> 6, min(TENANT_BITS - (place >> 6), (place & 0x3f) + 1), header, value)
     if kind == CONTROLLER:
         # The whole packet is asked for; below, hvproxy is the one controller, and has the id 0.
         return _CONTROLLER.pack(of13.OFPAT_EXPERIMENTER, _CONTROLLER.size, NICIRA_ID, kind, 0xffff, 0, action[14])
@@ -177,7 +148,7 @@ def kind_of(action: bytes) -> int | None:
 def load_of(action: bytes) -> tuple[Part, int]:
     """(what a load writes, the value)."""
     place, header, value = _LOAD.unpack(action)
-    return Part(header, place >> 6, (place & 0x3f) + 1), value
+    return _placed(place, header), value
 
 
 def move_of(action: bytes) -> tuple[Part, Part]:
@@ -195,7 +166,7 @@ def stack_of(action: bytes) -> Part:
 def multipath_of(action: bytes) -> Part:
     """What a multipath writes."""
     place, header = _MULTIPATH.unpack(action)[5:]
-    return Part(header, place >> 6, (place & 0x3f) + 1)
+    return _placed(place, header)
 
 
 def conjunction_of(action: bytes) -> tuple[int, int, int]:
@@ -207,18 +178,6 @@ def conjunction_of(action: bytes) -> tuple[int, int, int]:
 def table_of(action: bytes) -> int | None:
     """The table that a resubmit looks up; None for the current one."""
     return None if names_no_table(action) else _RESUBMIT.unpack(action)[5]
-
-
-def field_of(header: int) -> Field:
-    """The field that a header names which is no wide register and no whole tag."""
-    field = _TARGETS[header].field
-    assert field is not None
-    return field
-
-
-def part_text(part: Part) -> str:
-    """A part of a field in words that ovs-ofctl takes."""
-    return _part(part.header, part.first, part.bits)
 
 
 def resubmit(table_id: int) -> bytes:
@@ -279,71 +238,34 @@ def controller(action: bytes) -> tuple[int, int] | None:
     return number, max_len
 
 
-def target(header: int) -> Target:
-    """What a header that is known names. Raises Refused for what is not the tenant's."""
-    found = _TARGETS[header]
-    if found.field is not None and (found.field.zero or found.field is _IN_PORT):
-        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{found.field.name} says where a packet came from")
-    return found
-
-
 def text(action: bytes) -> str | None:
     """The action in words that ovs-ofctl takes; None of one that is not known."""
     if len(action) < 16 or _HEAD.unpack_from(action)[2] != NICIRA_ID:
         return None
     kind = _HEAD.unpack_from(action)[3]
     if not _has_size(kind, len(action)) or any(
-            header not in _TARGETS for header in _headers(kind, action)):
+            header not in TARGETS for header in _headers(kind, action)):
         return None
     if kind in (RESUBMIT, RESUBMIT_TABLE):
         port, table = _RESUBMIT.unpack(action)[4:]
         return f"resubmit({'' if port == SAME_PORT else port},{SAME_TABLE if kind == RESUBMIT else table})"
     if kind == LOAD:
         place, header, value = _LOAD.unpack(action)
-        return f"load:{value:#x}->{_part(header, place >> 6, (place & 0x3f) + 1)}"
+        return f"load:{value:#x}->{part_text(_placed(place, header))}"
     if kind == MOVE:
         bits, from_first, to_first, source, destination = _MOVE.unpack_from(action)
-        return f"move:{_part(source, from_first, bits)}->{_part(destination, to_first, bits)}"
+        return f"move:{part_text(Part(source, from_first, bits))}->{part_text(Part(destination, to_first, bits))}"
     if kind in (PUSH, POP):
         first, header, bits = _STACK.unpack(action)
-        return f"{'push' if kind == PUSH else 'pop'}:{_part(header, first, bits)}"
+        return f"{'push' if kind == PUSH else 'pop'}:{part_text(Part(header, first, bits))}"
     if kind == NOTE:
         return f"note:{action[10:].hex('.')}"
     return {POP_QUEUE: "pop_queue", EXIT: "exit", CT_CLEAR: "ct_clear"}.get(kind)
 
 
-def _part(header: int, first: int, bits: int) -> str:
-    """A part of a field: NXM_NX_REG0[4..7]."""
-    what = _TARGETS[header]
-    name = _WIDE_NAMES[what.header] if what.field is None else what.field.name
-    if (first, bits) == (0, what.bits):
-        return f"{name}[]"
-    return f"{name}[{first}]" if bits == 1 else f"{name}[{first}..{first + bits - 1}]"
-
-
-def _targets() -> dict[int, Target]:
-    """By every header that tenants may use in an action; one with a mask is as good as the other where one is taken."""
-    found = {field.header: Target(field, field.full.bit_length(), OLD_HEADERS.get(field.number, field.header))
-             for field in BY_NUMBER.values()}
-    for header, number in ALIASES.items():
-        field = BY_NUMBER[number]
-        found[header] = Target(field, field.full.bit_length(), OLD_HEADERS.get(number, field.header))
-    found.update((header, Target(None, bits, header)) for header, bits in _NEW_REGISTERS.items())
-    found[VLAN_TCI] = Target(None, 16, VLAN_TCI)
-    found.update([(_masked(header), target) for header, target in found.items()])
-    return {header: target for header, target in found.items() if header not in OWN_HEADERS}
-
-
-def _masked(header: int) -> int:
-    """The header of the same field with a mask."""
-    return header + (header & 0xff) | 0x100
-
-
-_TARGETS: Final = _targets()
-_MASKED: Final = frozenset(header for header in _TARGETS if header & 0x100)
-_WIDE_NAMES: Final = {VLAN_TCI: "vlan_tci", **{
-    header: f"xreg{index}" if len(registers) == 2 else f"xxreg{index - 8}"
-    for index, (header, registers) in enumerate(WIDE_REGISTERS.items())}}
+def _placed(place: int, header: int) -> Part:
+    """A part whose place is in one number."""
+    return Part(header, place >> 6, (place & 0x3f) + 1)
 
 
 def _headers(kind: int, action: bytes) -> tuple[int, ...]:
@@ -358,39 +280,15 @@ def _headers(kind: int, action: bytes) -> tuple[int, ...]:
     return ()
 
 
-def _check_known(kind: int, header: int) -> None:
-    """The header is one that an action of that kind may have."""
-    name = f"field {header:#010x}"
-    if header >> 16 == _NXM_NX and header >> 9 & 0x7f in _TUNNEL_OPTIONS:
-        _error(_UNKNOWN_OPTION, f"{name} is no tunnel option")
-    if kind in (LOAD, MULTIPATH):
-        if header not in _TARGETS:
-            _refuse(of13.OFPBAC_BAD_SET_TYPE, f"unknown {name}")
-    elif header not in _TARGETS or header in _MASKED:
-        code = of13.OFPBMC_BAD_MASK if header in _MASKED else of13.OFPBMC_BAD_FIELD
-        raise Refused(of13.OFPET_BAD_MATCH, code, f"{name} in an action")
-
-
-def _check_part(header: int, first: int, bits: int, *, written: bool) -> None:
-    """`bits` bits from `first` on can be read, or written."""
-    what = target(header)
-    if not bits or first + bits > what.bits:
-        _refuse(of13.OFPBAC_BAD_SET_LEN, "bits that the field does not have")
-    if what.field is _METADATA and first + bits > _TENANT_BITS:
-        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "metadata outside the low 32 bits")
-    if written and what.field is not None and not what.field.writable and what.field is not _METADATA:
-        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{what.field.name} cannot be written")
-
-
 def _check_load(action: bytes) -> None:
     place, header, value = _LOAD.unpack(action)
     first, bits = place >> 6, (place & 0x3f) + 1
-    if target(header).field is _METADATA and first < _TENANT_BITS and first + bits <= 64 and not (
-            value >> _TENANT_BITS - first):
-        bits = min(bits, _TENANT_BITS - first)  # the upper bits are 0 to the tenant, and stay so
-    _check_part(header, first, bits, written=True)
+    if target(header).field is METADATA and first < TENANT_BITS and first + bits <= 64 and not (
+            value >> TENANT_BITS - first):
+        bits = min(bits, TENANT_BITS - first)  # the upper bits are 0 to the tenant, and stay so
+    check_part(Part(header, first, bits), written=True)
     if value >> bits:
-        _refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
 
 
 def _has_size(kind: int, length: int) -> bool:
@@ -400,32 +298,32 @@ def _has_size(kind: int, length: int) -> bool:
 
 def _check_move(action: bytes) -> None:
     bits, from_first, to_first, source, destination = _MOVE.unpack_from(action)
-    _check_part(source, from_first, bits, written=False)
-    _check_part(destination, to_first, bits, written=True)
+    check_part(Part(source, from_first, bits), written=False)
+    check_part(Part(destination, to_first, bits), written=True)
     if any(action[_MOVE.size:]):
-        _error(_NOT_ZERO, "bytes behind a move")
+        error(NOT_ZERO, "bytes behind a move")
 
 
 def _check_resubmit(action: bytes) -> None:
     if _RESUBMIT.unpack(action)[4] != SAME_PORT:
-        _refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit with another port is not offered")
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit with another port is not offered")
     if _HEAD.unpack_from(action)[3] == RESUBMIT_TABLE and any(action[13:]):
-        _refuse(of13.OFPBAC_BAD_ARGUMENT, "padding of a resubmit is not zero")
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "padding of a resubmit is not zero")
 
 
 def _check_multipath(action: bytes) -> None:
     fields, _, algorithm, most, _, place, header = _MULTIPATH.unpack(action)
     first, bits = place >> 6, (place & 0x3f) + 1
-    _check_part(header, first, bits, written=True)
+    check_part(Part(header, first, bits), written=True)
     if fields >= _HASH_FIELDS or algorithm >= _ALGORITHMS or most >> bits:
-        _refuse(of13.OFPBAC_BAD_ARGUMENT, "multipath")
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "multipath")
 
 
 def _check_stack(action: bytes) -> None:
     first, header, bits = _STACK.unpack(action)
     if any(action[18:]):
-        _error(_NOT_ZERO, "padding of a stack action is not zero")
-    _check_part(header, first, bits, written=_HEAD.unpack_from(action)[3] == POP)
+        error(NOT_ZERO, "padding of a stack action is not zero")
+    check_part(Part(header, first, bits), written=_HEAD.unpack_from(action)[3] == POP)
 
 
 def _check_conjunction(action: bytes) -> None:
@@ -436,12 +334,12 @@ def _check_conjunction(action: bytes) -> None:
 
 def _check_ids(action: bytes) -> None:
     if 16 + 2 * _IDS.unpack_from(action)[0] > len(action):
-        _refuse(of13.OFPBAC_BAD_LEN, "controller ids cut short")
+        refuse(of13.OFPBAC_BAD_LEN, "controller ids cut short")
 
 
 def bad_conjunction() -> NoReturn:
     """A conjunction that is none, or beside other actions."""
-    _error(_BAD_CONJUNCTION, "conjunction")
+    error(BAD_CONJUNCTION, "conjunction")
 
 
 _CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
@@ -449,11 +347,3 @@ _CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
     MULTIPATH: _check_multipath, PUSH: _check_stack, POP: _check_stack, CONJUNCTION: _check_conjunction,
     DEC_TTL_IDS: _check_ids,
 }
-
-
-def _refuse(code: int, why: str) -> NoReturn:
-    raise Refused(of13.OFPET_BAD_ACTION, code, why)
-
-
-def _error(code: int, why: str) -> NoReturn:
-    raise Refused(of13.OFPET_EXPERIMENTER, code, why, NICIRA_ID)

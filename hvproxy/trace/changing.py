@@ -11,7 +11,7 @@ from typing import Final
 
 from hvproxy.openflow import nicira
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.nicira import Part
+from hvproxy.openflow.nicira_parts import Part, field_of, part_text
 from hvproxy.openflow.oxm_aliases import VLAN_TCI, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT, MPLS_TTL, NW_TTL, VLAN_PRESENT
 from hvproxy.openflow.text import actions_text
@@ -58,7 +58,7 @@ def _extension(frame: Frame, action: bytes, stack: list[int]) -> str:
     elif kind == nicira.MULTIPATH:
         part = nicira.multipath_of(action)
         _write(frame, part, 0)
-        return f"multipath: the switch's hash, taken to be 0, into {nicira.part_text(part)}"
+        return f"multipath: the switch's hash, taken to be 0, into {part_text(part)}"
     else:
         return f"{said}: what this action does is not known here, and nothing is changed"
     return f"{said}: now {_read(frame, part):#x}"
@@ -78,7 +78,7 @@ def _write(frame: Frame, part: Part, value: int) -> None:
     elif part.header == VLAN_TCI:
         edits.set_tci(frame, whole)
     else:
-        field = nicira.field_of(part.header)
+        field = field_of(part.header)
         if field.number == NW_TTL:
             edits.set_ttl(frame, whole)
         elif field.number == MPLS_TTL:
@@ -96,7 +96,7 @@ def _whole(frame: Frame, header: int) -> int:
         return whole
     if header == VLAN_TCI:
         return frame.tags[0][1] & ~VLAN_PRESENT | VLAN_PRESENT if frame.tags else 0
-    field = nicira.field_of(header)
+    field = field_of(header)
     return frame.value >> field.shift & field.full
 
 

@@ -9,6 +9,7 @@ from hvproxy.errors import Refused
 from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.action_checks import check_each, refuse_extensions
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.nicira_parts import field_of, part_text
 from hvproxy.openflow.instructions import Instructions, build, check, parse
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import BY_NUMBER
@@ -262,11 +263,11 @@ def test_a_move_and_a_load_tell_what_they_copy() -> None:
     assert actions_text(moved) == "move:vlan_vid[0..11]->tunnel_id[4..15]" and actions.canonical(moved) == moved
     vid, tunnel = BY_NUMBER[of13.OFPXMT_OFB_VLAN_VID], BY_NUMBER[of13.OFPXMT_OFB_TUNNEL_ID]
     source, target = nicira.move_of(moved)
-    assert (nicira.field_of(source.header), nicira.field_of(target.header)) == (vid, tunnel)
+    assert (field_of(source.header), field_of(target.header)) == (vid, tunnel)
     assert (source[1:], target[1:]) == ((0, 12), (4, 12))
     part, value = nicira.load_of(actions.load_bit(of13.OFPXMT_OFB_TUNNEL_ID, 23))
-    assert (nicira.field_of(part.header), part[1:], value) == (tunnel, (23, 1), 1)
-    assert nicira.part_text(part) == "tunnel_id[23]"
+    assert (field_of(part.header), part[1:], value) == (tunnel, (23, 1), 1)
+    assert part_text(part) == "tunnel_id[23]"
 
 
 def test_actions_are_taken_apart() -> None:
