@@ -103,7 +103,7 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     from hvproxy.adapters.sockets import Sockets, server_endpoint
     from hvproxy.adapters.store.committer import Committer
 
-    store = open_store(reactor, config.store, Path(path).parent)
+    store = open_store(reactor, config.store.file(path))
     records = await load_records(store, config.store)
     now = reactor.seconds()
     hv = restored(settings_of(config, os.urandom(32), time.time() - now), now, records)
@@ -126,6 +126,7 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     site = make_site(runtime, metrics, taken, configuring=configuring)
     await server_endpoint(reactor, api, config.api.tls).listen(site)
     databases.start()
+    committer.start()
     runtime.start()
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload_now, configuring, path))
     log.info("serving", switches=", ".join(map(str, config.switches.listen)), api=str(api),
@@ -136,16 +137,16 @@ async def start(reactor: Any, config: Config, path: str) -> None:
                                   lambda: defer.ensureDeferred(stop(sockets, committer, store)))
 
 
-def open_store(reactor: Any, url: StoreUrl, folder: Path) -> Store:
-    """The store of the configuration; a relative path begins at `folder`."""
+def open_store(reactor: Any, file: Path | None) -> Store:
+    """The store that keeps its records in `file`, or in memory."""
     from hvproxy.adapters.store.database import Database
     from hvproxy.adapters.store.memory import MemoryStore
     from hvproxy.adapters.store.sqlite import SqliteStore
     from hvproxy.adapters.store.worker import Worker
 
-    if url.kind == "memory":
+    if file is None:
         return MemoryStore()
-    return SqliteStore(Database((folder / url.path).absolute()), Worker(reactor, "store"))
+    return SqliteStore(Database(file.absolute()), Worker(reactor, "store"))
 
 
 async def load_records(store: Store, url: StoreUrl) -> Mapping[str, bytes]:

@@ -48,10 +48,11 @@ def check(config: str) -> None:
     checked = _load(config)
     switches = [each for tenant in checked.tenants for each in tenant.logical_switches]
     ports = sum(len(each.ports) for each in switches)
+    stored = checked.store.file(config)
     click.echo(
         f"{config}: good: {_count(checked.tenants, 'tenant')}, {_count(switches, 'logical switch', 'es')}, "
-        f"{ports} logical port{'' if ports == 1 else 's'}, {_count(checked.fabric.links, 'configured link')}"
-    )
+        f"{ports} logical port{'' if ports == 1 else 's'}, {_count(checked.fabric.links, 'configured link')}, "
+        + ("nothing is stored" if stored is None else f"stored in {stored}"))
 
 
 @main.command()

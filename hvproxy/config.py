@@ -98,7 +98,7 @@ class StoreUrl:
 
     kind: str
     path: str = ""
-    """Of the database of kind "sqlite"; a relative one begins at the folder of the configuration file."""
+    """Of the database of kind "sqlite"."""
 
     @classmethod
     def parse(cls, text: str) -> StoreUrl:
@@ -111,6 +111,10 @@ class StoreUrl:
         if text.startswith("etcd:"):
             raise ValueError(f"{kind}: {NOT_YET}; supported: memory:, sqlite:PATH")
         raise ValueError(f"{text!r} is not a store; write memory: or sqlite:PATH")
+
+    def file(self, config: str | FilePath) -> FilePath | None:
+        """The database, if there is one: a relative path begins at the folder of the configuration file."""
+        return FilePath(config).parent / self.path if self.path else None
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.path}"
@@ -213,7 +217,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     switches: SwitchesConfig = SwitchesConfig()
     fabric: FabricConfig = FabricConfig()
     api: ApiConfig = ApiConfig()
-    store: StoreUrl = StoreUrl("memory")
+    store: StoreUrl = StoreUrl("sqlite", "hvproxy.db")
     durability: Literal["barrier", "relaxed"] = "barrier"
     """Whether a barrier reply says that everything before it is stored."""
     tenants: tuple[TenantSpec, ...] = ()

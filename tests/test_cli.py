@@ -24,7 +24,8 @@ def test_check_sums_up_a_good_configuration() -> None:
     result = run("check", EXAMPLE)
     assert result.exit_code == 0
     assert result.stdout == (
-        f"{EXAMPLE}: good: 2 tenants, 2 logical switches, 7 logical ports, 4 configured links\n")
+        f"{EXAMPLE}: good: 2 tenants, 2 logical switches, 7 logical ports, 4 configured links, "
+        f"stored in {Path(EXAMPLE).parent}/hvproxy.db\n")
     assert result.stderr == ""
 
 
@@ -35,7 +36,11 @@ fabric: {links: ["0x1:5 - 0x2:5"]}
 tenants: [{name: a, logical_switches: [{name: a, datapath_id: 1, ports: [{number: 1, name: a}]}]}]
 """)
     assert run("check", str(path)).stdout == (
-        f"{path}: good: 1 tenant, 1 logical switch, 1 logical port, 1 configured link\n")
+        f"{path}: good: 1 tenant, 1 logical switch, 1 logical port, 1 configured link, "
+        f"stored in {tmp_path}/hvproxy.db\n")
+    path.write_text("store: 'memory:'")
+    assert run("check", str(path)).stdout == (
+        f"{path}: good: 0 tenants, 0 logical switches, 0 logical ports, 0 configured links, nothing is stored\n")
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])

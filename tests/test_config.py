@@ -27,7 +27,7 @@ def test_an_empty_file_is_all_defaults() -> None:
         fabric=FabricConfig(
             encapsulation="auto", discovery=True, links=(), vlan_range=VlanRange(2, 4094), secret=None),
         api=ApiConfig(listen=Address("ptcp", "127.0.0.1", 8080), tls=None),
-        store=StoreUrl("memory"), durability="barrier", tenants=())
+        store=StoreUrl("sqlite", "hvproxy.db"), durability="barrier", tenants=())
 
 
 def test_endpoints_of_tunnels_are_addresses_of_hosts_one_for_a_datapath() -> None:
@@ -222,6 +222,13 @@ def test_a_link_is_written_as_it_is_read(text: str) -> None:
     assert str(LinkSpec.parse(text)) == text
     assert str(VlanRange.parse(" 2 - 4094 ")) == "2-4094"
     assert str(StoreUrl.parse("memory:")) == "memory:"
+
+
+def test_the_path_of_a_store_begins_at_the_folder_of_the_configuration_file() -> None:
+    assert parse("").store.file("conf/net.yaml") == Path("conf/hvproxy.db")
+    assert StoreUrl.parse("sqlite:../net.db").file("/etc/hv/net.yaml") == Path("/etc/hv/../net.db")
+    assert StoreUrl.parse("sqlite:/var/net.db").file("conf/net.yaml") == Path("/var/net.db")
+    assert StoreUrl.parse("memory:").file("conf/net.yaml") is None
 
 
 BY_IFACE_ID = """

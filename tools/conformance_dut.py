@@ -77,6 +77,7 @@ class Wanted:
             "fabric": {"encapsulation": "vlan", "discovery": False,
                        "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in range(1, EDGES + 1)]},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": "conformance", "logical_switches": [{
                 "name": NAME, "datapath_id": self.dpid, "tables": 254, "protocols": list(self.protocols),
                 "controllers": [self.controller] if self.controller else [],

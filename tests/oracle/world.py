@@ -144,6 +144,7 @@ class World:
             "switches": {"listen": [f"ptcp:{switch_port}:127.0.0.1"]},
             "fabric": {"discovery": False, "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in EDGES]},
             "api": {"listen": f"ptcp:{api_port}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": LOGICAL_DPID, "controllers": dialled, "tables": TABLES,
                 "ports": [{"number": port, "name": f"red{port}", "attach": {"datapath": edge, "port": there}}

@@ -222,6 +222,7 @@ class Pair:
         path.write_text(yaml.safe_dump({
             "switches": {"listen": [f"ptcp:{SWITCHES}:127.0.0.1"]},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
+            "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": 0xA1, "controllers": [f"tcp:127.0.0.1:{CONTROLLER}"],
                 "listen": [f"ptcp:{LISTEN}:127.0.0.1"], **self._keys, "ports": [

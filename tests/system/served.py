@@ -125,6 +125,7 @@ class Served:
             "switches": {"listen": [f"{passive}:{self.switch_port}:127.0.0.1"], **tls},
             "fabric": {"discovery": False, "links": [f"{leaf:#x}:1001 - 0x101:{leaf}" for leaf in (1, 2)]},
             "api": {"listen": f"ptcp:{self.api_port}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": name, "logical_switches": [{
                 "name": name, "datapath_id": dpid, "listen": [f"{passive}:{listen}:127.0.0.1"], **tls,
                 "controllers": [f"{active}:127.0.0.1:{self.controller_port}"] if name == "red" else [],

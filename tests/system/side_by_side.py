@@ -103,6 +103,7 @@ class SideBySide:
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": name, "logical_switches": [{
                 "name": name, "datapath_id": dpid, "listen": [f"ptcp:{listen}:127.0.0.1"], "tables": tables,
                 "ports": has}]}

@@ -86,6 +86,7 @@ class Sites:
                          "ovsdb": [f"unix:{site.ovs.directory}/db.sock" for site in self.sites]},
             "fabric": {"discovery": True, "encapsulation": self.encapsulation},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": tenant, "logical_switches": [{
                 "name": tenant, "datapath_id": 0xA0 + index,
                 "controllers": [f"tcp:127.0.0.1:{CONTROLLER_PORT[tenant]}"],

@@ -22,6 +22,7 @@ def build(ovs: PrivateOvs) -> None:
     path.write_text(yaml.safe_dump({
         "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
         "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
+        "store": "memory:",
         "tenants": [{"name": "red", "logical_switches": [{
             "name": "red", "datapath_id": 0xA1, "buffers": 8, "controllers": [f"tcp:127.0.0.1:{CONTROLLER_PORT}"],
             "listen": [f"ptcp:{LISTEN_PORT}:127.0.0.1"],

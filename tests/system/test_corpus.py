@@ -53,6 +53,7 @@ class Carrier(Sites):
             "fabric": {"discovery": False, "encapsulation": self.encapsulation,
                        "links": ["0x1:9 - 0x2:9"] if self.encapsulation == "vlan" else []},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": 0xA1, "listen": [f"ptcp:{LISTEN_PORT}:127.0.0.1"],
                 "ports": [{"number": number, "name": f"p{number}", "attach": {"datapath": dpid, "port": port}}

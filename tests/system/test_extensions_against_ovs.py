@@ -41,6 +41,7 @@ class Pair:
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": 0xA1, "listen": [f"ptcp:{LISTEN_PORT}:127.0.0.1"],
                 "ports": [{"number": number, "name": f"p{number}",

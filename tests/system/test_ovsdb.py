@@ -39,6 +39,7 @@ class Cloud:
                          "ovsdb": [*([f"unix:{ovs.directory}/db.sock"] if local else []), *more], **switches},
             "fabric": {"discovery": False, "links": ["0x1:9 - 0x2:9"]},
             "api": {"listen": f"ptcp:{API}:127.0.0.1"},
+            "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": 0xA1, "listen": [f"ptcp:{RED}:127.0.0.1"],
                 "ports": [{"number": number, "name": f"red{number}", "attach": {"iface_id": f"vm-{name}"}}

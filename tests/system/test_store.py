@@ -77,11 +77,28 @@ class Stored(Served):
 
     @contextmanager
     def moved(self) -> Iterator[None]:
-        """The file is not there."""
-        away = self.path.with_name("away")
-        self.path.rename(away)
+        """Its folder is not there."""
+        away = self.path.parent.with_name("away")
+        self.path.parent.rename(away)
         yield
-        away.rename(self.path)
+        away.rename(self.path.parent)
+
+    def deleted(self) -> None:
+        """Somebody deletes all of it."""
+        for file in self.path.parent.iterdir():
+            file.unlink()
+
+    def damaged(self) -> None:
+        """Somebody writes into it, and into its log, from which it would be mended."""
+        for file in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            file.write_bytes(b"what somebody wrote" * (file.stat().st_size // 19 + 1))
+
+    async def says(self, what: str) -> None:
+        """Wait until it is in the log."""
+        end = asyncio.get_running_loop().time() + 2 * SAFETY_NET
+        while what not in self.log.read_text():
+            assert asyncio.get_running_loop().time() < end
+            await asyncio.sleep(0.02)
 
 
 class Tenant:
@@ -169,11 +186,13 @@ def test_what_is_no_store_keeps_it_from_starting_and_is_left_as_it_is(tmp_path: 
 
 
 @pytest.mark.parametrize("fault, reason", [
-    ("full", "the disk"), ("locked", "another program has locked it"), ("moved", "put the file back")])
+    ("full", "the disk"), ("locked", "another program has locked it"), ("moved", "it is gone")])
 def test_a_store_that_fails_stops_promises_and_nothing_else_until_it_is_well(
         tmp_path: Path, fault: str, reason: str) -> None:
     async def check() -> None:
-        async with Stored(tmp_path / "store.db") as served:
+        folder = tmp_path / "store"
+        folder.mkdir()
+        async with Stored(folder / "store.db") as served:
             tenant = Tenant(await Peer.connect(served.other_port))
             assert await tenant.barrier() is None
             assert await served.unready() == [] and await served.metric("hvproxy_store_failed") == 0
@@ -193,5 +212,33 @@ def test_a_store_that_fails_stops_promises_and_nothing_else_until_it_is_well(
         assert b"the store has failed" in served.said and b"the store works again" in served.said
         async with Stored(served.path) as again:
             assert await priorities(again) == promised
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("idle", [False, True])
+@pytest.mark.parametrize("fault, why", [("deleted", "it is gone"), ("damaged", "it is no SQLite database, or damaged")])
+def test_a_store_that_is_lost_is_written_anew_by_itself(tmp_path: Path, fault: str, why: str, idle: bool) -> None:
+    async def check() -> None:
+        async with Stored(tmp_path / "store.db") as served:
+            tenant = Tenant(await Peer.connect(served.other_port))
+            for _ in range(3):
+                assert await tenant.barrier() is None
+            getattr(served, fault)()
+            if not idle:
+                assert await tenant.barrier() is None, "nothing of it is lost"
+            await served.says("the store was lost: it is written anew from memory")
+            assert await served.unready() == [] and await served.metric("hvproxy_store_failed") == 0
+            assert why in served.log.read_text()
+            assert await tenant.barrier() is None
+            promised = set(range(101, tenant.priority + 1))
+            copied = tmp_path / "copied"
+            copied.mkdir()
+            for file in [each for each in tmp_path.glob("store.db*") if each.is_file()]:
+                (copied / file.name).write_bytes(file.read_bytes())  # as a kill would leave them
+        assert [file.name for file in tmp_path.iterdir() if "lost-1" in file.name] or fault == "deleted"
+        for path in (served.path, copied / "store.db"):
+            async with Stored(path) as again:
+                assert await priorities(again) == promised
 
     asyncio.run(check())

@@ -72,5 +72,8 @@ class Store(Protocol):
         No key is in both. Commits take effect in the order they were asked for. One that has failed may have taken
         effect all the same."""
 
+    def check(self) -> Deferred[None]:
+        """Fails unless all that was committed is there and more can be; a store that can mends what it finds."""
+
     def close(self) -> Deferred[None]:
         """Give up the lease and everything else, after what was asked for before."""

@@ -58,6 +58,9 @@ class MemoryStore:
             watch.tell(Change(space.revision, puts, deletes))
         return succeed(space.revision)
 
+    def check(self) -> Deferred[None]:
+        return succeed(None) if self._space.holder is self else fail(StoreError("the lease is not held"))
+
     def close(self) -> Deferred[None]:
         space = self._space
         if space.holder is self:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from hvproxy.adapters.store import Change, Snapshot, Watch
@@ -37,6 +38,7 @@ class SqliteStore:
     """A database, used through a worker."""
 
     durable = True
+    log = Logger()
 
     def __init__(self, database: Database, worker: Runs) -> None:
         self._database = database
@@ -66,6 +68,12 @@ class SqliteStore:
             self._write()
         return asked.done
 
+    def check(self) -> Deferred[None]:
+        def checked(revision: int) -> None:
+            self._tell_renewals()
+
+        return self._worker.run(lambda: self._database.commit(())).addCallback(checked)
+
     def close(self) -> Deferred[None]:
         def closed(result: None) -> None:
             self._worker.stop()
@@ -82,6 +90,7 @@ class SqliteStore:
 
     def _written(self, result: int | Failure, asked: list[Asked]) -> None:
         self._writing = False
+        self._tell_renewals()
         if isinstance(result, Failure):
             for each in asked:
                 each.done.errback(result)
@@ -92,3 +101,9 @@ class SqliteStore:
                     watch.tell(Change(revision, each.puts, each.deletes))
                 each.done.callback(revision)
         self._write()
+
+    def _tell_renewals(self) -> None:
+        while self._database.renewals:
+            renewal = self._database.renewals.pop(0)
+            self.log.error("the store was lost: it is written anew from memory, and what stood there is kept",
+                           why=renewal.why, kept="nothing" if renewal.kept is None else str(renewal.kept))

@@ -124,6 +124,14 @@ class StoreContract(ABC):
 
     # The lease
 
+    def test_a_store_is_checked_by_whoever_has_it(self) -> None:
+        store = self.leased()
+        revision = self.wait(store.commit({"a": b"1"}, ()))
+        assert self.wait(store.check()) is None
+        assert self.wait(store.load()) == Snapshot(revision, {"a": b"1"})
+        with pytest.raises(StoreError):
+            self.wait(self.open().check())
+
     def test_nobody_commits_without_the_lease(self) -> None:
         store = self.open()
         with pytest.raises(StoreError):

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
 from hvproxy.adapters.store import Change, Snapshot
-from hvproxy.adapters.store.committer import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Committer
+from hvproxy.adapters.store.committer import CHECK_EVERY, FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Committer
 from hvproxy.errors import StoreError
 from hvproxy.hypervisor.commands import Commit
 
@@ -21,11 +21,16 @@ class Slow:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Mapping[str, bytes], tuple[str, ...], Deferred[int]]] = []
+        self.checks: list[Deferred[None]] = []
 
     def commit(self, puts: Mapping[str, bytes], deletes: tuple[str, ...]) -> Deferred[int]:
         done: Deferred[int] = Deferred()
         self.asked.append((puts, deletes, done))
         return done
+
+    def check(self) -> Deferred[None]:
+        self.checks.append(Deferred())
+        return self.checks[-1]
 
     def answer(self) -> None:
         self.asked.pop(0)[2].callback(1)
@@ -188,3 +193,42 @@ def test_stopped_it_tries_nothing_again(office: Office) -> None:
     office.committer.stop()
     office.clock.advance(10 * LONGEST_PAUSE)
     assert office.store.asked == [] and office.clock.getDelayedCalls() == []
+
+
+def test_a_store_in_which_nothing_is_to_be_stored_is_checked(office: Office) -> None:
+    office.committer.start()
+    office.clock.advance(CHECK_EVERY)
+    office.clock.advance(CHECK_EVERY)
+    assert len(office.store.checks) == 1, "one after the other"
+    office.store.checks.pop().errback(StoreError("it is gone"))
+    assert office.core.told == ["it is gone"]
+    office.clock.advance(CHECK_EVERY)
+    office.store.checks.pop().callback(None)
+    assert office.core.told == ["it is gone", "recovered"]
+
+
+def test_a_batch_on_its_way_says_more_than_a_check(office: Office) -> None:
+    office.committer.start()
+    office.clock.advance(CHECK_EVERY)
+    office.committer.commit(BATCH)
+    office.store.checks.pop().errback(StoreError("it is gone"))
+    office.clock.advance(CHECK_EVERY)
+    assert (office.core.told, office.store.checks) == ([], [])
+    office.store.fail()
+    office.clock.advance(CHECK_EVERY)
+    assert office.store.checks == []
+    office.store.answer()
+    assert office.core.told == ["the disk is full", "recovered", 7]
+    office.clock.advance(CHECK_EVERY)
+    assert len(office.store.checks) == 1
+
+
+def test_stopped_it_checks_nothing_more(office: Office) -> None:
+    office.committer.start()
+    office.clock.advance(CHECK_EVERY)
+    office.committer.stop()
+    office.store.checks.pop().callback(None)
+    assert office.clock.getDelayedCalls() == []
+    office.committer.start()
+    office.committer.stop()
+    assert office.clock.getDelayedCalls() == []

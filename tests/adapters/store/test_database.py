@@ -1,12 +1,14 @@
 """The file of a store, and everything that can be wrong with it, by real causes."""
 from __future__ import annotations
 
+import os
 import re
 import resource
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +27,37 @@ database = Database(Path(sys.argv[1]))
 database.lock()
 database.commit([({"a": b"1"}, ())])
 os.kill(os.getpid(), signal.SIGKILL)
+"""
+_NOBODY = 65534
+_MAY_NOT_WRITE = """
+import os, sys
+from pathlib import Path
+from hvproxy.adapters.store.database import Database
+from hvproxy.errors import StoreError
+folder, path = Path(sys.argv[1]), Path(sys.argv[1]) / "store.db"
+if os.getuid() == 0:
+    os.setuid(int(sys.argv[2]))
+def refused():
+    try:
+        database.commit([({"b": b"1"}, ())])
+    except StoreError as error:
+        print(error)
+database = Database(path)
+database.lock()
+database.load("")
+database.commit([({"a": b"1"}, ())])
+path.chmod(0o400)
+os.utime(path)  # so that it is opened again
+refused()
+for file in folder.iterdir():
+    file.chmod(0o600)  # also what SQLite has made beside it, as it found the file
+assert database.commit([({"b": b"1"}, ())]) == 2 and not database.renewals
+path.unlink()
+folder.chmod(0o500)
+refused()
+folder.chmod(0o700)
+assert database.commit([({"c": b"1"}, ())]) == 3 and database.renewals
+assert database.load("") == (3, {"a": b"1", "b": b"1", "c": b"1"})
 """
 DAMAGE = b"\xa5" * 4096
 LARGE = {f"key {number}": bytes(4000) for number in range(1500)}
@@ -248,62 +281,167 @@ def test_after_a_failure_the_log_is_written_to_the_file_before_anything_else(
         assert dict(without_log.execute("SELECT key, value FROM record")) == {"a": b"2"}
 
 
-def test_a_file_that_is_moved_away_is_missed_until_it_is_back(path: Path) -> None:
+def kept(path: Path) -> dict[str, bytes]:
+    """What was put aside, by what its name has more than the file's."""
+    return {each.name.removeprefix(path.name): each.read_bytes() for each in path.parent.iterdir()
+            if ".lost-" in each.name}
+
+
+def renewed(database: Database, path: Path, why: str, *, looked_for: bool = False) -> None:
+    """All of it is there again after the next commit, or when it is looked for, and hvproxy can start with it."""
+    if looked_for:
+        database.commit(())
+    before = database.load("")[1] if looked_for else None
+    revision = database.commit([({"new": b"1"}, ())])
+    renewal, = database.renewals
+    assert renewal.why.startswith(f"{path}: {why}"), renewal.why
+    database.renewals.clear()
+    for number in range(3):
+        assert database.commit([({"more": b"%d" % number}, ())]) == revision + number + 1
+    stored = database.load("")
+    if before is not None:
+        assert stored[1] == {**before, "new": b"1", "more": b"2"}
+    assert stored[0] == revision + 3 and path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreHeld):
+        Database(path).lock()
+    assert not path.with_name(f"{path.name}-new").exists()
+    database.close()
+    again = opened(path)
+    assert again.load("") == stored
+    again.close()
+
+
+@pytest.mark.parametrize("looked_for", [False, True])
+@pytest.mark.parametrize("what", ["file", "all", "log"])
+def test_a_file_that_is_deleted_is_written_anew(path: Path, what: str, looked_for: bool) -> None:
+    closed(path, **LARGE)
+    database = opened(path)
+    database.commit([({"a": b"1"}, ("key 3",))])
+    for file in (path, path.with_name("store.db-wal"), path.with_name("store.db-shm")):
+        if what == "all" or file.name.endswith("wal") == (what == "log"):
+            file.unlink(missing_ok=True)
+    if what == "log":  # SQLite still has what was in it
+        assert database.commit([({"b": b"1"}, ())]) == 3
+        assert database.renewals == []
+        expected = {**LARGE, "a": b"1", "b": b"1"}
+        del expected["key 3"]
+        database.close()
+        assert opened(path).load("") == (3, expected)
+    else:
+        renewed(database, path, "it is gone", looked_for=looked_for)
+        assert kept(path).keys() <= {".lost-1-wal", ".lost-1-shm"}
+
+
+def test_what_took_the_place_of_the_file_is_kept(path: Path) -> None:
     database = opened(path)
     database.commit([({"a": b"1"}, ())])
-    away = path.with_name("away")
-    path.rename(away)
-    assert "No such file or directory; put the file back" in refused(database)
-    path.write_bytes(away.read_bytes())
-    assert "another file is in its place" in refused(database)
-    path.unlink()
-    away.rename(path)
-    assert database.commit([({"b": b"2"}, ())]) == 2
-    assert database.load("") == (2, {"a": b"1", "b": b"2"})
+    path.rename(path.with_name("away"))
+    path.write_bytes(b"what somebody wrote")
+    renewed(database, path, "another file is in its place", looked_for=True)
+    assert kept(path)[".lost-1"] == b"what somebody wrote"
+
+
+def test_a_file_that_is_another_hvproxys_by_now_is_left_to_it(path: Path) -> None:
+    database = opened(path)
+    database.commit([({"a": b"1"}, ())])
+    for file in path.parent.iterdir():
+        file.unlink()
+    other = opened(path)
+    other.commit([({"theirs": b"1"}, ())])
+    assert "another hvproxy works with it" in refused(database)
+    assert other.commit([({"theirs": b"2"}, ())]) == 2
+    other.close()
+    renewed(database, path, "another file is in its place", looked_for=True)
 
 
 @pytest.mark.parametrize("what, said", [
     ("another", "another database is in its place"),
     ("older", "changes that were stored are missing"),
     ("nothing", "it has been emptied"),
+    ("text", "it is no SQLite database, or damaged"),
+    ("another program's", "not a database of hvproxy"),
+    ("half", "it is damaged"),
 ])
-def test_other_contents_are_not_taken_for_ours(
-        path: Path, monkeypatch: pytest.MonkeyPatch, what: str, said: str) -> None:
-    monkeypatch.setattr(module, "BUSY", 0.0)
-    closed(path, a=b"1")
+def test_other_contents_are_not_taken_for_ours_and_are_kept(path: Path, what: str, said: str) -> None:
+    closed(path, **LARGE)
     older = path.read_bytes()
-    other = path.with_name("other.db")
+    other, theirs = path.with_name("other.db"), path.with_name("theirs.db")
     closed(other)
+    with closing(sqlite3.connect(theirs)) as foreign:
+        foreign.execute("CREATE TABLE theirs (what)")
     database = opened(path)
     database.commit([({"a": b"2"}, ())])
-    with closing(sqlite3.connect(path, isolation_level=None)) as busy:
-        busy.execute("BEGIN IMMEDIATE")
-        refused(database)
-    ours = path.read_bytes()
-    path.write_bytes({"another": other.read_bytes(), "older": older, "nothing": b""}[what])
-    assert said in refused(database)
-    path.write_bytes(ours)
-    assert database.commit([({"b": b"3"}, ())]) == 3
-    assert database.load("") == (3, {"a": b"2", "b": b"3"})
+    database.commit([({"a": b"3"}, ())])
+    written = {"another": other.read_bytes(), "older": older, "nothing": b"", "text": b"what somebody wrote\n" * 1000,
+               "another program's": theirs.read_bytes(), "half": older[:len(older) // 2]}[what]
+    path.with_name("store.db-wal").write_bytes(b"")
+    path.write_bytes(written)
+    renewed(database, path, said, looked_for=True)
+    assert ".lost-1" in kept(path)
 
 
-def test_a_file_that_is_damaged_meanwhile_is_written_again_when_it_is_mended(path: Path) -> None:
+def test_a_file_that_is_damaged_meanwhile_is_written_anew_time_and_again(path: Path) -> None:
     closed(path, **LARGE)
-    whole = path.read_bytes()
     database = opened(path)
-    with path.open("r+b") as file:
-        for page in range(2, len(whole) // 4096):
-            file.seek(4096 * page)
-            file.write(DAMAGE)
-    with pytest.raises(StoreError, match="it is damaged"):
-        for key in LARGE:
-            database.commit([({key: b"changed"}, ())])
-    assert "it is damaged" in refused(database)
-    log = path.with_name("store.db-wal")
-    if log.exists():
-        log.unlink()
-    path.write_bytes(whole)
-    assert database.commit([({"a": b"1"}, ())]) > 1
+    for number in range(3):
+        with path.open("r+b") as file:
+            for page in range(2, path.stat().st_size // 4096):
+                file.seek(4096 * page)
+                file.write(DAMAGE)
+        database.commit([({f"a{number}": b"1"}, ())])
+        assert database.load("")[1] == {**LARGE, **{f"a{each}": b"1" for each in range(number + 1)}}
+    assert [renewal.kept for renewal in database.renewals] == [
+        path.with_name(f"store.db.lost-{number}") for number in (1, 2, 3)]
+    assert all("it is damaged" in renewal.why and "put back" not in renewal.why for renewal in database.renewals)
+
+
+def test_a_lost_file_is_written_anew_when_the_disk_has_room(path: Path) -> None:
+    for size in range(0, 1_000_000, 40_000):
+        for file in path.parent.iterdir():
+            file.unlink()
+        closed(path, **{f"key {number}": bytes(1000) for number in range(100)})
+        database = opened(path)
+        with path.open("r+b") as damaged:
+            damaged.write(DAMAGE)
+        before = path.read_bytes()
+        with no_file_larger_than(size):
+            try:
+                database.commit([({"a": b"1"}, ())])
+            except StoreError as error:
+                assert "it cannot be written anew: " in str(error)
+            else:
+                break
+        assert path.read_bytes() == before and not kept(path)
+        assert [each.name for each in path.parent.iterdir() if "-new" in each.name] == []
+        database.commit([({"a": b"1"}, ())])
+        assert len(database.load("")[1]) == 101
+        database.close()
+    else:
+        raise AssertionError("no size is enough")
+    assert size > 100_000
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_waited_for(path: Path) -> None:
+    database = opened(path)
+    database.commit([({"a": b"1"}, ())])
+    path.parent.rename(path.parent.with_name("away"))
+    assert refused(database) == (
+        f"{path}: it is gone; it cannot be written anew: {path}-new: cannot be opened: No such file or directory")
+    path.parent.mkdir()
+    renewed(database, path, "it is gone", looked_for=True)
+
+
+def test_what_may_not_be_written_is_waited_for(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, _NOBODY if os.getuid() == 0 else -1, -1)
+        done = subprocess.run([sys.executable, "-c", _MAY_NOT_WRITE, folder, str(_NOBODY)], capture_output=True,
+                              text=True, cwd=Path(__file__).parents[3])
+        first, second = done.stdout.splitlines()
+        file = f"{os.path.realpath(folder)}/store.db"
+        assert first == f"{file}: it is read-only (attempt to write a readonly database)"
+        assert second == (f"{file}: it is gone; it cannot be written anew: "
+                          f"{file}-new: cannot be opened: Permission denied")
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_fault_of_ours_leaves_no_half_commit(path: Path) -> None:
