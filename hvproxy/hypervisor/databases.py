@@ -96,6 +96,8 @@ class Databases:
         self._first_seen: dict[Key, int] = {}
         """Each VIF that is there -> which choice was the first to find it."""
         self._choices = 0
+        self._before: list[SeenVif] = []
+        """Where VIFs were before a restart."""
         self._told: set[tuple[str, str, str]] = set()
         """(database, bridge, setting) that were said to be wrong."""
 
@@ -103,6 +105,12 @@ class Databases:
     def known(self) -> bool:
         """Every database has answered, or is given up."""
         return all(database.answered for database in self.all.values())
+
+    def remember(self, iface_id: str, place: Place) -> None:
+        """Where a VIF was before a restart: there it is until the databases have told."""
+        if self.all:
+            self.places[iface_id] = place
+            self._before.append(SeenVif(iface_id, *place))
 
     # Connections
 
@@ -180,7 +188,8 @@ class Databases:
             self._out.log("info", "database ready", database=database.address, bridges=len(seen.bridges),
                           vifs=len(seen.vifs))
             database.until, database.fault = inf, None
-            database.before, database.before_until = database.seen.vifs, now + self._grace
+            database.before = database.seen.vifs if database.answered else tuple(self._before)
+            database.before_until = now + self._grace
         if database.before:
             told = {vif.iface_id for vif in seen.vifs}
             kept = [vif for vif in database.before if vif.iface_id in seen.pending - told]

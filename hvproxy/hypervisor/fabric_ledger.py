@@ -1,8 +1,8 @@
 """What of the fabric, and of who exists at all, must be stored: notes its records in the journal as they change.
 
-Labels with their rest, what names each switch, what kind it is, links in use, tenants, and what the configuration file
-said. Ports and rules of switches are learnt again; links are stored because without them paths would change until
-discovery has found them again. Restoring is restore's business.
+Labels with their rest, what names each switch, what kind it is and where its tunnels end, links in use, tenants, and
+what the configuration file said. Ports and rules of switches are learnt again; links and endpoints are stored because
+without them paths would change until discovery and the databases have told them again. Restoring is restore's business.
 """
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class FabricLedger:
         else:
             self._put(f"rest/{label}", records.Rest(until + self._wall))
 
-    def datapath(self, dpid: Dpid, destination: int | None, extended: bool | None) -> None:
-        """What is known of a switch for good."""
-        record = records.DatapathRecord(destination, extended)
+    def datapath(self, dpid: Dpid, destination: int | None, extended: bool | None, endpoint: str | None) -> None:
+        """What is known of a switch for longer than it is connected."""
+        record = records.DatapathRecord(destination, extended, endpoint)
         if self._datapaths.get(dpid, records.DatapathRecord(None, None)) != record:
             self._datapaths[dpid] = record
             self._put(f"datapath/{dpid}", record)

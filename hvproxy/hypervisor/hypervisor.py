@@ -241,7 +241,8 @@ class Hypervisor(ToSwitches):
 
     def _note_datapath(self, dpid: Dpid) -> None:
         dp = self.switches.datapaths.get(dpid)
-        self.ledger.datapath(dpid, self.fabric.destinations.get(dpid), None if dp is None else dp.offer.extended)
+        self.ledger.datapath(dpid, self.fabric.destinations.get(dpid), None if dp is None else dp.offer.extended,
+                             self.tunnels.endpoints.get(dpid))
 
     def links_changed(self, now: float) -> None:
         self.ledger.links(self.switches.links)
@@ -279,10 +280,7 @@ class Hypervisor(ToSwitches):
         self.tunnels.look_soon(now)
 
     def tunnel_links(self) -> frozenset[Link]:
-        if self.databases.known:
-            return self.tunnels.links
-        # Those of before a restart are used until the databases can tell.
-        return self.tunnels.links | {link for link in self.switches.links if link.carriage is Carriage.TUNNEL}
+        return self.tunnels.links
 
     # What tunnels are for
 
@@ -297,6 +295,8 @@ class Hypervisor(ToSwitches):
         return not self.rollout.settled or (dpid, port_no) in self.fabric.topology.peers
 
     def tunnels_changed(self, now: float) -> None:
+        for dpid in self.fabric.endpoints | self.tunnels.endpoints.keys():
+            self._note_datapath(dpid)
         self.fabric.endpoints = frozenset(self.tunnels.endpoints)
         self.switches.look_soon(now)
         if self.tunnels.forced:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from hvproxy.compiler.encapsulation import links_used
 from hvproxy.errors import DamagedRecord
 from hvproxy.hypervisor.fabric import LabelKey
 from hvproxy.hypervisor.hypervisor import Hypervisor
@@ -40,7 +41,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     switches, others = _sorted(stored)
     _who(hv, stored, others)
     _labels(hv, stored, others)
-    extended = _datapaths(hv, stored, others)
+    known = _datapaths(hv, stored, others)
     links = _links(stored, others["link"])
     found = []
     for name in sorted(switches):
@@ -51,12 +52,16 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     dpids = {dpid for each in found for dpid in each.dpids} | {
         dpid for link in links for dpid in (link.a_dpid, link.b_dpid)} | hv.switches.datapaths.keys()
     for dpid in sorted(dpids):
-        hv.switches.expect(dpid, now).offer.extended = extended.get(dpid)
+        hv.switches.expect(dpid, now).offer.extended = known.get(dpid, (None, None))[0]
+    endpoints = {dpid: endpoint for dpid, (_, endpoint) in known.items() if endpoint is not None}
+    hv.tunnels.restore(endpoints, (link for link in links if link.carriage is Carriage.TUNNEL))
+    hv.fabric.endpoints = frozenset(hv.tunnels.endpoints)
     hv.switches.restore_links(links)
     hv.ledger.links(links)
     hv.journal.durability = settings.durability
     hv.settling_in = True
-    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(links, now)}, now)
+    used = links_used(links, hv.fabric.endpoints, forced=hv.tunnels.forced)
+    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now)}, now)
     for each in found:
         each.compile()
     return hv
@@ -149,9 +154,10 @@ def _links(stored: Mapping[str, bytes], keys: list[str]) -> frozenset[Link]:
     return frozenset(links)
 
 
-def _datapaths(hv: Hypervisor, stored: Mapping[str, bytes], others: Mapping[str, list[str]]) -> dict[Dpid, bool | None]:
-    """What names the switches is as it was; which are Open vSwitch."""
-    extended: dict[Dpid, bool | None] = {}
+def _datapaths(hv: Hypervisor, stored: Mapping[str, bytes],
+               others: Mapping[str, list[str]]) -> dict[Dpid, tuple[bool | None, str | None]]:
+    """What names the switches is as it was; which are Open vSwitch, and where their tunnels end."""
+    found: dict[Dpid, tuple[bool | None, str | None]] = {}
 
     def take(rest: str, known: records.DatapathRecord) -> None:
         dpid = int(rest)
@@ -159,8 +165,8 @@ def _datapaths(hv: Hypervisor, stored: Mapping[str, bytes], others: Mapping[str,
             if known.destination in hv.fabric.destinations.values():
                 raise ValueError(f"another switch has destination index {known.destination}")
             hv.fabric.destinations[dpid] = known.destination
-        extended[dpid] = known.extended
-        hv.ledger.datapath(dpid, known.destination, known.extended)
+        found[dpid] = known.extended, known.endpoint
+        hv.ledger.datapath(dpid, known.destination, known.extended, known.endpoint)
 
     _each(stored, others["datapath"], records.DatapathRecord, take)
-    return extended
+    return found

@@ -124,8 +124,8 @@ class RestoredSwitch:
         ls.last_index = last_index
         if port.vif is not None:
             self.dpids |= port.dpids
-            if spec.attach is not None and spec.attach.iface_id is not None and self._hv.databases.all:
-                self._hv.databases.places[spec.attach.iface_id] = (port.vif.dpid, port.vif.port_no)
+            if spec.attach is not None and spec.attach.iface_id is not None:
+                self._hv.databases.remember(spec.attach.iface_id, (port.vif.dpid, port.vif.port_no))
         if spec.attach is not None and spec.attach.place is not None:
             self.dpids.add(spec.attach.place[0])
 

@@ -216,7 +216,7 @@ class Switches:
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         if self.discovery is not None:
             for link in self._links:
-                if dp.dpid in (link.a_dpid, link.b_dpid):
+                if dp.dpid in (link.a_dpid, link.b_dpid) and link.carriage is Carriage.VLAN:
                     # It could not be proven while the switch was away, and stays until it can have been.
                     self.discovery.believe(link)
         self._out.log("info", "switch ready", dpid=f"{dp.dpid:016x}")
@@ -296,13 +296,13 @@ class Switches:
             found.append((named, Link(*numbered[0], *numbered[1]) if len(numbered) == 2 else None))
         return found
 
-    def _untold(self, dpid: Dpid) -> bool:
+    def untold(self, dpid: Dpid) -> bool:
         """A switch has not told its ports since a restart: what was known of its links counts."""
         return not self.datapaths[dpid].ports and self.datapaths[dpid].state is not State.ABSENT
 
     def _is_live(self, dpid: Dpid, port_no: PortNo) -> bool:
         """Whether a port says LIVE: by that Open vSwitch tells whether BFD hears the other end."""
-        return self._untold(dpid) or bool(self.datapaths[dpid].ports[port_no].state & of13.OFPPS_LIVE)
+        return self.untold(dpid) or bool(self.datapaths[dpid].ports[port_no].state & of13.OFPPS_LIVE)
 
     def is_tunnel_port(self, dpid: Dpid, port_no: PortNo) -> bool:
         """Whether a port is a tunnel's, as its name says: also one of an earlier hvproxy, and before its database
@@ -343,9 +343,10 @@ class Switches:
         candidates = {link for _, link in self.configured_links() if link is not None}
         for link in self._links:
             for end in ((link.a_dpid, link.a_port), (link.b_dpid, link.b_port)):
-                if self._untold(end[0]):
+                if self.untold(end[0]):
                     up[end] = True
-                    candidates.add(link)
+                    if link.carriage is Carriage.VLAN:
+                        candidates.add(link)
         if self.discovery is not None:
             candidates |= self.discovery.links
             for dpid, port_no in self.discovery.ambiguous - self._hubs:

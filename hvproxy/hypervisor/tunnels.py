@@ -4,7 +4,7 @@ A tunnel is wanted as soon as the fabric is known (compiler.encapsulation says f
 nobody wants it any more: first as a link, and its ports only when no frame goes there. A tunnel is a link while both
 its ports are there as they should be, under the same names over OpenFlow, so also one that an earlier hvproxy has
 made. What a database said of tunnels counts for as long as there is nothing newer: whatever becomes of the database,
-the switch carries on.
+the switch carries on. So does what was so before a restart, until the database of the switch has told.
 Knows logical switches only by the edges they share.
 """
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hvproxy.compiler.encapsulation import Pair, tunnels_wanted
 from hvproxy.hypervisor.commands import Outbox
 from hvproxy.hypervisor.databases import Database, Databases
 from hvproxy.hypervisor.switches import Switches
-from hvproxy.model.view import Carriage, Dpid, Link
+from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 from hvproxy.ovsdb.session import Session
 from hvproxy.ovsdb.transact import Operation
 from hvproxy.ovsdb.tunnels import FIRST_PORT, SeenTunnel, TunnelPort, correction, creation, removal
@@ -89,6 +89,9 @@ class Tunnels:
         self._configured = dict(configured)
         self._linger = linger
         self._places: dict[Dpid, Place] = {}
+        self._former: dict[Dpid, str] = {}
+        """Endpoints of before a restart of which no database has said anything since."""
+        self._former_links: dict[Pair, Link] = {}
         self._unwanted_since: dict[Pair, float] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         """(database, port) -> when it may be seen to again."""
@@ -101,6 +104,13 @@ class Tunnels:
     def possible(self) -> bool:
         """Whether there may be any."""
         return bool(self._databases.all) and not self._none
+
+    def restore(self, endpoints: Mapping[Dpid, str], links: Iterable[Link]) -> None:
+        """The endpoints and tunnels in use before a restart."""
+        if self.possible:
+            self.endpoints, self._former = dict(endpoints), dict(endpoints)
+            self._former_links = {(link.a_dpid, link.b_dpid): link for link in links}
+            self.links = frozenset(self._former_links.values())
 
     def look_soon(self, now: float, delay: float = DELAY) -> None:
         """Something has changed that may matter."""
@@ -135,7 +145,7 @@ class Tunnels:
         kept = {*self.wanted, *(pair for pair, since in self._unwanted_since.items() if now < since + self._linger)}
         if not known and not self._none:
             # Tunnels of an earlier hvproxy are used until it is clear which are wanted.
-            kept |= self._marked()
+            kept |= self._marked() | self._former_links.keys()
         kept = {pair for pair in kept if set(pair) <= endpoints.keys()}
         before, self.endpoints = (self.endpoints, self.links), endpoints
         self.links = frozenset(link for pair in kept if (link := self._link(pair)) is not None)
@@ -157,14 +167,18 @@ class Tunnels:
                 if bridge.dpid is not None and bridge.dpid in self._switches.datapaths:
                     told.setdefault(bridge.dpid, Place(database, bridge))
         self._places.update(told)
+        for dpid in told:
+            self._former.pop(dpid, None)
 
     def _find_endpoints(self) -> dict[Dpid, str]:
-        """Of the datapaths whose ports we can see to; of none before all databases have answered, or are given up, so
-        that it does not matter which answers first."""
+        """Of the datapaths whose ports we can see to; as they were until all databases have answered, or are given up,
+        so that it does not matter which answers first. Where one does not answer, tunnels of before carry on."""
         if not self._databases.known:
-            return {}
-        found = {dpid: address for dpid, place in self._places.items()
-                 if (address := self._configured.get(dpid, place.bridge.endpoint)) is not None}
+            return self.endpoints
+        said = {dpid: place.bridge.endpoint for dpid, place in self._places.items()}
+        said |= {dpid: self._former[dpid] for pair in self._former_links for dpid in pair if dpid in self._former}
+        found = {dpid: address for dpid, endpoint in said.items()
+                 if (address := self._configured.get(dpid, endpoint)) is not None}
         for dpid, address in list(found.items()):
             try:
                 found[dpid] = str(ip_address(address))
@@ -219,15 +233,27 @@ class Tunnels:
 
     def _link(self, pair: Pair) -> Link | None:
         """The link that a tunnel makes; None while one of its ports is not there."""
+        former = self._former_links.get(pair)
         ends = []
-        for port in self.ports(pair):
-            seen = self.seen(port)
-            desc = None if seen is None or seen.ofport is None else self._switches.datapaths[port.local].ports.get(
-                seen.ofport)
-            if seen is None or desc is None or desc.name != seen.name or not seen.right(port):
+        for port, end in zip(self.ports(pair), (None, None) if former is None else former.ends, strict=True):
+            number = self._number(port, None if end is None else end[1])
+            if number is None:
                 return None
-            ends.append((port.local, desc.number))
+            ends.append((port.local, number))
         return Link(*ends[0], *ends[1], Carriage.TUNNEL)
+
+    def _number(self, port: TunnelPort, former: PortNo | None) -> PortNo | None:
+        """The number of a port that is there and as it is to be. After a restart it is where it was, until its database
+        and its switch have said otherwise."""
+        if port.local in self._former:
+            number = former
+        else:
+            seen = self.seen(port)
+            number = seen.ofport if seen is not None and seen.right(port) else None
+        if number is None or number == former and self._switches.untold(port.local):
+            return number
+        desc = self._switches.datapaths[port.local].ports.get(number)
+        return number if desc is not None and desc.name == port.name else None
 
     # Seeing to ports
 

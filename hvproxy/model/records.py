@@ -221,6 +221,8 @@ class DatapathRecord(Record, frozen=True):
     """What names it in uplink groups and metadata."""
     extended: bool | None
     """It is Open vSwitch."""
+    endpoint: str | None = None
+    """Where its tunnels end."""
 
 
 class LinkRecord(Record, frozen=True):

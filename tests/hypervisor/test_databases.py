@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from hvproxy.hypervisor import databases as module
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.databases import DUPLICATE, FAULTY, WRONG
+from hvproxy.hypervisor.journal import Durability
 from hvproxy.model.intent import PortSpec, parse
 from hvproxy.model.view import Vif as Bound
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from tests.harness import Controller, World
 from tests.hypervisor.databases_end import EndDatabase, a_world, logged
-from tests.hypervisor.worlds import assert_equal_to_recompute, flow_mod, in_port, port_spec
+from tests.hypervisor.worlds import assert_equal_to_recompute, changes, flow_mod, in_port, port_spec
 from tests.ovsdb.rows import Contents, Vif, initial, messages, update
 
 NOT_CONNECTED = 77
@@ -231,6 +232,38 @@ def test_datapath_ids_that_stay_forgotten_are_believed_after_the_grace() -> None
     database.disconnect()
     database.contents = Contents(database.contents.vifs, {"br": None, "br2": None})
     database.connect()
+    world.pass_time(5.0)
+    assert bound(world) == Bound(1, 3)
+    world.pass_time(6.0)
+    assert bound(world) is None
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_after_a_restart_vifs_are_where_they_were_until_their_database_tells_otherwise(forgotten: bool) -> None:
+    world = a_world("unix:/a", "unix:/b", durability=Durability.BARRIER)
+    other = EndDatabase(world, "unix:/b", Contents(dpids={"br": 3})).connect()
+    database = EndDatabase(world, "unix:/a", Contents([Vif("a", 3), Vif("b", 4)], DPIDS)).connect()
+    assert up(world) == [True, True]
+    before, whole = changes(world), database.contents
+    world.restart()
+    if forgotten:
+        database.contents = Contents(whole.vifs, {"br": None, "br2": None})
+    database.connect()
+    world.pass_time(5.0)
+    other.connect()
+    assert up(world) == [True, True] and bound(world) == Bound(1, 3)
+    database.become(whole)
+    assert up(world) == [True, True] and changes(world) == before
+    assert_equal_to_recompute(world)
+    database.vifs(Vif("a", 3), Vif("b", 5))
+    assert up(world) == [True, True] and bound(world, 2) == Bound(1, 5)
+
+
+def test_after_a_restart_vifs_of_a_database_that_stays_away_are_gone_with_the_grace() -> None:
+    world = a_world(durability=Durability.BARRIER)
+    EndDatabase(world, "unix:/db", Contents([Vif("a", 3)], DPIDS)).connect()
+    assert up(world) == [True, False]
+    world.restart()
     world.pass_time(5.0)
     assert bound(world) == Bound(1, 3)
     world.pass_time(6.0)

@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hvproxy.hypervisor import intent, report
+from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.tunnels import FAILED, NO_ADDRESS, OVERLAP, REFUSED
 from hvproxy.model.layout import LAST_VID
 from hvproxy.model.view import Vif
 from tests.hypervisor.databases_end import logged
 from tests.hypervisor.tunnel_world import ADDRESS, TunnelDatabase, TunnelWorld
-from tests.hypervisor.worlds import assert_equal_to_recompute, port_spec
+from tests.hypervisor.worlds import assert_equal_to_recompute, changes, port_spec
 
 
 def alarms(world: TunnelWorld, what: str) -> int:
@@ -209,6 +211,16 @@ def test_a_tunnel_carries_on_without_its_database() -> None:
     assert world.tunnels == {(1, 2)} and world.up() == [True, True]
 
 
+def test_a_tunnel_is_not_taken_for_a_discovered_link_when_its_switch_comes_back() -> None:
+    world = TunnelWorld(1, 2, secret=b"s" * 32).start()
+    before, used = changes(world), world.hv.fabric.topology.links
+    world.switches[2].disconnect()
+    world.pass_time(1.0)
+    world.switches[2].connect()
+    world.pass_time(5.0)
+    assert changes(world) == before and world.hv.fabric.topology.links == used and not world.hv.switches.alarms
+
+
 def test_a_new_switch_gets_its_tunnels_when_a_port_is_bound_there() -> None:
     world = TunnelWorld(1, 2, 3)
     intent.delete_port(world.hv, "red", 3, lambda at: None, world.now)
@@ -250,3 +262,66 @@ def test_what_transacts_has_told_is_not_asked_for_twice() -> None:
     world.pass_time(30.0)
     assert [database.transactions for database in world.databases.values()] == [2, 2, 2]
     assert isinstance(world.databases[1], TunnelDatabase)
+
+
+MIXES: tuple[dict[str, Any], ...] = (
+    {}, {"encapsulation": "geneve"}, {"links": (((1, 8), (2, 8)),)},
+    {"links": (((1, 8), (2, 8)),), "encapsulation": "gre", "secret": b"s" * 32}, {"secret": b"s" * 32})
+
+
+@pytest.mark.parametrize("first", ["switches", "databases", "one of each"])
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_restart_changes_no_switch_and_no_database_whoever_answers_first(mix: dict[str, Any], first: str) -> None:
+    world = TunnelWorld(1, 2, 3, durability=Durability.BARRIER, **mix).start()
+    world.pass_time(12.0)  # what was wanted before the links were found is gone
+    before, used = changes(world), world.hv.fabric.topology.links
+    made = {dpid: database.transactions for dpid, database in world.databases.items()}
+    early = {"switches": {*world.switches}, "databases": set(), "one of each": {1}}[first]
+    for dpid in world.switches.keys() - early:
+        world.switches[dpid].disconnect()
+    world.restart()
+    for dpid, database in world.databases.items():
+        if first == "databases" or dpid == 3 and first != "switches":
+            database.connect()
+    world.pass_time(4.0)
+    assert changes(world) == before and world.hv.fabric.topology.links == used
+    for dpid in world.switches:
+        if dpid not in early:
+            world.switches[dpid].connect()
+        if not world.databases[dpid].connected:
+            world.databases[dpid].connect()
+        world.pass_time(0.7)
+    world.pass_time(20.0)
+    assert changes(world) == before and world.hv.fabric.topology.links == used and world.up() == [True] * 3
+    assert {dpid: database.transactions for dpid, database in world.databases.items()} == made
+    assert_equal_to_recompute(world)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_tunnels_carry_on_after_a_restart_without_their_databases(mix: dict[str, Any]) -> None:
+    world = TunnelWorld(1, 2, 3, durability=Durability.BARRIER, **mix).start()
+    world.pass_time(12.0)
+    before, used = changes(world), world.hv.fabric.topology.links
+    world.restart()
+    world.databases[3].connect()
+    world.pass_time(30.0)
+    assert changes(world) == before and world.hv.fabric.topology.links == used and world.up() == [True] * 3
+    assert_equal_to_recompute(world)
+
+
+def test_what_has_changed_while_hvproxy_was_away_counts_as_soon_as_it_is_told() -> None:
+    world = TunnelWorld(1, 2, 3, durability=Durability.BARRIER).start()
+    world.restart()
+    contents = world.databases[1].contents
+    world.databases[1].contents = replace(contents, endpoint="203.0.113.9")
+    (gone,) = (tunnel for tunnel in world.ports(2) if tunnel.options["remote_ip"] == ADDRESS.format(3))
+    world.databases[2].contents = replace(world.databases[2].contents, tunnels=[
+        tunnel for tunnel in world.ports(2) if tunnel is not gone])
+    assert gone.ofport is not None
+    world.switches[2].remove_port(gone.ofport)
+    for database in world.databases.values():
+        database.connect()
+    world.pass_time(5.0)
+    assert world.tunnels == {(1, 2), (1, 3), (2, 3)}
+    assert {tunnel.options["local_ip"] for tunnel in world.ports(1)} == {"203.0.113.9"}
+    assert_equal_to_recompute(world)

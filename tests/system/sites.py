@@ -45,6 +45,7 @@ class Sites:
 
     mtu = 1500
     """Of the hosts."""
+    store = "memory:"
 
     def __init__(self, sites: list[Site], hosts: tuple[HostSpec, ...], encapsulation: str = "auto",
                  links: int | None = None) -> None:
@@ -52,6 +53,7 @@ class Sites:
         self.sites, self.hosts, self.encapsulation, self.links = sites, hosts, encapsulation, links
         self.ovs = sites[0].ovs
         """Where the router is."""
+        self.hvproxy: subprocess.Popen[bytes]
 
     def __enter__(self) -> Sites:
         try:
@@ -85,6 +87,7 @@ class Sites:
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:0.0.0.0"], "grace": 3,
                          "ovsdb": [f"unix:{site.ovs.directory}/db.sock" for site in self.sites]},
             "fabric": {"discovery": True, "encapsulation": self.encapsulation},
+            "store": self.store,
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
             "store": "memory:",
             "tenants": [{"name": tenant, "logical_switches": [{
@@ -105,14 +108,18 @@ class Sites:
         self.on_router("sysctl", "-qw", "net.ipv4.ip_forward=1")
         for site in self.sites:
             self._add_underlay(site)
-        path = self.ovs.directory / "sites.yaml"
-        path.write_text(yaml.safe_dump(self.config()))
+        (self.ovs.directory / "sites.yaml").write_text(yaml.safe_dump(self.config()))
         self._start_controllers()
-        self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), host=ROUTER, log="hvproxy.log")
+        self.serve()
         for site in self.sites:
             self._add_datapaths(site)
         wait_until(self.settled, "all switches are ready, all links there and all ports up", 60)
         self._finish()
+
+    def serve(self) -> None:
+        """Start hvproxy."""
+        self.hvproxy = self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve",
+                                      str(self.ovs.directory / "sites.yaml"), host=ROUTER, log="hvproxy.log")
 
     def _finish(self) -> None:
         for tenant in self.tenants:
