@@ -45,7 +45,6 @@ class Sites:
 
     mtu = 1500
     """Of the hosts."""
-    store = "memory:"
 
     def __init__(self, sites: list[Site], hosts: tuple[HostSpec, ...], encapsulation: str = "auto",
                  links: int | None = None) -> None:
@@ -87,7 +86,6 @@ class Sites:
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:0.0.0.0"], "grace": 3,
                          "ovsdb": [f"unix:{site.ovs.directory}/db.sock" for site in self.sites]},
             "fabric": {"discovery": True, "encapsulation": self.encapsulation},
-            "store": self.store,
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
             "store": "memory:",
             "tenants": [{"name": tenant, "logical_switches": [{

@@ -30,10 +30,8 @@ FLOWS = ("priority=10,arp,actions=FLOOD",
 class Stored(Sites):
     """Red alone, without a controller, with a store; one of its ports is found by the databases."""
 
-    store = "sqlite:net.db"
-
     def config(self) -> dict[str, Any]:
-        config = super().config()
+        config = {**super().config(), "store": "sqlite:net.db"}
         switch = config["tenants"][0]["logical_switches"][0]
         switch["controllers"], switch["listen"] = [], [f"ptcp:{LISTEN_PORT['red']}:127.0.0.1"]
         switch["ports"][BY_NAME.number - 1]["attach"] = {"iface_id": "vm"}
