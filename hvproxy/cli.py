@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from time import sleep
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ from hvproxy.trace.lines import lines
 
 DEFAULT_API = "http://127.0.0.1:8080"
 _LONGEST_APPLY = 300.0
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks at how far a drain is."""
 """Seconds that a configuration may take until the switches have confirmed it."""
 
 
@@ -151,6 +154,47 @@ def audit(dpid: str, api: str, as_json: bool) -> None:
         click.echo(table_text(rows, columns) if rows else "it holds what it should")
         click.echo(summary)
     if rows:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("dpid", metavar="DPID")
+@click.option("--switch", "logical_switch", metavar="LS", help="Only the ports of this logical switch leave.")
+@click.option("--force", is_flag=True, help="Take down the ports that have nowhere to go.")
+@click.option("--undo", is_flag=True, help="Have it used again; with --switch by that logical switch only.")
+@_api_options
+def drain(dpid: str, logical_switch: str | None, force: bool, undo: bool, api: str, as_json: bool) -> None:
+    """Have everything leave the datapath DPID, so that it can be taken away without loss.
+
+    Paths lead round it, and ports move that are at another place too; what stays is told. It ends when the datapath
+    carries nothing, and the order holds until --undo. Exit status 1: something stays.
+    """
+    path = f"/v1/datapaths/{_dpid(dpid)}/drain"
+    if undo:
+        if force:
+            raise click.UsageError("--undo and --force exclude each other")
+        _ask(api, path + (f"/{quote(logical_switch, safe='')}" if logical_switch else ""), None, 2, "DELETE")
+        click.echo(f"datapath {_dpid(dpid)} is used again")
+        return
+    row = _ask(api, path, {"logical_switch": logical_switch, "force": force}, refused=2)
+    told: list[str] = []
+    try:
+        while True:
+            for line in [] if as_json else row["text"]:
+                if line not in told:
+                    click.echo(line)
+            told = row["text"]
+            if row["state"] != "draining":
+                break
+            sleep(_LOOK_AGAIN)
+            row = next(each for each in _get(api, path) if each["logical_switch"] == logical_switch)
+    except (KeyError, TypeError):
+        _fail(f"{api}{path} answered something else than a drain; is it an hvproxy of this version?")
+    except StopIteration:
+        _fail("the drain was undone meanwhile")
+    if as_json:
+        click.echo(json.dumps(row, indent=2))
+    if row["state"] != "drained":
         sys.exit(1)
 
 
@@ -436,10 +480,11 @@ def _get(api: str, path: str) -> Any:
     return _ask(api, path, None, refused=1)
 
 
-def _ask(api: str, path: str, body: object, refused: int) -> Any:
-    """The answer to a GET, or with a body to a POST; `refused` is the exit status when it is the caller's fault."""
+def _ask(api: str, path: str, body: object, refused: int, method: str | None = None) -> Any:
+    """The answer to a GET, or with a body to a POST, unless `method` says another; `refused` is the exit status when it
+    is the caller's fault."""
     try:
-        return client.ask(api, path, body)
+        return client.ask(api, path, body, method)
     except client.Refusal as error:
         _fail(str(error), refused if error.status < 500 else 1)
     except client.Unanswered as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -33,7 +34,7 @@ class Refusal(Unanswered):
 
 def ask(api: str, path: str, body: object = None, method: str | None = None, timeout: float = TIMEOUT) -> Any:
     """The answer to a GET, or with a body to a POST, unless `method` says another; a body of bytes goes as a file, and
-    a file is answered as bytes. Raises Unanswered."""
+    a file is answered as bytes, and nothing as None. Raises Unanswered."""
     url = api.rstrip("/") + path
     try:
         request = Request(url, headers={"Accept": "application/json"}, method=method)
@@ -43,6 +44,8 @@ def ask(api: str, path: str, body: object = None, method: str | None = None, tim
         # Without the environment's HTTP proxy: the API is a local affair.
         with build_opener(ProxyHandler({})).open(request, timeout=timeout) as response:
             data = response.read()
+            if response.status == HTTPStatus.NO_CONTENT:
+                return None
             return data if response.headers.get("Content-Type") == FILE else json.loads(data)
     except HTTPError as error:
         raise _refusal(url, error) from error

@@ -196,6 +196,15 @@ AUDITS: dict[str, tuple[int, object]] = {
     "/v1/datapaths/0000000000000002/audit": (200, {**DRIFT, "repaired": 0, "foreign": 0, "drift": []}),
     "/v1/datapaths/0000000000000003/audit": (409, {"error": "it is lost", "path": ""}),
 }
+DRAINS: dict[str, list[dict[str, object]]] = {}
+"""What is answered to those who ask how far a drain is, one after the other."""
+DELETED: list[str] = []
+
+
+def drained(state: str, *text: str, logical_switch: str | None = None) -> dict[str, object]:
+    return {"state": state, "text": list(text), "logical_switch": logical_switch}
+
+
 SNAPSHOT = b"\0a snapshot\xff"
 APPLIED: dict[object, dict[str, tuple[int, object]]] = {
     "memory:": {"/v1/configuration": (200, CHANGES), "/v1/configuration/plan": (200, CHANGES)},
@@ -215,7 +224,9 @@ class Api(BaseHTTPRequestHandler):
             return
         name = self.path.rpartition("/")[0].rpartition("/")[2]
         status, body = 200, json.dumps(ANSWERS.get(self.path))
-        if name == "broken":
+        if self.path in DRAINS:
+            body = json.dumps([DRAINS[self.path].pop(0)])
+        elif name == "broken":
             status, body = 500, "<html>"
         elif name == "text":
             body = "hello"
@@ -233,6 +244,8 @@ class Api(BaseHTTPRequestHandler):
         body = json.loads(data)
         POSTED.append((self.path, body))
         answers = {**TRACES, **AUDITS, **APPLIED.get(body.get("store"), {})}
+        if self.path in DRAINS:
+            answers[self.path] = 200, DRAINS[self.path].pop(0)
         status, answer = answers.get(self.path, (404, {"error": "there is no logical switch", "path": ""}))
         self.send_response(status)
         self.end_headers()
@@ -248,6 +261,11 @@ class Api(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self.do_POST()
+
+    def do_DELETE(self) -> None:
+        DELETED.append(self.path)
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: pytest's output is no access log."""
@@ -603,3 +621,39 @@ def test_a_clone_is_told_with_what_to_do_next(api: str) -> None:
     result = run("clone", "red", "copy", "--tenant", "acme", "--api", api)
     assert result.exit_code == 0 and result.stdout.startswith("copy: datapath id 00000000000000a4, 2 entries;")
     assert POSTED == [("/v1/logical-switches/red/clone", {"name": "copy", "tenant": "acme"})]
+
+
+# drain
+
+def test_a_drain_tells_how_far_it_is_until_nothing_is_left(api: str) -> None:
+    path = "/v1/datapaths/0000000000000001/drain"
+    DRAINS[path] = [drained("draining", "port 1 moves"), drained("draining", "port 1 moves", "port 2 moves"),
+                    drained("drained", "it carries nothing")]
+    result = run("drain", "0x1", "--api", api)
+    assert (result.exit_code, result.stdout) == (0, "port 1 moves\nport 2 moves\nit carries nothing\n")
+    assert POSTED[-1] == (path, {"logical_switch": None, "force": False})
+
+
+def test_a_drain_that_something_stops_says_so(api: str) -> None:
+    path = "/v1/datapaths/0000000000000002/drain"
+    DRAINS[path] = [drained("stuck", "port 1 stays", logical_switch="red")]
+    result = run("drain", "0x2", "--switch", "red", "--force", "--api", api)
+    assert (result.exit_code, result.stdout) == (1, "port 1 stays\n")
+    assert POSTED[-1] == (path, {"logical_switch": "red", "force": True})
+    DRAINS[path] = [drained("drained", "nothing")]
+    assert json.loads(run("drain", "0x2", "--json", "--api", api).stdout) == drained("drained", "nothing")
+    DRAINS[path] = [drained("draining"), drained("draining", logical_switch="blue")]
+    result = run("drain", "0x2", "--api", api)
+    assert (result.exit_code, result.stderr) == (1, "hvproxy: the drain was undone meanwhile\n")
+    assert run("drain", "0x9", "--api", api).exit_code == 2
+    DRAINS[path] = [{}]
+    assert "something else than a drain" in run("drain", "0x2", "--api", api).stderr
+
+
+def test_a_drain_is_undone(api: str) -> None:
+    result = run("drain", "0x1", "--undo", "--api", api)
+    assert (result.exit_code, result.stdout) == (0, "datapath 0000000000000001 is used again\n")
+    assert DELETED[-1] == "/v1/datapaths/0000000000000001/drain"
+    run("drain", "0x1", "--undo", "--switch", "a/b", "--api", api)
+    assert DELETED[-1] == "/v1/datapaths/0000000000000001/drain/a%2Fb"
+    assert run("drain", "0x1", "--undo", "--force", "--api", api).exit_code == 2

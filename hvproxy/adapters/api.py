@@ -18,9 +18,10 @@ from hvproxy.adapters.configuring import Configuring
 from hvproxy.config import Config
 from hvproxy.errors import Conflict, ModelError, NotFound
 from hvproxy.hypervisor import (
-    audit_report, database_report, fabric_report, intent, replacing, report, rule_report, snapshots, tenants,
-    trace_report,
+    audit_report, database_report, drain_orders, fabric_report, intent, replacing, report, rule_report, snapshots,
+    tenants, trace_report,
 )
+from hvproxy.hypervisor.drain_orders import DrainSpec
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.snapshots import CloneSpec
 from hvproxy.hypervisor.tracing import TraceSpec
@@ -115,6 +116,28 @@ class Api:
         if row is None:
             raise Conflict("", "the session of the switch ended meanwhile; ask again when it is ready")
         return Answer(body=row)
+
+    async def list_drains(self, body: object, dpid: str) -> Answer:
+        """How far the drains of a physical switch are, and what stays on it."""
+        return Answer(body=drain_orders.drains(self._hv, _dpid(dpid)))
+
+    async def post_drain(self, body: object, dpid: str) -> Answer:
+        """Have all logical switches, or one, leave a physical switch, so that it can be taken away without loss. Ports
+        with another place move there, paths lead round it; what cannot leave is told, and stays unless it is forced.
+        Answered when that has begun; it is in force, also after a restart, until it is deleted."""
+        spec = parse(DrainSpec, body)
+        key = self._carrying.carry_out(lambda now: drain_orders.begin(self._hv, _dpid(dpid), spec, now))
+        return Answer(body=drain_orders.drain(self._hv, key))
+
+    async def delete_drains(self, body: object, dpid: str) -> Answer:
+        """Have a physical switch used again by all logical switches."""
+        self._carrying.carry_out(lambda now: drain_orders.end(self._hv, _dpid(dpid), None, now))
+        return Answer(204)
+
+    async def delete_drain(self, body: object, dpid: str, name: str) -> Answer:
+        """Have a physical switch used again by one logical switch."""
+        self._carrying.carry_out(lambda now: drain_orders.end(self._hv, _dpid(dpid), name, now))
+        return Answer(204)
 
     async def list_links(self, body: object) -> Answer:
         """The links between physical switches: the configured ones and those found."""
@@ -340,6 +363,10 @@ Api.ROUTES = (
     Route("GET", "/v1/datapaths/<dpid>/rules", Api.list_rules, answers="Rule[]"),
     Route("GET", "/v1/datapaths/<dpid>/groups", Api.list_rule_groups, answers="RuleGroup[]"),
     Route("POST", "/v1/datapaths/<dpid>/audit", Api.post_audit, answers="Audit"),
+    Route("GET", "/v1/datapaths/<dpid>/drain", Api.list_drains, answers="Drain[]"),
+    Route("POST", "/v1/datapaths/<dpid>/drain", Api.post_drain, DrainSpec, "Drain"),
+    Route("DELETE", "/v1/datapaths/<dpid>/drain", Api.delete_drains, statuses=(204,)),
+    Route("DELETE", "/v1/datapaths/<dpid>/drain/<name>", Api.delete_drain, statuses=(204,)),
     Route("GET", "/v1/links", Api.list_links, answers="Link[]"),
     Route("GET", "/v1/fabric", Api.get_fabric, answers="Fabric"),
     Route("GET", "/v1/fabric/paths/<source>/<destination>", Api.get_path, answers="Hop[]"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from hvproxy.adapters.api import Api, Route
 from hvproxy.config import Config
+from hvproxy.hypervisor.drain_orders import DrainSpec
 from hvproxy.hypervisor.snapshots import CloneSpec
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
@@ -94,13 +95,20 @@ def _answers(specs: Schema) -> dict[str, Schema]:
         "Audit": _object(dpid=_DPID, repaired=_NUMBER, foreign=_NUMBER, drift=_list(_object(
             kind={"enum": ["missing", "changed", "extra", "foreign"]}, what=_TEXT, why=_TEXT,
             logical_switch=_nullable(_TEXT), tenant=_nullable(_TEXT)))),
+        "Drain": _object(
+            dpid=_DPID, logical_switch=_nullable(_TEXT), force={"type": "boolean"},
+            state={"enum": ["draining", "stuck", "drained"]}, text=_TEXTS,
+            paths=_list(_object(**{"from": _DPID, "to": _DPID})),
+            **{each: _list(_object(logical_switch=_TEXT, number=_NUMBER, name=_TEXT, port_no=_nullable(_NUMBER)))
+               for each in ("staying", "moving", "down")}),
         "Database": _object(
             address=_TEXT, state={"enum": ["connected", "connecting", "lost"]}, fault=_nullable(_TEXT),
             bridges=_list(_object(name=_TEXT, dpid=_nullable(_DPID), ours={"type": "boolean"}, settings=_list(
                 _object(name=_TEXT, has=_TEXT, needs=_TEXT)))),
             vifs=_list(_object(
                 iface_id=_TEXT, dpid=_DPID, port_no=_NUMBER, interface=_TEXT, mac=_nullable(_TEXT),
-                admin=_nullable(_TEXT), link=_nullable(_TEXT), counts={"type": "boolean"}, bound=_TEXTS))),
+                admin=_nullable(_TEXT), link=_nullable(_TEXT), active={"type": "boolean"},
+                counts={"type": "boolean"}, bound=_TEXTS))),
         "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered", "made"]},
                         kind={"enum": ["vlan", *_TUNNEL["enum"]]}, state=_UP),
         "Fabric": _object(
@@ -166,7 +174,7 @@ def _trace() -> Schema:
 
 def document(version: str) -> Schema:
     """The whole description (OpenAPI 3.1)."""
-    specs = json_schemas([Config, TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec, CloneSpec])
+    specs = json_schemas([Config, TenantSpec, LogicalSwitchSpec, PortSpec, TraceSpec, CloneSpec, DrainSpec])
     paths: dict[str, Schema] = {
         "/healthz": {"get": _plain_page("Whether the process answers.")},
         "/readyz": {"get": {

@@ -30,15 +30,23 @@ def links_used(links: Iterable[Link], endpoints: Collection[Dpid], *, forced: bo
 
 def tunnels_wanted(
     shared: Iterable[Collection[Dpid]], links: Iterable[Link], endpoints: Collection[Dpid], *, forced: bool,
+    shunned: Collection[Dpid] = (),
 ) -> frozenset[Pair]:
     """The tunnels for logical switches with these edges, between datapaths that have endpoints; the links that are
-    tunnels do not count."""
+    tunnels do not count. One that is `shunned` stands in for others only where nobody else can."""
     islands = Islands(links_used(links, endpoints, forced=forced))
     pairs = {pair for edges in {frozenset(edges) for edges in shared} for pair in combinations(sorted(edges), 2)}
+    preferred = Islands(links_used(links, endpoints, forced=forced))
+    others = [dpid for dpid in endpoints if dpid not in shunned]
     found: set[Pair] = set()
+
+    def stand_in(dpid: Dpid) -> Dpid | None:
+        found = None if dpid in endpoints else preferred.nearest(dpid, others)
+        return islands.nearest(dpid, endpoints) if found is None else found
+
     for a, b in pairs:
         if forced or not islands.together(a, b):
-            near, far = islands.nearest(a, endpoints), islands.nearest(b, endpoints)
+            near, far = (stand_in(each) for each in (a, b))
             if near is not None and far is not None and near != far:
                 found.add((min(near, far), max(near, far)))
     return frozenset(found)

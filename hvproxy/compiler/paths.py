@@ -4,7 +4,8 @@ Pure graph work on datapaths, ports and links. Knows nothing of rules, labels or
 into rules.
 
 Theory of operation. T is a tree of shortest paths to the destination d; depth is the cost of
-the path to d, which is the number of its links, of which one of the kind to avoid counts as many. A link that is not in
+the path to d, which is the number of its links, of which one of the kind to avoid counts as many, and one at a shunned
+datapath as more of these than there can be. A link that is not in
 T *reaches* to depth(LCA of its ends): it leaves the subtree of x exactly when that is less than depth(x). So when the
 link x - parent(x) fails and anything is left of the graph between x and d, some link with an end in subtree(x)
 reaches above x, and a frame at x can go
@@ -38,6 +39,8 @@ End: TypeAlias = tuple[Dpid, PortNo]
 
 AVOIDED = 1 << 16
 """What a link of the kind to avoid costs: more than any way over others."""
+SHUNNED = AVOIDED << 32
+"""What a link at a shunned datapath costs besides."""
 _HASH = 0x9E3779B97F4A7C15
 _HASH_MASK = (1 << 64) - 1
 
@@ -69,6 +72,8 @@ class Topology:
     """Sorted."""
     avoided: Carriage
     """The kind of links that is used only where no other leads."""
+    shunned: frozenset[Dpid]
+    """Datapaths that frames for others cross only where no other way leads."""
     ambiguous: tuple[Link, ...] = field(compare=False)
     """Links left out, because a port of theirs is in another link too: frames sent there would reach both."""
     peers: Mapping[End, End] = field(compare=False, repr=False)
@@ -82,8 +87,10 @@ class Topology:
     _hops: tuple[tuple[_Hop, ...], ...] = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, links: Iterable[Link], avoided: Carriage = Carriage.TUNNEL) -> Topology:
+    def of(cls, links: Iterable[Link], avoided: Carriage = Carriage.TUNNEL,
+           shunned: Iterable[Dpid] = ()) -> Topology:
         """The topology of these links; a link from a datapath to itself leads nowhere and is not used."""
+        shunned = frozenset(shunned)
         listed = sorted({link for link in links if link.a_dpid != link.b_dpid})
         uses: dict[End, int] = {}
         for link in listed:
@@ -101,13 +108,13 @@ class Topology:
         carriages: dict[Dpid, set[Carriage]] = {dpid: set() for dpid in dpids}
         for number, link in enumerate(usable):
             a, b = link.ends
-            cost = AVOIDED if link.carriage is avoided else 1
+            cost = (AVOIDED if link.carriage is avoided else 1) + SHUNNED * (not shunned.isdisjoint((a[0], b[0])))
             for near, far in ((a, b), (b, a)):
                 peers[near] = far
                 carriages[near[0]].add(link.carriage)
                 salt = _scatter(_scatter(near[0]) ^ near[1])
                 hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt, cost))
-        return cls(tuple(usable), avoided, tuple(ambiguous), peers, tuple(dpids),
+        return cls(tuple(usable), avoided, shunned, tuple(ambiguous), peers, tuple(dpids),
                    frozenset(end for link in usable if link.carriage is Carriage.TUNNEL for end in link.ends),
                    {dpid: frozenset(kinds) for dpid, kinds in carriages.items()},
                    tuple(tuple(sorted(own, key=lambda hop: hop.port)) for own in hops))
@@ -134,6 +141,10 @@ class Tree:
     """The ends of tunnels in the topology."""
     carriages: Mapping[Dpid, frozenset[Carriage]]
     """The kinds of links that each datapath of the topology has."""
+
+    def way(self, source: Dpid) -> list[Dpid]:
+        """The datapaths from there to the destination while nothing fails; only the first where no way leads."""
+        return _climb(self, source, frozenset())
 
 
 def tree(topology: Topology, destination: Dpid) -> Tree:

@@ -2,40 +2,35 @@
 databases report."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.moves import Moves
+from hvproxy.hypervisor.places import Places
 from hvproxy.hypervisor.switches import Switches
-from hvproxy.model.intent import AttachSpec
-from hvproxy.model.view import Dpid, PortNo, Vif
+from hvproxy.model.view import Dpid, Vif
 
 
-def place_of(attach: AttachSpec | None, places: Mapping[str, tuple[Dpid, PortNo]]) -> tuple[Dpid, PortNo | str] | None:
-    """The datapath and port where a VIF should be; None while nobody says so. `places` are those of iface-ids."""
-    if attach is None or attach.iface_id is None:
-        return None if attach is None else attach.place
-    return places.get(attach.iface_id)
-
-
-def leaves(port: LogicalPort, places: Mapping[str, tuple[Dpid, PortNo]]) -> bool:
+def leaves(port: LogicalPort, places: Places) -> bool:
     """Whether a port named by its iface-id is still bound where its VIF is no more: it has not been looked at yet."""
     attach, vif = port.spec.attach, port.vif
-    return (attach is not None and attach.iface_id is not None and vif is not None
-            and places.get(attach.iface_id) != (vif.dpid, vif.port_no))
+    return attach is not None and vif is not None and not places.has(attach, vif)
 
 
-def resolve(ls: LogicalSwitch, switches: Switches, places: Mapping[str, tuple[Dpid, PortNo]],
-            holder: Callable[[LogicalSwitch, int], LogicalPort | None], moves: Moves) -> list[int]:
+def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
+            holder: Callable[[LogicalSwitch, int], LogicalPort | None], moves: Moves, now: float) -> list[int]:
     """Look where each port's VIF is now; the ports that were found elsewhere than before. `holder` tells which other
     port has the VIF that a port resolves to."""
     moved = []
     turned: set[Dpid] = set()
+    moves.look_anew(ls)
     for number, port in ls.ports.items():
         vif = None
         attach = port.spec.attach
-        place = place_of(attach, places)
+        place = places.of(ls.spec.name, attach)
+        if attach is not None and port.former is not None and not places.has(attach, port.former):
+            moves.cut_short(port)
         if attach is not None and place is not None:
             dpid = place[0]
             port_no = switches.port_number(*place)
@@ -57,7 +52,7 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Mapping[str, tuple[Dp
         before, port.vif = port.vif, vif
         other = None if vif is None else holder(ls, number)
         port.vif = before
-        if vif is not None and moves.waits(ls, port, vif, other):
+        if vif is not None and moves.waits(ls, port, vif, other, now):
             continue
         if vif is not None and other is None and moves.can_move(port, vif):
             moves.begin(port, vif)

@@ -1,9 +1,10 @@
 """The databases of the switches below: what each of them says, and what all say together about where VIFs are.
 
-What a database said stays for the grace after its session has ended. Of VIFs with one iface-id the one that was there
-first counts until it goes; those that were there when hvproxy began were there at the same time, and of these the
-one with the smallest datapath id and port counts, so it does not matter which database answers first. Therefore none
-counts before every database has answered or is given up.
+What a database said stays for the grace after its session has ended. Of VIFs with one iface-id those come first that
+are not marked inactive, and of these the one that was there first, until it goes. Those that were there when hvproxy
+began were there at the same time: of these the one that counted before a restart, or else the one with the smallest
+datapath id and port, so it does not matter which database answers first. Therefore none counts before every database
+has answered or is given up.
 Knows logical switches not at all: who waits for a VIF is the owner's to say.
 """
 from __future__ import annotations
@@ -85,8 +86,11 @@ class Databases:
     def __init__(self, owner: DatabasesOwner, switches: Switches, out: Outbox, grace: float, addresses: Iterable[str],
                  configure: bool, now: float) -> None:
         self.all = {address: Database(address, now + grace) for address in addresses}
-        self.places: dict[str, Place] = {}
-        """Where the VIF of an iface-id is; of several, the one that counts."""
+        self.places: dict[str, tuple[Place, ...]] = {}
+        """Where the VIF of an iface-id may be, the one that counts first; one that is marked inactive is here only if
+        all are."""
+        self.there: dict[str, frozenset[Place]] = {}
+        """Where there is one with an iface-id, marked or not."""
         self._owner = owner
         self._switches = switches
         self._out = out
@@ -98,6 +102,8 @@ class Databases:
         self._choices = 0
         self._before: list[SeenVif] = []
         """Where VIFs were before a restart."""
+        self._rivals: dict[str, frozenset[Key]] = {}
+        """Iface-ids of several VIFs that are not marked inactive."""
         self._told: set[tuple[str, str, str]] = set()
         """(database, bridge, setting) that were said to be wrong."""
 
@@ -106,10 +112,11 @@ class Databases:
         """Every database has answered, or is given up."""
         return all(database.answered for database in self.all.values())
 
-    def remember(self, iface_id: str, place: Place) -> None:
-        """Where a VIF was before a restart: there it is until the databases have told."""
+    def remember(self, iface_id: str, place: Place, *former: Place) -> None:
+        """Where a VIF was before a restart: there it is until the databases have told. `former` it moves from."""
         if self.all:
-            self.places[iface_id] = place
+            self.places[iface_id] = (place,)
+            self.there[iface_id] = self.there.get(iface_id, frozenset()) | {place, *former}
             self._before.append(SeenVif(iface_id, *place))
 
     # Connections
@@ -207,7 +214,8 @@ class Databases:
         self._said(database, Observation(), now)
 
     def _said(self, database: Database, seen: Observation, now: float) -> None:
-        same = database.answered and [_key(vif) for vif in database.seen.vifs] == [_key(vif) for vif in seen.vifs]
+        same = database.answered and [(_key(vif), vif.active) for vif in database.seen.vifs] == [
+            (_key(vif), vif.active) for vif in seen.vifs]
         database.seen, database.answered = seen, True
         if not same and self.known:
             self._choose(now)
@@ -216,24 +224,28 @@ class Databases:
     # VIFs
 
     def _choose(self, now: float) -> None:
-        """Find the VIF that counts for each iface-id, and say which ones that changes."""
-        first_seen: dict[Key, int] = {}
-        chosen: dict[str, Key] = {}
+        """Order the VIFs of each iface-id, and say of which ones that changes."""
+        found: dict[str, dict[Key, SeenVif]] = {}
         for vif in (vif for database in self.all.values() for vif in database.seen.vifs):
-            key = _key(vif)
-            if key in first_seen:
-                continue  # two of the databases are one
-            first_seen[key] = self._first_seen.get(key, self._choices)
-            other = chosen.setdefault(vif.iface_id, key)
-            if other != key:
-                if not (key in self._first_seen and other in self._first_seen):
-                    self._switches.alarm(DUPLICATE, iface_id=vif.iface_id, at=_text(key), and_at=_text(other))
-                chosen[vif.iface_id] = min(key, other, key=lambda each: (first_seen[each], each))
-        self._first_seen = first_seen
+            found.setdefault(vif.iface_id, {}).setdefault(_key(vif), vif)  # two of the databases may be one
+        self._first_seen = {key: self._first_seen.get(key, self._choices) for vifs in found.values() for key in vifs}
         self._choices += 1
-        before, self.places = self.places, {iface_id: key[1:] for iface_id, key in chosen.items()}
-        moved = {iface_id for iface_id in before.keys() | chosen.keys()
-                 if before.get(iface_id) != self.places.get(iface_id)}
+        before, self.places = (self.places, self.there), {}
+        self.there = {iface_id: frozenset(key[1:] for key in vifs) for iface_id, vifs in found.items()}
+        rivals, self._rivals = self._rivals, {}
+        for iface_id, vifs in found.items():
+            counted = before[0].get(iface_id, ())[:1]
+            active = [key for key in vifs if vifs[key].active]
+            order = sorted(active or vifs, key=lambda key: (self._first_seen[key], key[1:] not in counted, key))
+            self.places[iface_id] = tuple(key[1:] for key in order)
+            if len(active) > 1:
+                self._rivals[iface_id] = frozenset(active)
+                if not self._rivals[iface_id] <= rivals.get(iface_id, frozenset()):
+                    first, second = (_text(key) for key in order[:2])
+                    self._switches.alarm(DUPLICATE, iface_id=iface_id, at=first, and_at=second)
+        moved = {iface_id for iface_id in self.there.keys() | before[1].keys()
+                 if (before[0].get(iface_id), before[1].get(iface_id)) != (
+                     self.places.get(iface_id), self.there.get(iface_id))}
         if moved:
             self._owner.vifs_moved(moved, now)
 

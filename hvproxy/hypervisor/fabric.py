@@ -5,6 +5,7 @@ It has one owner (design 1.7). Knows logical switches only as views; entries are
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import permutations
 
 from hvproxy.compiler import pipeline
 from hvproxy.compiler.paths import Topology, Tree, tree, visited
@@ -36,6 +37,8 @@ class Fabric:
         self.endpoints: frozenset[Dpid] = frozenset()
         """Datapaths that tunnels may end at: what no VLAN link leads to gets its labels out of the longer range."""
         self.placed: dict[int, LogicalSwitchView] = {}
+        self.shunned: frozenset[Dpid] = frozenset()
+        """Datapaths that no path leads through if there is another."""
         self._discovery_mac = discovery_mac
         self._beside_vlan: frozenset[Dpid] = frozenset()
         self.destinations: dict[Dpid, int] = {}
@@ -95,6 +98,11 @@ class Fabric:
         found = self.labels.used.get(key)
         return self.keys.used.get(key) if found is None else found
 
+    def crossing(self, dpid: Dpid) -> list[tuple[Dpid, Dpid]]:
+        """The pairs of other edges whose frames cross a datapath while nothing fails, from where to where."""
+        pairs = {pair for edges in {view.edges for view in self.placed.values()} for pair in permutations(edges, 2)}
+        return sorted((a, b) for a, b in pairs if dpid not in (a, b) and dpid in self.tree_to(b).way(a))
+
     # Parts
 
     def base(self, dpids: Iterable[Dpid]) -> dict[Part, dict[Dpid, Content]]:
@@ -105,7 +113,7 @@ class Fabric:
     def set_links(self, links: Iterable[Link], now: float = 0.0) -> dict[Part, dict[Dpid, Content]]:
         """The links are these now: every part that this changes."""
         before = self.topology
-        self.topology = Topology.of(links, before.avoided)
+        self.topology = Topology.of(links, before.avoided, self.shunned)
         if self.topology == before:
             return {}
         self._beside_vlan = beside_vlan(self.topology)

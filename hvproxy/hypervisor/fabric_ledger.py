@@ -65,6 +65,14 @@ class FabricLedger:
             self._datapaths[dpid] = record
             self._put(f"datapath/{dpid}", record)
 
+    def drain(self, key: tuple[Dpid, str], force: bool | None) -> None:
+        """A switch is drained of a logical switch (or, "", of all); None: no longer."""
+        name = f"drain/{key[0]}/{key[1]}"
+        if force is None:
+            self._journal.delete(name)
+        else:
+            self._put(name, records.DrainRecord(force))
+
     def links(self, links: Iterable[Link]) -> None:
         """These links are in use."""
         now = frozenset(links)

@@ -9,16 +9,17 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from hvproxy.compiler.encapsulation import links_used
-from hvproxy.hypervisor import aging, metering, port_counters, vifs
+from hvproxy.hypervisor import aging, draining, metering, port_counters, vifs
 from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
-from hvproxy.hypervisor.binding import place_of, resolve
+from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.databases import Databases
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
+from hvproxy.hypervisor.drains import Drains
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.fabric_ledger import FabricLedger
 from hvproxy.hypervisor.journal import Journal
@@ -28,6 +29,7 @@ from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.mtu import Mtus
+from hvproxy.hypervisor.places import Places
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import Switches
@@ -59,6 +61,8 @@ class Hypervisor(ToSwitches):
         self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
         self.databases = Databases(self, self.switches, self.out, settings.grace, settings.databases,
                                    settings.configure_bridges, now)
+        self.drains = Drains(self.ledger.drain)
+        self.places = Places(self.databases, self.switches, self.drains)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"),
                              Carriage.VLAN if settings.encapsulation not in ("auto", "vlan") else Carriage.TUNNEL)
@@ -195,6 +199,7 @@ class Hypervisor(ToSwitches):
             self._next_poll = now + IDLE_POLL
             vifs.take_what_is_free(self, now)
             self.mtus.look(self.logical_switches)
+            draining.look(self, now)
             for ls in self.logical_switches.values():
                 aging.poll_idle(ls, now)
                 metering.poll(ls, now)
@@ -254,6 +259,7 @@ class Hypervisor(ToSwitches):
             self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart",
                                 logical_switch=self.by_id[ls_id].spec.name)
         self._find_room(now)
+        self.moves.ways_changed(now)
         for link in self.fabric.topology.ambiguous:
             self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
         for ls in self.logical_switches.values():
@@ -285,11 +291,15 @@ class Hypervisor(ToSwitches):
     # What tunnels are for
 
     def shared_edges(self) -> list[Collection[Dpid]]:
-        return [view.edges for view in self.fabric.placed.values()]
+        return [{*view.edges, *self.moves.edges_to_be(self.by_id[ls_id])} for ls_id, view in self.fabric.placed.items()]
 
     @property
     def fabric_known(self) -> bool:
         return self.switches.explored and self.switches.links_seen and self.databases.known
+
+    @property
+    def shunned(self) -> frozenset[Dpid]:
+        return self.fabric.shunned
 
     def is_used(self, dpid: Dpid, port_no: PortNo) -> bool:
         return not self.rollout.settled or (dpid, port_no) in self.fabric.topology.peers
@@ -311,18 +321,18 @@ class Hypervisor(ToSwitches):
 
     def _on(self, dpid: Dpid) -> list[LogicalSwitch]:
         return [ls for ls in self.logical_switches.values()
-                if any((place := self.place(p)) is not None and place[0] == dpid for p in ls.ports.values())]
+                if any((place := self.place(ls, p)) is not None and place[0] == dpid for p in ls.ports.values())]
 
-    def place(self, port: LogicalPort) -> tuple[Dpid, PortNo | str] | None:
+    def place(self, ls: LogicalSwitch, port: LogicalPort) -> tuple[Dpid, PortNo | str] | None:
         """The datapath and port that a logical port belongs to, whether they are there or not."""
-        return place_of(port.spec.attach, self.databases.places)
+        return self.places.of(ls.spec.name, port.spec.attach)
 
     def bind(self, ls: LogicalSwitch, now: float, risen: Iterable[int] = ()) -> None:
         """Look where the ports of a logical switch are now, and have the datapaths carry that out. Ports in `risen`
         are carried again as those that have moved are."""
         for number in risen:
             ls.ports[number].placed = False
-        moved = resolve(ls, self.switches, self.databases.places, self.holder, self.moves)
+        moved = resolve(ls, self.switches, self.places, self.holder, self.moves, now)
         self.without_identifiers.discard(ls.spec.name)
         ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
         edges = sorted({dpid for port in ls.ports.values() for dpid in port.dpids})
@@ -403,7 +413,7 @@ class Hypervisor(ToSwitches):
         if port.config & of13.OFPPC_PORT_DOWN:
             return False
         if port.vif is None:
-            place = self.place(port)
+            place = self.place(ls, port)
             dp = None if place is None else self.switches.datapaths.get(place[0])
             return None if dp is not None and dp.state not in (State.READY, State.ABSENT) else False
         dp = self.switches.datapaths[port.vif.dpid]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable
 
 from hvproxy.errors import Conflict, Exhausted, ModelError, NotFound
 from hvproxy.hypervisor import fabric
-from hvproxy.hypervisor.binding import place_of
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -78,6 +77,9 @@ def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> 
     hv.waiting_to_dial.discard(name)
     del hv.logical_switches[name]
     ls.ledger.end()
+    for key in hv.drains.keys:
+        if key[1] == name:
+            hv.drains.end(key)
 
     def purged(at: float) -> None:
         del hv.by_id[ls.ls_id]
@@ -149,7 +151,7 @@ def check_labels(hv: Hypervisor, wanted: Iterable[Iterable[PortSpec]], mine: Col
 def _labels_needed(hv: Hypervisor, ports: Iterable[PortSpec]) -> int:
     """How many labels the fabric needs for a logical switch with these ports when all are found; VIFs of which no
     database says yet where they are count as on one edge more."""
-    places = (place_of(port.attach, hv.databases.places) for port in ports if port.attach is not None)
+    places = (hv.places.said(port.attach) for port in ports if port.attach is not None)
     edges = [NOWHERE if place is None else place[0] for place in places]
     if hv.tunnels.possible and not hv.fabric.meets_vlan(edges):
         return 0  # as far as is known: tunnels have labels enough

@@ -10,9 +10,11 @@ the drain is over. Meanwhile
 - what the switches hold is, as ever, a function of the bindings; Rollout puts what is new everywhere, then turns the
   groups that send, then removes what no frame can meet any more.
 
+A place to which no way leads yet is waited for, as long as the grace: the tunnels that it takes are made meanwhile.
+
 Two moves of a logical switch do not overlap, for there is no third label: a port that is to move waits for those that
-do. Sub-ports, ports of a switch that is away, and those whose VIF is found by its iface-id, and so has left its former
-place, are taken down and up again instead: see `can_move`.
+do. Sub-ports, ports of a switch that is away, and those whose VIF is found by its iface-id and has left its former
+place already, are taken down and up again instead: see `can_move`.
 
 A frame that enters at a former place of the same switch is told to have come in at the new one. On another switch the
 port is compiled apart as the ingress (view.Lport.shared) while it moves: entries that output cost a rule more there.
@@ -26,7 +28,7 @@ from hvproxy.hypervisor import port_counters
 from hvproxy.hypervisor.labels import DRAIN
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.view import Vif
+from hvproxy.model.view import Dpid, Vif
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
@@ -39,16 +41,47 @@ class Moves:
         self._hv = hv
         self._ends: dict[LogicalSwitch, float] = {}
         """When the drain is over; not said while switches have not confirmed what comes before and after it."""
+        self._awaited: dict[LogicalSwitch, dict[int, tuple[Dpid, float]]] = {}
+        """Ports that move as soon as a way leads to that datapath, or then at the latest."""
+        self._awaited_before: dict[int, tuple[Dpid, float]] = {}
 
-    def waits(self, ls: LogicalSwitch, port: LogicalPort, vif: Vif, other: LogicalPort | None) -> bool:
+    def look_anew(self, ls: LogicalSwitch) -> None:
+        """The ports of a logical switch are bound anew now: who still waits says so again."""
+        self._awaited_before = self._awaited.pop(ls, {})
+
+    def waits(self, ls: LogicalSwitch, port: LogicalPort, vif: Vif, other: LogicalPort | None, now: float) -> bool:
         """Whether a port stays where it is for now: its move follows those of its logical switch that are under way,
         and that of the port that leaves its place. `other` is the one that has that VIF."""
         leaving = other is not None and other.former == vif
-        return self._both_there(port, vif) and (leaving or other is None and ls in self._ends)
+        return self._both_there(port, vif) and (
+            leaving or other is None and (ls in self._ends or self._waits_for_a_way(ls, port, vif.dpid, now)))
+
+    def _waits_for_a_way(self, ls: LogicalSwitch, port: LogicalPort, dpid: Dpid, now: float) -> bool:
+        assert port.vif is not None
+        joined, before = self._hv.fabric.joined, port.vif.dpid
+        edges = {each for other in ls.ports.values() if other is not port for each in other.dpids}
+        if all(joined(ls.ls_id, edge, dpid) for edge in edges if joined(ls.ls_id, edge, before)):
+            return False
+        awaited, until = self._awaited_before.get(port.number, (None, 0.0))
+        if awaited != dpid:
+            until = now + self._hv.settings.grace
+            self._hv.tunnels.look_soon(now)
+        if now < until:
+            self._awaited.setdefault(ls, {})[port.number] = dpid, until
+        return now < until
+
+    def edges_to_be(self, ls: LogicalSwitch) -> frozenset[Dpid]:
+        """The datapaths that ports of a logical switch wait for a way to."""
+        return frozenset(dpid for dpid, _ in self._awaited.get(ls, {}).values())
+
+    def ways_changed(self, now: float) -> None:
+        """There may be a way now for those that wait for one."""
+        for ls in list(self._awaited):
+            self._hv.bind(ls, now)
 
     def can_move(self, port: LogicalPort, vif: Vif) -> bool:
         """Whether a port can be at both places for a while: whole physical ports of its own, both up; on one switch,
-        if that can be told that a frame has come in elsewhere. A VIF that is found by its iface-id has left."""
+        if that can be told that a frame has come in elsewhere."""
         old = port.vif
         if old is not None and old.dpid == vif.dpid and (
                 self._hv.switches.datapaths[vif.dpid].offer.extended is False):
@@ -58,8 +91,8 @@ class Moves:
 
     def _both_there(self, port: LogicalPort, vif: Vif) -> bool:
         attach = port.spec.attach
-        return (attach is not None and attach.iface_id is None
-                and port.vif is not None and port.up and port.placed and not self._hv.settling_in
+        return (attach is not None and port.vif is not None and self._hv.places.has(attach, port.vif)
+                and port.up and port.placed and not self._hv.settling_in
                 and self._usable(port.vif) and self._usable(vif))
 
     def _usable(self, vif: Vif) -> bool:
@@ -73,6 +106,12 @@ class Moves:
         port.vif, port.former = vif, port.vif
         port.turned ^= port.crosses
         port.tally.move()
+
+    @staticmethod
+    def cut_short(port: LogicalPort) -> None:
+        """A port leaves its former place at once: its VIF is no more there, and what enters may be another's."""
+        port.former = None
+        port.tally.arrived()
 
     def drain(self, ls: LogicalSwitch, now: float) -> None:
         """The ports that move are at both places as soon as the switches have confirmed; then the drain begins."""
@@ -88,12 +127,17 @@ class Moves:
 
     @property
     def deadline(self) -> float:
-        return inf if self._hv.settling_in else min(self._ends.values(), default=inf)
+        if self._hv.settling_in:
+            return inf
+        return min([*self._ends.values(), *(until for ports in self._awaited.values() for _, until in ports.values())],
+                   default=inf)
 
     def tick(self, now: float) -> None:
         """Let go of the old places whose drain is over."""
         if now < self.deadline:
             return
+        for ls in [ls for ls, ports in self._awaited.items() if any(until <= now for _, until in ports.values())]:
+            self._hv.bind(ls, now)
         for ls in [ls for ls, end in self._ends.items() if end <= now]:
             self._ends[ls] = inf
             moved = [number for number, port in ls.ports.items() if port.former is not None]
@@ -103,8 +147,7 @@ class Moves:
     def _leave(self, ls: LogicalSwitch, now: float) -> None:
         for port in ls.ports.values():
             if port.former is not None:
-                port.former = None
-                port.tally.arrived()
+                self.cut_short(port)
         if self._hv.logical_switches.get(ls.spec.name) is ls:
             self._hv.bind(ls, now)
         self._hv.rollout.when_settled(lambda at: self._over(ls, at), now)

@@ -219,13 +219,13 @@ def port(hv: Hypervisor, name: str, number: int) -> Row:
 
 
 def _port(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> Row:
-    place = hv.place(port)
+    place = hv.place(ls, port)
     mtu = hv.mtus.of(ls.spec.name, port.number)
     return {
         **_plain(port.spec),
         "hw_addr": port.hw_addr.hex(":"),
         "state": _up(port.up),
-        "why_down": None if port.up else why_down(hv, port),
+        "why_down": None if port.up else why_down(hv, ls, port),
         "config": [name for bit, name in CONFIG.items() if port.config & bit],
         "datapath": None if place is None else format_dpid(place[0]),
         "port_no": None if port.vif is None else port.vif.port_no,
@@ -234,14 +234,16 @@ def _port(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> Row:
     }
 
 
-def why_down(hv: Hypervisor, port: LogicalPort) -> str:
+def why_down(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> str:
     """What keeps a logical port from being up."""
     if port.config & of13.OFPPC_PORT_DOWN:
         return "its tenant has set it down"
     attach = port.spec.attach
     if attach is None:
         return "it is not attached"
-    place = hv.place(port)
+    place = hv.place(ls, port)
+    if place is None and (said := hv.places.said(attach)) is not None and hv.drains.banned(ls.spec.name, said[0]):
+        return f"its switch is drained by force: hvproxy drain {format_dpid(said[0])} --undo"
     if place is None:
         return f"no database has an interface with iface-id {attach.iface_id}"
     dp = hv.switches.datapaths.get(place[0])

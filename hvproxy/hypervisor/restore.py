@@ -24,7 +24,7 @@ from hvproxy.model.records import Record
 from hvproxy.model.view import Carriage, Dpid, Link
 
 R = TypeVar("R", bound=Record)
-_OF_NONE: Final = ("tenant", "file", "label", "key", "rest", "datapath", "link")
+_OF_NONE: Final = ("tenant", "file", "label", "key", "rest", "datapath", "link", "drain")
 """The kinds of records that belong to no logical switch, besides the format."""
 _UNKNOWN: Final = "is no record that this hvproxy knows"
 
@@ -40,6 +40,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     hv.settings = settings
     switches, others = _sorted(stored)
     _who(hv, stored, others)
+    _drains(hv, stored, others["drain"])
     _labels(hv, stored, others)
     known = _datapaths(hv, stored, others)
     links = _links(stored, others["link"])
@@ -145,6 +146,15 @@ def _labels(hv: Hypervisor, stored: Mapping[str, bytes], others: Mapping[str, li
                     space.restore_rest(label, what)
                 else:
                     space.restore(what, label)
+
+
+def _drains(hv: Hypervisor, stored: Mapping[str, bytes], keys: list[str]) -> None:
+    def take(rest: str, record: records.DrainRecord) -> None:
+        dpid, name = rest.split("/")
+        hv.drains.begin((int(dpid), name), record.force)
+
+    _each(stored, keys, records.DrainRecord, take)
+    hv.fabric.shunned = hv.drains.shunned
 
 
 def _links(stored: Mapping[str, bytes], keys: list[str]) -> frozenset[Link]:

@@ -125,7 +125,8 @@ class RestoredSwitch:
         if port.vif is not None:
             self.dpids |= port.dpids
             if spec.attach is not None and spec.attach.iface_id is not None:
-                self._hv.databases.remember(spec.attach.iface_id, (port.vif.dpid, port.vif.port_no))
+                former = () if port.former is None else ((port.former.dpid, port.former.port_no),)
+                self._hv.databases.remember(spec.attach.iface_id, (port.vif.dpid, port.vif.port_no), *former)
         if spec.attach is not None and spec.attach.place is not None:
             self.dpids.add(spec.attach.place[0])
 

@@ -181,7 +181,7 @@ def logical_switch(hv: Hypervisor, ls: LogicalSwitch) -> Switch:
     """A logical switch for a walk."""
     flows = (Flow(entry.table_id, entry.priority, entry.match, entry.instructions, entry)
              for entry in ls.tables.entries())
-    return Switch(flows, ls.groups.groups, {number: _state(hv, port) for number, port in ls.ports.items()},
+    return Switch(flows, ls.groups.groups, {number: _state(hv, ls, port) for number, port in ls.ports.items()},
                   normal=lambda frame: _switched(ls, frame))
 
 
@@ -195,9 +195,9 @@ def _switched(ls: LogicalSwitch, frame: Frame) -> int | None:
     return flood if known is None else known
 
 
-def _state(hv: Hypervisor, port: LogicalPort) -> Port:
+def _state(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> Port:
     if not port.up:
-        return Port(f"is down ({why_down(hv, port)})", live=False)
+        return Port(f"is down ({why_down(hv, ls, port)})", live=False)
     return Port("is configured to send nothing (NO_FWD)" if port.config & of13.OFPPC_NO_FWD else "")
 
 
@@ -340,8 +340,8 @@ def _times(count: int) -> str:
 def _notes(hv: Hypervisor, found: Trace) -> list[str]:
     notes = []
     if not found.port.up:
-        notes.append(f"port {found.port.number} is down: {why_down(hv, found.port)}; this is what became of a frame "
-                     "that arrived there all the same")
+        notes.append(f"port {found.port.number} is down: {why_down(hv, found.ls, found.port)}; this is what became "
+                     "of a frame that arrived there all the same")
     if found.carried is None:
         notes.append("nothing in the fabric is bound to the port, so there is nothing to compare with")
         return notes

@@ -54,6 +54,10 @@ class TunnelsOwner(Protocol):
     def fabric_known(self) -> bool:
         """All switches, databases and links are known that are there: what is missing now is missing."""
 
+    @property
+    def shunned(self) -> frozenset[Dpid]:
+        """The datapaths that had better carry nothing."""
+
     def is_used(self, dpid: Dpid, port_no: int) -> bool:
         """Whether a switch may still send frames to a port."""
 
@@ -209,7 +213,7 @@ class Tunnels:
             return
         vlan = [link for link in self._switches.links if link.carriage is Carriage.VLAN]
         wanted: frozenset[Pair] = frozenset() if self._none else tunnels_wanted(
-            self._owner.shared_edges(), vlan, endpoints, forced=self.forced)
+            self._owner.shared_edges(), vlan, endpoints, forced=self.forced, shunned=self._owner.shunned)
         wanted = frozenset(pair for pair in wanted if len({":" in endpoints[dpid] for dpid in pair}) == 1)
         there = self._marked()
         self._unwanted_since = {pair: self._unwanted_since.get(pair, now) for pair in {*self.wanted, *there} - wanted}

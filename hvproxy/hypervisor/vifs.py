@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.model.intent import AttachSpec
 from hvproxy.model.view import Vif
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ def take_what_is_free(hv: Hypervisor, now: float) -> None:
 def _finds_room(hv: Hypervisor, ls: LogicalSwitch) -> bool:
     """Whether a port is bound nowhere though its VIF is there and nobody else has it."""
     return any(
-        port.vif is None and (vif := _there(hv, port.spec.attach.iface_id, port.spec.attach.vlan)) is not None
+        port.vif is None and (vif := _there(hv, ls, port.spec.attach)) is not None
         and not any(p.vif == vif for other in hv.logical_switches.values() for p in other.ports.values())
         for port in ls.ports.values() if port.spec.attach is not None and port.spec.attach.iface_id is not None)
 
 
-def _there(hv: Hypervisor, iface_id: str, vlan: int | None) -> Vif | None:
-    place = hv.databases.places.get(iface_id)
-    if place is None or hv.switches.port_number(*place) is None or hv.switches.is_fabric_port(*place):
+def _there(hv: Hypervisor, ls: LogicalSwitch, attach: AttachSpec) -> Vif | None:
+    place = hv.places.of(ls.spec.name, attach)
+    port_no = None if place is None else hv.switches.port_number(*place)
+    if place is None or port_no is None or hv.switches.is_fabric_port(place[0], port_no):
         return None
-    return Vif(*place, vlan)
+    return Vif(place[0], port_no, attach.vlan)

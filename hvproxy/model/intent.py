@@ -76,7 +76,7 @@ class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A VIF as the operator names it: by its datapath and port, which may go by its name, or by its iface-id, wherever
-    the switches' databases say that is."""
+    the switches' databases say that is; with a datapath, there rather than elsewhere while it is at several places."""
 
     LATER: ClassVar[frozenset[str]] = frozenset({"peer"})
 
@@ -91,6 +91,11 @@ class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
     def place(self) -> tuple[int, int | str] | None:
         """The datapath and port; None when it is named by its iface-id."""
         return None if self.datapath is None or self.port is None else (self.datapath, self.port)
+
+    @property
+    def vif(self) -> AttachSpec:
+        """What is the same for all that name the same VIF."""
+        return self if self.iface_id is None else AttachSpec(iface_id=self.iface_id, vlan=self.vlan)
 
 
 class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +202,7 @@ def check(reading: Reading[T]) -> None:
             case (*scope, "ports", int(), ("number" | "name") as key):
                 once.say(path, (*scope, key), value, f"port {key} {'LOCAL' if value == LOCAL else repr(value)}")
             case (*_, "attach") if isinstance(value, AttachSpec) and (value.place or value.iface_id):
-                once.say(path, ("attach",), value, f"VIF ({attach_text(value)})")
+                once.say(path, ("attach",), value.vif, f"VIF ({attach_text(value)})")
     for path in list(reading.places):
         if path[-1:] == ("attach",):
             _check_attach(reading, path)
@@ -210,7 +215,8 @@ def _check_attach(reading: Reading[T], path: Path) -> None:
     said = {key for key in ("datapath", "port", "vlan", "iface_id", "peer") if (*path, key) in reading.places}
     for key in ("datapath", "port"):
         if "iface_id" in said and key in said:
-            reading.fault((*path, key), "excludes iface_id: write one of both")
+            if key == "port":
+                reading.fault((*path, key), "excludes iface_id: write one of both")
         elif not said & {"iface_id", "peer", key} and (said or path in reading.found):
             reading.fault((*path, key), "is missing")
 

@@ -236,6 +236,12 @@ class LinkRecord(Record, frozen=True):
     """view.Carriage."""
 
 
+class DrainRecord(Record, frozen=True):
+    """drain/DPID/LOGICAL_SWITCH, or drain/DPID/ for all: these leave that switch."""
+
+    force: bool
+
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: dict[type[Record], msgspec.msgpack.Decoder[Any]] = {}
 

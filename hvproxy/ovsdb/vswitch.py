@@ -1,7 +1,9 @@
 """What is read of an Open vSwitch database: its bridges, what they should be set to, and where the VIFs are.
 
 An interface whose external_ids have an iface-id is a VIF; its place is its bridge's datapath id and its own OpenFlow
-port number, once Open vSwitch has given it one. For tunnel ports see tunnels. `observe` is a pure function of the rows.
+port number, once Open vSwitch has given it one. Of several with one iface-id the hypervisor beside the switch may mark
+those that its workload does not use with iface-status=inactive (ovs-vswitchd.conf.db(5)). For tunnel ports see
+tunnels. `observe` is a pure function of the rows.
 """
 from __future__ import annotations
 
@@ -58,6 +60,8 @@ class SeenVif:
     """What its workload is said to use (external_ids:attached-mac)."""
     admin: str | None = None
     link: str | None = None
+    active: bool = True
+    """Not marked with iface-status=inactive."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,7 +140,7 @@ def observe(tables: Mapping[str, Mapping[str, Row]]) -> Observation:
                     vifs.append(SeenVif(
                         iface_id, bridge["datapath_id"], interface["ofport"], interface["name"],
                         interface["external_ids"].get("attached-mac"), interface["admin_state"],
-                        interface["link_state"]))
+                        interface["link_state"], interface["external_ids"].get("iface-status") != "inactive"))
             bridges.append(SeenBridge(bridge["name"], bridge_uuid, root_uuid, bridge["datapath_id"],
                                       frozenset(iface_ids), _wrong(root, bridge),
                                       bridge["external_ids"].get(ENDPOINT, root["external_ids"].get(ENDPOINT)),

@@ -435,3 +435,22 @@ def test_a_clone_is_made_of_a_logical_switch() -> None:
 def rolled_back(body: bytes, kind: str = "application/octet-stream") -> bytes:
     return (f"POST /v1/logical-switches/red/rollback HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+# Drains
+
+def test_a_switch_is_drained_and_used_again() -> None:
+    client = with_red(1, 2)
+    reply = client.ask("POST", "/v1/datapaths/0x1/drain", {"force": True})
+    assert (reply.status, reply.json["state"], reply.json["force"]) == (200, "draining", True)
+    client.world.pass_time(6.0)
+    (row,) = client.get("/v1/datapaths/0x1/drain")
+    assert row["state"] == "drained" and states(client) == {1: "down", 2: "up"}
+    assert client.ask("POST", "/v1/datapaths/0x2/drain", {"logical_switch": "red"}).json["state"] == "stuck"
+    assert client.ask("POST", "/v1/datapaths/0x2/drain", {"logical_switch": "blue"}).status == 404
+    assert client.ask("POST", "/v1/datapaths/0x2/drain", {"forced": True}).status == 400
+    assert client.ask("DELETE", "/v1/datapaths/0x2/drain/blue").status == 404
+    assert client.ask("DELETE", "/v1/datapaths/0x2/drain/red").status == 204
+    assert client.ask("DELETE", "/v1/datapaths/0x1/drain").status == 204
+    client.world.pass_time(1.0)
+    assert client.get("/v1/datapaths/0x1/drain") == [] and states(client) == {1: "up", 2: "up"}

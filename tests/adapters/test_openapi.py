@@ -58,6 +58,7 @@ def a_full_world() -> World:
     world.add_switches(1, 2)
     world.pass_time(1.0)
     EndDatabase(world, "unix:/db", Contents([Vif("x", 5)], fail_mode=None)).connect()
+    world.hv.drains.begin((1, "red"), False)
     controller = Controller(world, "red")
     controller.send(build.group_mod(8, of13.OFPGC_ADD, of13.OFPGT_ALL, 5, bucket(actions.output(1))))
     controller.send(meter_mod(7, 100))

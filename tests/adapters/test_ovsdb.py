@@ -77,7 +77,7 @@ def test_a_database_is_asked_and_its_answer_taken() -> None:
     peer.protocol.dataReceived(initial(Contents([Vif("a", 3)])))
     net.reactor.advance(0.1)
     net.hv.tick(net.runtime.now())
-    assert net.hv.databases.places == {"a": (1, 3)}
+    assert net.hv.databases.places == {"a": ((1, 3),)}
 
 
 def test_one_that_cannot_be_reached_is_dialled_ever_more_rarely_and_told_once(told: list[dict[str, Any]]) -> None:

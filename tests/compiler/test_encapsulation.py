@@ -63,3 +63,13 @@ def test_every_pair_that_can_be_joined_is(joined: list[tuple[int, int]], endpoin
             for b in edges:
                 if None not in (islands.nearest(a, endpoints), islands.nearest(b, endpoints)):
                     assert whole.together(a, b)
+
+
+def test_another_stands_in_for_a_switch_without_an_endpoint_where_the_nearest_is_shunned() -> None:
+    def pairs(*shared: tuple[int, ...], endpoints: tuple[int, ...], shunned: tuple[int, ...]) -> set[tuple[int, int]]:
+        return set(tunnels_wanted(shared, LEAF_SPINE + OTHER, endpoints, forced=False, shunned=shunned))
+
+    assert pairs((1, 3), endpoints=(2, 3, 9), shunned=()) == {(3, 9)}
+    assert pairs((1, 3), endpoints=(2, 3, 9), shunned=(9,)) == {(2, 3)}
+    assert pairs((1, 3), endpoints=(3, 9), shunned=(9,)) == {(3, 9)}, "nobody else can"
+    assert pairs((1, 3), endpoints=(1, 2, 3), shunned=(1, 3)) == {(1, 3)}, "it has ports of its own"

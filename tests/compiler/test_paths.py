@@ -199,3 +199,25 @@ def test_where_the_destination_is_out_of_reach_a_frame_stays() -> None:
     towards = tree(Topology.of([Link(1, 1, 2, 1), Link(3, 1, 4, 1)]), 1)
     assert visited(towards, 3) == {3}
     assert visited(towards, 9) == {9}
+
+
+def test_paths_lead_round_a_shunned_datapath_wherever_they_can() -> None:
+    links = leaf_spine(4, 6)
+    spine = max(links[0].a_dpid, links[0].b_dpid)
+    topology = Topology.of(links, shunned={spine})
+    assert topology != Topology.of(links)
+    leaves = [dpid for dpid in topology.dpids if dpid != spine]
+    for destination in topology.dpids:
+        towards = tree(topology, destination)
+        assert towards.parent.keys() == set(topology.dpids) - {destination}
+        assert all(spine not in towards.way(source)[1:-1] for source in leaves)
+
+
+def test_a_shunned_datapath_is_crossed_where_there_is_no_other_way_only() -> None:
+    line = [Link(1, 1, 2, 1), Link(2, 2, 3, 1)]
+    assert tree(Topology.of(line, shunned={2}), 3).way(1) == [1, 2, 3]
+    assert tree(Topology.of(line, shunned={1}), 3).way(1) == [1, 2, 3]
+    around = [*line, Link(1, 9, 3, 9, Carriage.TUNNEL)]
+    assert tree(Topology.of(around), 3).way(1) == [1, 2, 3]
+    assert tree(Topology.of(around, shunned={2}), 3).way(1) == [1, 3]
+    assert tree(Topology.of([]), 3).way(1) == [1]

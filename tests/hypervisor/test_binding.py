@@ -1,6 +1,6 @@
 from hvproxy.hypervisor import intent
-from hvproxy.hypervisor.binding import leaves, place_of, resolve
-from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec, PortSpec, parse
+from hvproxy.hypervisor.binding import leaves, resolve
+from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, parse
 from hvproxy.model.view import Vif
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
@@ -56,8 +56,8 @@ def test_a_port_stays_where_it_was_while_its_switch_is_away() -> None:
     world = World(by_name("white", "s1-4"))
     world.add_switches(1)
     world.switches[1].disconnect()
-    assert resolve(world.hv.logical_switches["white"], world.hv.switches, {}, lambda ls, number: None,
-                   world.hv.moves) == []
+    assert resolve(world.hv.logical_switches["white"], world.hv.switches, world.hv.places, lambda ls, number: None,
+                   world.hv.moves, world.now) == []
     assert vif(world, "white") == Vif(1, 4)
 
 
@@ -75,7 +75,8 @@ def test_only_what_has_moved_is_told() -> None:
     world.add_switches(1)
     red = world.hv.logical_switches["red"]
     red.ports[2].spec = port_spec(2, "red2", 1, 5, 9)
-    assert resolve(red, world.hv.switches, {}, lambda ls, number: None, world.hv.moves) == [2]
+    assert resolve(red, world.hv.switches, world.hv.places, lambda ls, number: None, world.hv.moves,
+                   world.now) == [2]
     assert not red.ports[2].placed and red.ports[1].placed
 
 
@@ -93,20 +94,17 @@ def test_the_carrier_is_what_the_switch_reports() -> None:
     assert world.hv.logical_switches["red"].ports[1].carrier == world.switches[1].ports[2]
 
 
-def test_a_place_is_what_the_operator_or_a_database_says() -> None:
-    places = {"a": (2, 5)}
-    assert place_of(None, places) is None
-    assert place_of(AttachSpec(datapath=1, port="s1-1"), places) == (1, "s1-1")
-    assert place_of(AttachSpec(iface_id="a", vlan=3), places) == (2, 5)
-    assert place_of(AttachSpec(iface_id="b"), places) is None
-
-
 def test_a_port_whose_vif_is_elsewhere_by_now_leaves() -> None:
     world = World(spec("red", {1: (1, 2)}))
     world.add_switches(1)
     port = world.hv.logical_switches["red"].ports[1]
-    assert not leaves(port, {})
+    places, there = world.hv.places, world.hv.databases.there
+    assert not leaves(port, places)
     port.spec = parse(PortSpec, {"number": 1, "name": "red1", "attach": {"iface_id": "a"}})
-    assert leaves(port, {}) and leaves(port, {"a": (1, 3)}) and not leaves(port, {"a": (1, 2)})
+    assert leaves(port, places)
+    there["a"] = frozenset({(1, 3)})
+    assert leaves(port, places)
+    there["a"] = frozenset({(1, 3), (1, 2)})
+    assert not leaves(port, places)
     port.vif = None
-    assert not leaves(port, {})
+    assert not leaves(port, places)

@@ -25,7 +25,8 @@ def test_databases_tell_their_bridges_and_vifs() -> None:
             {"name": "no", "dpid": None, "ours": False,
              "settings": [{"name": "fail_mode", "has": "standalone", "needs": "secure"}]}],
         "vifs": [{"iface_id": "a", "dpid": "0000000000000001", "port_no": 3, "interface": "tap0",
-                  "mac": "02:00:00:00:00:09", "admin": "up", "link": None, "counts": True, "bound": ["red/1"]}]}
+                  "mac": "02:00:00:00:00:09", "admin": "up", "link": None, "active": True, "counts": True,
+                  "bound": ["red/1"]}]}
     others: Any = rows[1]["vifs"]
     assert [(vif["iface_id"], vif["counts"], vif["bound"]) for vif in others] == [("a", False, []), ("x", True, [])]
     settings = {row["dpid"]: row["settings"] for row in report.datapaths(world.hv)}

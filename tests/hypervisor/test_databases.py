@@ -177,10 +177,10 @@ def test_every_change_ends_where_the_recompute_does(states: list[tuple[bool, lis
                  for vif in end.contents.vifs}
         places = world.hv.databases.places
         assert places.keys() == {iface_id for iface_id, _, _ in there}
-        assert {(iface_id, *place) for iface_id, place in places.items()} <= there
+        assert {(iface_id, *place) for iface_id, several in places.items() for place in several} == there
         world.pass_time(1.0)
         for number, iface_id in ((1, "a"), (2, "b")):
-            vif, place = bound(world, number), places.get(iface_id)
+            vif, place = bound(world, number), next(iter(places.get(iface_id, ())), None)
             there_too = place is not None and place[0] != NOT_CONNECTED
             assert (None if vif is None else (vif.dpid, vif.port_no)) == (place if there_too else None)
         assert_equal_to_recompute(world)

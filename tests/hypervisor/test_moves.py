@@ -4,15 +4,21 @@ from __future__ import annotations
 import pytest
 
 from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.labels import DRAIN
+from hvproxy.model.intent import PortSpec, parse
 from hvproxy.model.layout import PLACE, ContextLayout, GroupKind, Table, read_cookie
 from hvproxy.model.view import Vif
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from tests.harness import PORT_LOST, Controller, World, spec
+from tests.hypervisor.databases_end import EndDatabase
+from tests.hypervisor.databases_end import a_world as a_world_with_databases
 from tests.hypervisor.worlds import (
     a_stored_world, a_world, add, assert_equal_to_recompute, changes, flow_mod, in_port, port_spec,
 )
+from tests.ovsdb.rows import Contents
+from tests.ovsdb.rows import Vif as Contained
 
 PORTS: dict[int, tuple[int, int] | tuple[int, int, int]] = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 4)}
 PLACES = {"another edge": (3, 5), "the same": (2, 5)}
@@ -173,3 +179,120 @@ def test_a_move_that_a_kill_interrupts_ends_at_the_new_place(place: tuple[int, i
     world.pass_time(SETTLE)
     assert where(world) == (Vif(1, 6), None)
     assert_equal_to_recompute(world)
+
+
+# VIFs that are found by their iface-id
+
+def of_vifs(*vifs: Contained) -> tuple[World, EndDatabase, Controller]:
+    """Red's port 1 is the VIF a, and 2 the VIF b."""
+    world = a_world_with_databases(durability=Durability.BARRIER)
+    database = EndDatabase(world, "unix:/db", Contents([*vifs, Contained("b", 4)], {"br": 1, "br2": 2})).connect()
+    world.pass_time(1.0)
+    return world, database, Controller(world, "red")
+
+
+def turn(database: EndDatabase, *vifs: Contained) -> None:
+    database.vifs(*vifs, Contained("b", 4))
+
+
+def test_a_vif_marked_inactive_moves_to_where_it_is_not_and_nobody_is_told() -> None:
+    world, database, controller = of_vifs(Contained("a", 3))
+    turn(database, Contained("a", 3), Contained("a", 5, "br2", status="inactive"))
+    assert where(world, 1) == (Vif(1, 3), None)
+    turn(database, Contained("a", 3, status="inactive"), Contained("a", 5, "br2", status="active"))
+    assert where(world, 1) == (Vif(2, 5), Vif(1, 3))
+    assert_equal_to_recompute(world)
+    world.pass_time(SETTLE)
+    assert where(world, 1) == (Vif(2, 5), None)
+    assert_equal_to_recompute(world)
+    controller.take()
+    assert not world.hv.switches.alarms
+    before = changes(world)
+    turn(database, Contained("a", 5, "br2"))
+    world.pass_time(SETTLE)
+    assert changes(world) == before
+
+
+def test_the_operator_moves_a_vif_that_is_at_two_places() -> None:
+    world, database, controller = of_vifs(Contained("a", 3), Contained("a", 5, "br2"))
+    for dpid, vifs in ((2, (Vif(2, 5), Vif(1, 3))), (1, (Vif(1, 3), Vif(2, 5)))):
+        intent.put_port(world.hv, "red", parse(PortSpec, {
+            "number": 1, "name": "red1", "attach": {"iface_id": "a", "datapath": dpid}}), world.now)
+        world.pass_time(0.5)
+        assert where(world, 1) == vifs
+        world.pass_time(SETTLE)
+        assert where(world, 1) == (vifs[0], None)
+    controller.take()
+    assert_equal_to_recompute(world)
+
+
+def test_a_place_that_a_vif_leaves_while_it_moves_is_left_at_once() -> None:
+    world, database, controller = of_vifs(Contained("a", 3), Contained("a", 5, "br2", status="inactive"))
+    turn(database, Contained("a", 3, status="inactive"), Contained("a", 5, "br2"))
+    assert where(world, 1) == (Vif(2, 5), Vif(1, 3))
+    turn(database, Contained("x", 3), Contained("a", 5, "br2"))
+    assert where(world, 1) == (Vif(2, 5), None)
+    assert entered(world, 1) == {2}
+    assert_equal_to_recompute(world)
+    controller.take()
+    turn(database, Contained("a", 5, "br2", status="inactive"), Contained("a", 6))
+    world.pass_time(2 * SETTLE)
+    assert where(world, 1) == (Vif(1, 6), None)
+    controller.take()
+    assert_equal_to_recompute(world)
+
+
+def test_a_restart_keeps_a_vif_where_it_counted() -> None:
+    world, database, _ = of_vifs(Contained("a", 5, "br2"))
+    turn(database, Contained("a", 5, "br2"), Contained("a", 3))
+    assert where(world, 1) == (Vif(2, 5), None)
+    world.restart()
+    database.connect()
+    world.pass_time(SETTLE)
+    assert where(world, 1) == (Vif(2, 5), None) and world.hv.logical_switches["red"].ports[1].up
+    assert_equal_to_recompute(world)
+
+
+# Places to which no way leads yet
+
+def cut_off(world: World, up: bool) -> None:
+    """Whether leaf 3 has links."""
+    for number in (7, 8):
+        world.switches[3].set_port(number, up)
+    world.pass_time(0.2)
+
+
+def a_lonely_leaf() -> tuple[World, Controller]:
+    world, controller = a_stored_world(spec("red", {1: (1, 1), 2: (2, 1)}))
+    cut_off(world, False)
+    move(world, 3, 5)
+    world.pass_time(SETTLE)
+    assert where(world) == (Vif(2, 1), None)
+    assert [3 in edges for edges in world.hv.shared_edges()] == [True], "what it takes is made meanwhile"
+    return world, controller
+
+
+def test_a_port_moves_as_soon_as_a_way_leads_to_its_new_place() -> None:
+    world, controller = a_lonely_leaf()
+    cut_off(world, True)
+    assert where(world) == (Vif(3, 5), Vif(2, 1))
+    world.pass_time(SETTLE)
+    assert where(world) == (Vif(3, 5), None) and not world.hv.moves.edges_to_be(world.hv.logical_switches["red"])
+    assert_equal_to_recompute(world)
+    controller.take()
+
+
+def test_after_the_grace_it_moves_without_a_way() -> None:
+    world, controller = a_lonely_leaf()
+    world.pass_time(10.0 + SETTLE)
+    assert where(world) == (Vif(3, 5), None)
+    assert_equal_to_recompute(world)
+    controller.take(*PORT_LOST, "ECHO_REQUEST")
+
+
+def test_a_port_that_stays_after_all_waits_for_nothing() -> None:
+    world, controller = a_lonely_leaf()
+    move(world, 2, 1)
+    world.pass_time(10.0 + SETTLE)
+    assert where(world) == (Vif(2, 1), None) and [3 in edges for edges in world.hv.shared_edges()] == [False]
+    controller.take("ECHO_REQUEST")

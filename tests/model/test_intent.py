@@ -186,12 +186,15 @@ def test_a_vif_may_be_named_by_its_iface_id() -> None:
     assert port.attach == AttachSpec(iface_id="6f9d", vlan=7) and port.attach.place is None
     assert plain(port) == {"number": 1, "name": "web", "attach": {"iface_id": "6f9d", "vlan": 7}}
     assert attach_text(port.attach) == "iface-id 6f9d, vlan 7"
+    preferred = parse(PortSpec, WEB | {"attach": {"iface_id": "6f9d", "datapath": 2}}).attach
+    assert preferred == AttachSpec(iface_id="6f9d", datapath=2) and preferred.place is None
+    assert preferred.vif == AttachSpec(iface_id="6f9d")
     assert AttachSpec(datapath=1, port="eth1").place == (1, "eth1")
 
 
 def test_an_iface_id_stands_once_with_each_vlan() -> None:
     ports = [{"number": number, "name": f"p{number}", "attach": {"iface_id": "x", **vlan}}
-             for number, vlan in enumerate(({}, {"vlan": 5}, {}), 1)]
+             for number, vlan in enumerate(({}, {"vlan": 5}, {"datapath": 1}), 1)]
     assert mistakes(LogicalSwitchSpec, RED | {"ports": ports}) == [
         ("ports[2].attach", "VIF (iface-id x) is used already by ports[0].attach")]
 

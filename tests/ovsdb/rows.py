@@ -36,6 +36,7 @@ class Vif:
     bridge: str = "br"
     mac: str | None = None
     mtu: int | None = None
+    status: str | None = None
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Contents:
                 "protocols": ["set", list(self.protocols)],
                 "external_ids": mapping({"hv-tunnel-ip": self.endpoints[name]} if name in self.endpoints else {})}
         for number, vif in enumerate(self.vifs):
-            ids = {"iface-id": vif.iface_id, "attached-mac": vif.mac, "other": "text"}
+            ids = {"iface-id": vif.iface_id, "attached-mac": vif.mac, "iface-status": vif.status, "other": "text"}
             tables["Port"][name_of("port", number)] = {"interfaces": reference("interface", number)}
             tables["Interface"][name_of("interface", number)] = {
                 "name": f"tap{number}", "ofport": optional(vif.port_no), "admin_state": "up",

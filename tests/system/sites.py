@@ -155,9 +155,12 @@ class Sites:
             site.fabric.append(ovs.add_link(f"s{a:x}", port_a, f"s{b:x}", port_b)[0])
         for host in self.hosts:
             if host.leaf in site.dpids:
-                ovs.add_host(host.name, f"s{host.leaf:x}", host.port, host.mac, f"{host.address}/24")
+                self._add_host(site, host)
         for dpid in site.dpids:
             ovs.set_controllers(f"s{dpid:x}", f"tcp:{site.gateway}:{SWITCH_PORT}")
+
+    def _add_host(self, site: Site, host: HostSpec) -> None:
+        site.ovs.add_host(host.name, f"s{host.leaf:x}", host.port, host.mac, f"{host.address}/24")
 
     # What it says
 
