@@ -8,7 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from tests.crash.faults import Fault, Flap, FullStore
+from tests.crash.faults import FailingWrites, Fault, Flap, FullStore
 from tests.crash.trial import Failed, Trial
 from tests.crash.world import World
 
@@ -22,10 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
         shown = 0
         try:
             while trial.tally.kills < arguments.kills:
-                if arguments.switches:
-                    trial.kill_switches()
-                else:
-                    trial.kill()
+                arguments.kill(trial)
                 if trial.tally.kills >= shown + 10:
                     shown = trial.tally.kills
                     print(trial.tally, flush=True)
@@ -54,8 +51,13 @@ def main() -> None:
     what.add_argument("--links", dest="fault", action="store_const", const=Flap, help="flap links meanwhile")
     what.add_argument("--store", dest="fault", action="store_const", const=FullStore,
                       help="fill the disk of the store meanwhile")
-    what.add_argument("--switches", action="store_true", help="kill the switches instead of hvproxy")
-    parser.set_defaults(fault=Fault)
+    what.add_argument("--writes", dest="fault", action="store_const", const=FailingWrites,
+                      help="have each write of the store fail in turn meanwhile")
+    what.add_argument("--switches", dest="kill", action="store_const", const=Trial.kill_switches,
+                      help="kill the switches instead of hvproxy")
+    what.add_argument("--both", dest="kill", action="store_const", const=Trial.kill_both,
+                      help="kill the switches and hvproxy at once")
+    parser.set_defaults(fault=Fault, kill=Trial.kill)
     parser.add_argument("--keep", default="crash.evidence", metavar="FOLDER", help="where a failure's evidence is left")
     sys.exit(run(parser.parse_args()))
 

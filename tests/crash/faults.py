@@ -1,15 +1,20 @@
-"""What else goes wrong while hvproxy is killed: links that flap, a store that cannot be written."""
+"""What else goes wrong while hvproxy is killed: links that flap, a store that cannot be written, or now and then."""
 from __future__ import annotations
 
 import random
+import sys
 import time
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 
-from tests.crash.world import World
+from tests.crash.world import HVPROXY, World
+from tests.system.network import wait_until
 
 DETECTING = 1.5
 """Seconds within which switches must have turned away from a link that went down, or back to it."""
+
+RECOVERING = 30.0
+"""Seconds within which hvproxy tries its store again."""
 
 
 class Fault(AbstractContextManager["Fault"]):
@@ -17,6 +22,12 @@ class Fault(AbstractContextManager["Fault"]):
 
     excuses = False
     """Whether frames and rules may suffer for it."""
+    program = HVPROXY
+    """What is started as hvproxy."""
+    starts = True
+    """Whether hvproxy can start while it lasts."""
+    met = 0
+    """How often it was met."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self.world, self.rng = world, rng
@@ -69,3 +80,30 @@ class FullStore(Fault):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._file.unlink(missing_ok=True)
+
+
+class FailingWrites(Fault):
+    """Writes of the store fail in turn, the first, the second and so on; half of the time all is well again before the
+    kill."""
+
+    program = (sys.executable, "-m", "tests.crash.failing_writes")
+    starts = False
+
+    def __enter__(self) -> FailingWrites:
+        self._file = self.world.store / "failing"
+        self._file.touch()
+        time.sleep(self.rng.uniform(0.5, 3.0))
+        if self.rng.random() < 0.5:
+            self._end()
+            wait_until(self.world.is_ready, "the store does not recover", RECOVERING)
+            time.sleep(self.rng.uniform(0.0, 0.5))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._file.exists():
+            self.met = int(self._file.read_text() or 0)
+            self._file.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import Counter
-from struct import Struct
+from struct import Struct, pack
 
 from tests.crash.operations import Operation
 from tests.oracle.operations import Step
@@ -12,6 +12,8 @@ from tools.emulator import wire
 
 HEADER = Struct("!BBHI")
 FLOW_REMOVED = 11
+REFUSED = pack("!HH", wire.BAD_REQUEST, wire.BRC_EPERM)
+"""What a barrier is answered with whose promise cannot be given."""
 MOST_AHEAD = 60
 """Operations that may be on their way unconfirmed."""
 
@@ -25,7 +27,11 @@ class Line:
         self.confirmed = 0
         """How many of them are promised."""
         self.refusals = 0
+        """Barriers that were refused since one was not."""
+        self.refused = 0
         """Barriers that were refused."""
+        self.wrong: list[bytes] = []
+        """Errors that barriers were answered with and that say something else."""
         self.errors: dict[int, bytes] = {}
         """Operation -> type and code of the last error that it was answered with."""
         self.answered = 0
@@ -133,4 +139,6 @@ class Line:
                     self.confirmed, self.refusals = upto, 0
                 else:
                     self.refusals += 1
+                    self.refused += 1
+                    self.wrong += [message] if message[8:12] != REFUSED else []
                 self._news.notify_all()

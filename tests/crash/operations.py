@@ -154,13 +154,17 @@ class Lane:
 LANES = (Lane(1, 1, (2,)), Lane(2, 1, (3,)), Lane(3, 2, (4,)), Lane(4, 3, (1, 2)), Lane(5, 4, (1,)))
 LANE_GROUPS = {3: 50, 4: 51}
 """Lane -> its group."""
+METERED, LANE_METER = 2, 50
+"""A lane, and its meter."""
 
 
 def lane_messages() -> Iterator[Message]:
-    """What makes the lanes: an output, another edge, an INDIRECT group, an ALL group, an action set."""
+    """What makes the lanes: an output, a meter and another edge, an INDIRECT group, an ALL group, an action set."""
+    yield METER_MOD, pack("!HHIHHII4x", 0, 1, LANE_METER, 1, 16, 1 << 24, 0)
     yield wire.GROUP_MOD, group_mod(0, 2, LANE_GROUPS[3], bucket(output(4)))
     yield wire.GROUP_MOD, group_mod(0, 0, LANE_GROUPS[4], bucket(output(1)), bucket(output(2)))
-    how = {1: apply(output(2)), 2: apply(output(3)), 3: goto(30), 4: apply(group(51)), 5: write(output(1)) + goto(30)}
+    metered = pack("!HHI", 6, 8, LANE_METER) + apply(output(3))
+    how = {1: apply(output(2)), METERED: metered, 3: goto(30), 4: apply(group(51)), 5: write(output(1)) + goto(30)}
     for lane in LANES:
         matched = match(IN_PORT=lane.port, ETH_DST=lane.address, ETH_TYPE=LANE_TYPE)
         yield wire.FLOW_MOD, flow_mod(matched, how[lane.number], priority=62000, cookie=lane.cookie)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from tests.crash.operations import EXPIRING_TABLE
+from tests.crash.operations import EXPIRING_TABLE, LANE_METER
 from tests.system.private_ovs import Session
 from tests.tools.controller import flow_request
 
-FLOW, TABLE, PORT_STATS, GROUP, GROUP_DESC, METER_CONFIG, PORT_DESC = 1, 3, 4, 6, 7, 10, 13
+FLOW, TABLE, PORT_STATS, GROUP, GROUP_DESC, METER, METER_CONFIG, PORT_DESC = 1, 3, 4, 6, 7, 9, 10, 13
 EVERY = b"\xff\xff\xff\xff\0\0\0\0"
 ALL_GROUPS = b"\xff\xff\xff\xfc\0\0\0\0"
 FLOW_STATS = Struct("!HBxIIHHHH4xQQQ")
@@ -63,6 +63,14 @@ def _numbered(body: bytes, at: int, size: int | None = None) -> Iterator[tuple[i
         body = body[length:]
 
 
+def _lengthy(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, row) of statistics of meters, whose length is behind their number."""
+    while body:
+        length = int.from_bytes(body[4:6], "big")
+        yield int.from_bytes(body[:4], "big"), body[:length]
+        body = body[length:]
+
+
 def addresses(session: Session) -> dict[int, bytes]:
     """Port -> its address."""
     return {number: row[8:14] for number, row in _numbered(session.multipart(PORT_DESC), 0, 64)}
@@ -93,12 +101,17 @@ class Held:
 
 
 def counters(session: Session) -> dict[tuple[object, ...], tuple[int, ...]]:
-    """All that a switch counts that must not go back; of entries and groups only those of the traffic."""
+    """All that a switch counts that must not go back: an entry's cookie and place tell it from others; of groups and
+    meters those of the traffic, for others may be made anew."""
     found: dict[tuple[object, ...], tuple[int, ...]] = {
-        ("entry", each.cookie): (each.packets, each.octets) for each in entries(session) if each.cookie >> 61}
+        ("entry", each.cookie, *(() if each.cookie >> 61 else each.key)): (each.packets, each.octets)
+        for each in entries(session)}
     for number, row in _numbered(session.multipart(GROUP, ALL_GROUPS), 4):
         if number >= 50 and number < 100:
             found["group", number] = int.from_bytes(row[16:24], "big"), int.from_bytes(row[24:32], "big")
+    for number, row in _lengthy(session.multipart(METER, EVERY)):
+        if number == LANE_METER:
+            found["meter", number] = int.from_bytes(row[16:24], "big"), int.from_bytes(row[24:32], "big")
     for number, row in _numbered(session.multipart(PORT_STATS, EVERY), 0, 112):
         found["port", number] = tuple(int.from_bytes(row[at:at + 8], "big") for at in range(8, 40, 8))
     body = session.multipart(TABLE)

@@ -26,8 +26,9 @@ class Tenant:
         self.name = name
         self.removed: Counter[int] = Counter()
         """Cookie -> how often the end of its entry was told."""
-        self.done = self.promised = self.kept = self.checked = 0
-        """Operations sent, promised and found after a kill; entries, groups, meters and ports compared."""
+        self.done = self.promised = self.kept = self.checked = self.refused = 0
+        """Operations sent, promised and found after a kill; entries, groups, meters and ports compared; barriers that
+        were refused."""
         self._connect = connect
         self._operations = Operations(f"{name} {seed}")
         self._dice = random.Random(f"{name} {seed}")
@@ -43,6 +44,8 @@ class Tenant:
         """How many of them a barrier has confirmed."""
         self._errors: dict[int, bytes] = {}
         """How they were refused."""
+        self._wrong: list[bytes] = []
+        """What barriers were answered with that is neither a promise nor its refusal."""
         self._given: list[int] = []
         """The number of each of them at the reference."""
 
@@ -104,6 +107,8 @@ class Tenant:
         self._open = line.sent
         self._promised = line.confirmed
         self._errors = line.errors
+        self._wrong = line.wrong
+        self.refused += line.refused
         self._given.clear()
 
     def faults(self) -> list[str]:
@@ -129,6 +134,7 @@ class Tenant:
         self.checked += len(found.rows)
         faults = [f"{self.name}: told {times} times that the entry of cookie {cookie:#x} is gone"
                   for cookie, times in (self.removed + self.line.removed).items() if times > 1]
+        faults += [f"{self.name}: a barrier was answered with {message.hex()}" for message in self._wrong]
         if unlike:
             around = [f"{number}: {described(kind, body)}"
                       for number in range(max(0, nearest - 3), min(nearest + 3, len(self._open)))

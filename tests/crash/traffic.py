@@ -30,6 +30,8 @@ class Tally:
     """What has become of the frames since somebody asked last."""
 
     sent: int = 0
+    seconds: float = 0.0
+    """In which they were sent."""
     lost: list[tuple[float, Frame, set[int]]] = field(default_factory=list)
     """When they were sent, and the ports to which they have not come."""
     doubled: list[tuple[Frame, int]] = field(default_factory=list)
@@ -53,6 +55,7 @@ class Traffic:
         self._passed: dict[tuple[str, int], int] = {}
         """(tenant, lane) -> the last frame that has come wherever it should."""
         self._lock = threading.Lock()
+        self._began = 0.0
         self._going = threading.Event()
         self._stopped = False
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._send, self._receive)]
@@ -61,6 +64,7 @@ class Traffic:
 
     def go(self) -> None:
         """Send from now on."""
+        self._began = time.monotonic()
         self._going.set()
 
     def passes(self) -> bool:
@@ -79,11 +83,13 @@ class Traffic:
     def pause(self) -> Tally:
         """Send no more, wait for what is underway, and tell what has become of all."""
         self._going.clear()
+        seconds = time.monotonic() - self._began
         deadline = time.monotonic() + PATIENCE
         while self._underway and time.monotonic() < deadline:
             time.sleep(0.01)
         with self._lock:
             tally, self._tally = self._tally, Tally()
+            tally.seconds = seconds
             tally.lost += [(at, frame, ports) for frame, (at, ports) in self._underway.items()]
             self._underway.clear()
         return tally

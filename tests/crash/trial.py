@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from tests.crash.faults import Fault
 from tests.crash.operations import LANE_GROUPS, LANES
-from tests.crash.tenant import Tenant
 from tests.crash.traffic import LENGTH
 from tests.crash.traffic import Tally as Frames
 from tests.crash.world import DPIDS, World, reconnected
@@ -16,6 +15,8 @@ from tests.system.network import wait_until
 
 ADOPTING = 60.0
 SETTLING = 15.0
+CHECKPOINT = 3.0
+"""Seconds after which what was told has been noted by a checkpoint."""
 UNDERWAY = 0.3
 """Seconds that a frame may be on its way before it is lost with a switch."""
 UNCHANGED = 1.3
@@ -44,7 +45,15 @@ class Tally:
     lost: int = 0
     doubled: int = 0
     strange: int = 0
+    seconds: float = 0.0
+    """In which frames were sent."""
     duplicates: int = 0
+    refused: int = 0
+    """Barriers that were answered with an error."""
+    failures: int = 0
+    """Writes of the store that failed."""
+    counted: int = 0
+    """Counters that were seen not to go back."""
     quiet: int = 0
     """Kills while nothing was being changed."""
     changes: int = 0
@@ -57,10 +66,13 @@ class Tally:
         times = sorted(self.adopted) or [0.0]
         text = (f"{self.kills} kills ({self.quiet} of them quiet, {self.changes} messages that changed a switch after "
                 f"those), {self.operations} operations, {self.promised} of them promised and {self.kept} there, "
-                f"{self.checked} entries, groups, meters and ports checked, {self.frames} frames sent, "
+                f"{self.checked} entries, groups, meters and ports and {self.counted} counters checked, "
+                f"{self.frames} frames sent at {self.frames / (self.seconds or 1.0):.0f}/s, "
                 f"{self.lost} lost, {self.doubled} doubled, {self.strange} to a wrong port, {self.duplicates} "
                 f"duplicate FLOW_REMOVED, adopted after {times[0]:.2f} to {times[-1]:.2f} s, "
                 f"median {times[len(times) // 2]:.2f} s")
+        if self.failures or self.refused:
+            text += f", {self.failures} writes of the store failed, {self.refused} barriers refused"
         if self.outages:
             text += (f", outages of {min(self.outages):.2f} to {max(self.outages):.2f} s, median "
                      f"{sorted(self.outages)[len(self.outages) // 2]:.2f} s")
@@ -75,6 +87,7 @@ class Trial:
         self.fault = fault
         self.tally = Tally()
         self.rng = random.Random(seed)
+        world.program = fault(world, self.rng).program
 
     def kill(self) -> None:
         """Kill hvproxy while tenants work and frames flow, start it again, and see what is left."""
@@ -90,13 +103,14 @@ class Trial:
                 tenant.rest()
                 tenant.hang_up()
             before = world.rules()
-            if rng.random() < 0.15:
+            if rng.random() < 0.15 and fault.starts:
                 world.serve()
                 time.sleep(rng.uniform(0.0, 1.5))
                 world.kill()
                 tally.kills += 1
+        tally.failures += fault.met
         self.start()
-        faults = went_back(world.tenants, told)
+        faults = self.went_back(told)
         faults += self.held()
         if not fault.excuses:
             changes = before.changes_to(world.rules())
@@ -131,7 +145,35 @@ class Trial:
             tenant.hang_up()
             tenant.connect()
         self.wait_until_unchanged()
-        faults = went_back(world.tenants, told) + self.held() + self.audited()
+        faults = self.went_back(told) + self.held() + self.audited()
+        faults += lost(self.frames(), lambda at: began - UNDERWAY < at < ended)
+        self.judge(faults)
+
+    def kill_both(self) -> None:
+        """Kill hvproxy and all switches at once, and start both again: what was promised is there, and counters go on
+        from the last checkpoint."""
+        world, tally = self.world, self.tally
+        self.work_a_while(self.rng.uniform(0.1, 1.2), quiet=False)
+        told = [tenant.counters() for tenant in world.tenants]
+        time.sleep(CHECKPOINT + self.rng.uniform(0.0, 1.0))
+        began = time.monotonic()
+        both = [world.kill, world.ovs.kill_switches]
+        self.rng.shuffle(both)
+        for kill in both:
+            kill()
+        tally.kills += 1
+        for tenant in world.tenants:
+            tenant.rest()
+            tenant.hang_up()
+        first = self.rng.random() < 0.5
+        if first:
+            world.serve()
+        world.ovs.start_switches()
+        self.start(serve=not first)
+        wait_until(world.traffic.passes, "frames do not pass again", ADOPTING)
+        ended = time.monotonic()
+        tally.outages.append(ended - began)
+        faults = self.went_back(told) + self.held() + self.audited()
         faults += lost(self.frames(), lambda at: began - UNDERWAY < at < ended)
         self.judge(faults)
 
@@ -164,15 +206,22 @@ class Trial:
                 raise Failed("the rules of the switches do not settle")
             last = now
 
-    def start(self) -> None:
-        """Start hvproxy and wait until it has adopted what the switches hold."""
+    def start(self, serve: bool = True) -> None:
+        """Start hvproxy, unless it is started, and wait until it has adopted what the switches hold."""
         world = self.world
         began = time.monotonic()
-        world.serve()
+        if serve:
+            world.serve()
         for tenant in world.tenants:
             reconnected(tenant, began + ADOPTING)
         wait_until(world.is_ready, "hvproxy is not ready again", ADOPTING)
         self.tally.adopted.append(time.monotonic() - began)
+
+    def went_back(self, told: list[Counts]) -> list[str]:
+        """Which counters tell less than they did."""
+        self.tally.counted += sum(map(len, told))
+        return [fault for tenant, old in zip(self.world.tenants, told, strict=True)
+                for fault in less(tenant.name, old, tenant.counters())]
 
     def held(self) -> list[str]:
         """What is wrong with what logical switches hold."""
@@ -182,6 +231,7 @@ class Trial:
         self.tally.operations = sum(tenant.done for tenant in tenants)
         self.tally.promised = sum(tenant.promised for tenant in tenants)
         self.tally.kept = sum(tenant.kept for tenant in tenants)
+        self.tally.refused = sum(tenant.refused for tenant in tenants)
         self.tally.duplicates = sum(times - 1 for tenant in tenants for times in tenant.removed.values())
         return faults
 
@@ -194,6 +244,7 @@ class Trial:
         """What has become of the frames; none is sent from here on."""
         frames, tally = self.world.traffic.pause(), self.tally
         tally.frames += frames.sent
+        tally.seconds += frames.seconds
         tally.lost += len(frames.lost)
         tally.doubled += len(frames.doubled)
         tally.strange += len(frames.strange)
@@ -219,14 +270,16 @@ class Trial:
             raise Failed("\n".join(fault[:WIDE] for fault in faults[:3 * SHOWN]) + more)
 
 
-def went_back(tenants: list[Tenant], told: list[Counts]) -> list[str]:
-    """Which counters tell less than they did."""
-    faults = []
-    for tenant, old in zip(tenants, told):
-        new = tenant.counters()
-        faults += [f"{tenant.name}: {key} went back from {was} to {new.get(key)}" for key, was in old.items()
-                   if key not in new or any(now < before for now, before in zip(new[key], was))]
-    return faults
+def less(name: str, old: Counts, new: Counts) -> list[str]:
+    """Which counters of a tenant tell less than they did; those of an entry that has been deleted, tell nothing."""
+    return [f"{name}: {key} went back from {was} to {new.get(key)}" for key, was in old.items()
+            if (key not in new and not may_go(key)) or any(now < before for now, before in zip(new.get(key, ()), was))]
+
+
+def may_go(key: tuple[object, ...]) -> bool:
+    """Whether what counts under this key may be gone: it is not the traffic's, whose cookies no operation has."""
+    kind, number, *_ = key
+    return kind == "entry" and isinstance(number, int) and not number >> 61
 
 
 def lost(frames: Frames, excused: Callable[[float], bool] = lambda at: False) -> list[str]:

@@ -32,6 +32,7 @@ DPIDS = (*LEAVES, *SPINES)
 TENANTS = ("red", "blue")
 API_PORT, SWITCH_PORT, FIRST_LISTEN = 8080, 6633, 16653
 LOGS_KEPT = 5
+HVPROXY = (str(Path(sys.executable).parent / "hvproxy"),)
 RECEIVE_BUFFER_FORCED = 33
 """The socket option, which Python does not name."""
 
@@ -53,6 +54,8 @@ class World:
         self._seed = seed
         self._starts = 0
         self._hvproxy: subprocess.Popen[bytes] | None = None
+        self.program = HVPROXY
+        """What is started as hvproxy; one whose writes can fail is told by which file."""
         self.traffic: Traffic
 
     def __enter__(self) -> World:
@@ -88,8 +91,9 @@ class World:
         """Start hvproxy."""
         self._starts += 1
         (self.ovs.directory / f"hvproxy{self._starts - LOGS_KEPT}.log").unlink(missing_ok=True)
-        self._hvproxy = self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve",
-                                       str(self.ovs.directory / "net.yaml"), log=f"hvproxy{self._starts}.log")
+        told = () if self.program is HVPROXY else (str(self.store / "failing"),)
+        self._hvproxy = self.ovs.spawn(*self.program, *told, "serve", str(self.ovs.directory / "net.yaml"),
+                                       log=f"hvproxy{self._starts}.log")
 
     def kill(self) -> None:
         """Kill it."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.faults import Fault, Flap, FullStore
+from tests.crash.faults import FailingWrites, Fault, Flap, FullStore
 from tests.crash.trial import Trial
 from tests.crash.world import World
 from tests.system import ovs
@@ -29,7 +29,20 @@ def test_what_was_promised_outlives_kills_of_hvproxy(world: World, fault: type[F
     assert trial.tally.promised and trial.tally.frames
 
 
+def test_no_barrier_lies_while_each_write_of_the_store_fails_in_turn(world: World) -> None:
+    trial = Trial(world, SEED, FailingWrites)
+    while not trial.tally.refused:
+        trial.kill()
+    assert trial.tally.promised and trial.tally.frames and trial.tally.failures
+
+
 def test_what_was_promised_is_in_the_switches_again_when_they_were_killed(world: World) -> None:
     trial = Trial(world, SEED)
     trial.kill_switches()
+    assert trial.tally.promised and trial.tally.frames
+
+
+def test_what_was_promised_is_there_when_hvproxy_and_the_switches_were_killed_at_once(world: World) -> None:
+    trial = Trial(world, SEED)
+    trial.kill_both()
     assert trial.tally.promised and trial.tally.frames

@@ -20,6 +20,7 @@ from tests.system.sites import ROUTER, Site, Sites
 KILLS = int(os.environ.get("TUNNEL_KILLS", "1"))
 ENCAPSULATIONS = ("auto", "gre", "vxlan", "geneve") if "TUNNEL_KILLS" in os.environ else ("auto",)
 PINGS, INTERVAL = 400, 0.01
+TRIES = 5
 HOSTS = tuple(HostSpec("red", number, number, 1) for number in (1, 2, 3))
 BY_NAME = HOSTS[2]
 """The host whose port is attached by its iface-id."""
@@ -69,6 +70,11 @@ class Stored(Sites):
                                         "options:key=flow").split())
                 for site in self.sites for dpid in site.dpids}
 
+    def flaps(self) -> int:
+        """How often the switches have taken a tunnel for dead, or for well again."""
+        return sum(int(each) for site in self.sites for each in re.findall(
+            r'flap_count="(\d+)"', site.ovs.vsctl("--columns=bfd_status", "list", "interface")))
+
     def changes_sent(self) -> float:
         """Messages that changed a switch since hvproxy was started."""
         def ask() -> str:
@@ -100,14 +106,23 @@ def test_no_ping_across_a_tunnel_is_lost_and_nothing_changes_when_hvproxy_is_kil
         pairs = [(HOSTS[0], HOSTS[2]), (HOSTS[1], HOSTS[0])]
         for a, b in pairs:
             wait_until(lambda a=a, b=b: sites.ping(a, b), "the hosts do not reach each other")  # type: ignore[misc]
-        before = sites.held()
-        for number in range(KILLS + 1):
+        before, done, tries = sites.held(), 0, 0
+        while done <= KILLS:
+            flaps = sites.flaps()
             answers = [pool.submit(sites.ping, a, b, PINGS, INTERVAL) for a, b in pairs]
             sites.hvproxy.kill()
             sites.hvproxy.wait()
-            if number == KILLS:
+            if done == KILLS:
                 sites.without(sites.sites[0])
             sites.serve()
             wait_until(sites.ready, "hvproxy did not come back")
-            assert [each.result() for each in answers] == [PINGS] * len(pairs)
-            assert sites.held() == before and sites.changes_sent() == 0
+            came = [each.result() for each in answers]
+            if sites.flaps() == flaps:
+                assert came == [PINGS] * len(pairs)
+                assert sites.held() == before and sites.changes_sent() == 0
+                done, tries = done + 1, 0
+            else:
+                # The machine has starved Open vSwitch, which has taken tunnels for dead: that tells nothing.
+                tries += 1
+                assert tries < TRIES, "the machine is too busy for BFD"
+                wait_until(lambda: sites.held() == before, "what the switches held is not there again")
