@@ -5,7 +5,7 @@ says is a function of the logical state and the view; nothing is sent from here,
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from hvproxy.compiler.buckets import alive_group, tenant_groups
@@ -18,6 +18,7 @@ from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_table import LogicalTables
 from hvproxy.hypervisor.mac_table import MacTable
+from hvproxy.hypervisor.retiring import Retiring, number_of
 from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.hypervisor.tenant_meters import TenantMeters
@@ -43,6 +44,7 @@ class CompiledSwitch:
         self.counters = Counters()
         self.counters.watch(FRAGMENT)
         self.table_counters = TableCounters(spec.tables)
+        self.retiring = Retiring()
         self.resubmits = False
         self.frag_flags: int = of13.OFPC_FRAG_NORMAL
         """Some action of the tenant's has looked up a table on its way."""
@@ -193,12 +195,30 @@ class CompiledSwitch:
             self.entries_compiled += 1
             rules[dpid] = rules_for(entry, self._edges[dpid])
         changes = {}
+        tenants = entry if isinstance(entry, Entry) else None
+        if tenants is not None:
+            self.take_back(tenants, rules if present else None)
         for dpid in {*rules, *entry.rules}:
-            change = rule_difference(entry.rules.get(dpid, ()), rules.get(dpid, ()))
+            before, after = entry.rules.get(dpid, ()), rules.get(dpid, ())
+            stays = tenants if present else None
+            if stays is not None and before and dpid not in rules and number_of(before[0]) == entry.number:
+                changes[dpid] = self.retiring.begin(stays, dpid, before)
+                continue
+            change = rule_difference(before, after)
             if change:
                 changes[dpid] = change
+            if stays is not None and change.drop_rules:
+                # What it has counted since the switch told that last is lost if hvproxy is killed right now.
+                self.counters.goes(number_of(change.drop_rules[0]))
         entry.rules = rules
         return changes
+
+    def take_back(self, entry: Entry, dpids: Collection[Dpid] | None = None) -> None:
+        """Have the rules of an entry that retire, on these datapaths (None: on all), be as its others: it has come
+        back there, or goes, as it does under a number that it had."""
+        for each in self.retiring.end(entry, lambda each: dpids is not None and each.dpid not in dpids
+                                      and number_of(each.rule) == entry.number):
+            entry.rules[each.dpid] = (*entry.rules.get(each.dpid, ()), each.rule)
 
     def _concerned(self, entry: Entry | HiddenEntry) -> Iterable[Dpid]:
         in_port = entry.match.in_port

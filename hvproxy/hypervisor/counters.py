@@ -111,6 +111,11 @@ class Counters:
                 known.base = _plus(known.base, known.last.pop(edge))
                 self._based(number)
 
+    def goes(self, number: Hashable) -> None:
+        """A rule of it is about to go, and with it what still shows what it has counted."""
+        if number in self._sums:
+            self._based(number)
+
     def total(self, number: Hashable) -> Count:
         """Packets and bytes counted anywhere."""
         known = self._sums.get(number)

@@ -66,6 +66,7 @@ class Farewells:
 
     def expect(self, logical_switch: LogicalSwitch, entry: Entry, reason: int | None, now: float) -> None:
         """`entry` was removed; `reason` is an OFPRR_*, or None where no tenant shall hear."""
+        logical_switch.take_back(entry)
         awaited = sum(len(rules) for dpid, rules in entry.rules.items() if logical_switch.down.ready(dpid))
         self._part(logical_switch, _Farewell(entry, entry.number, reason, now, awaited, self._serial), now)
 

@@ -202,6 +202,7 @@ class Hypervisor(ToSwitches):
             draining.look(self, now)
             for ls in self.logical_switches.values():
                 aging.poll_idle(ls, now)
+                ls.retiring.poll(ls, now)
                 metering.poll(ls, now)
                 ls.ledger.checkpoint()
         if self.settling_in and self.switches.all_known:

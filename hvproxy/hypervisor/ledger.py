@@ -17,6 +17,7 @@ from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.mac_table import Host
 from hvproxy.hypervisor.port_counters import BY_RULES, COUNTERS
+from hvproxy.hypervisor.retiring import Retired, number_of
 from hvproxy.model import records
 from hvproxy.model.layout import HIDDEN
 from hvproxy.model.schema import plain
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 AT_A_TIME: Final = 5000
 """Counters noted at one checkpoint; the others follow with the next."""
-LANES: Final = ("entry", "count", "group", "groupcount", "meter", "port", "host")
+LANES: Final = ("entry", "count", "group", "groupcount", "meter", "port", "host", "retired")
 """The kinds of objects that a logical switch has many of."""
 
 
@@ -53,6 +54,7 @@ class Ledger:
         ls.groups.noted = self._group
         ls.meters.noted = self.meter
         ls.hosts.noted = self._host
+        ls.retiring.noted = self._retired
         ls.ledger = self
 
     # What is noted at once
@@ -69,7 +71,7 @@ class Ledger:
         numbers: dict[str, list[int]] = {
             "entry": [entry.number for entry in ls.tables.entries()], "count": ls.counters.numbers,
             "group": list(ls.groups.held), "groupcount": list(ls.groups.counters), "meter": list(ls.meters.meters),
-            "port": list(self._ports), "host": ls.hosts.numbers}
+            "port": list(self._ports), "host": ls.hosts.numbers, "retired": [each.serial for each in ls.retiring]}
         for lane in LANES:
             for number in numbers[lane]:
                 self._journal.delete(self._key(lane, number))
@@ -155,6 +157,14 @@ class Ledger:
     def told_gone(self, done: Callable[[float], None], now: float) -> None:
         """The same for what tells that something is gone: it must not be there again after a restart."""
         self._journal.when_committed(self._journal.revision, done, now, done)
+
+    def final(self, number: int) -> None:
+        """What was counted under that number so far is all that some rule will have counted."""
+        self._count(number, True)
+
+    def once_stored(self, done: Callable[[float], None], now: float) -> None:
+        """Call `done` when the store has all that was noted, however long that takes."""
+        self._journal.when_committed(self._journal.revision, done, now)
 
     # Inside
 
@@ -244,6 +254,14 @@ class Ledger:
         known = host
         self._put(self._key("host", number), lambda: records.HostRecord(
             known.address, known.vlan, known.port, known.used + self._wall))
+
+    def _retired(self, serial: int, retired: Retired | None) -> None:
+        if retired is None:
+            self._journal.delete(self._key("retired", serial))
+            return
+        dpid, rule = retired.dpid, retired.rule
+        self._put(self._key("retired", serial), lambda: records.RetiredRule(
+            number_of(rule), dpid, rule.table, rule.priority, rule.match))
 
     def _state(self) -> records.State:
         ls = self._ls

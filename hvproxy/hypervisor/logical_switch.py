@@ -405,7 +405,8 @@ class LogicalSwitch(CompiledSwitch):
                     if entry is not None:
                         entry.used = at
 
-        self.down.entry_counts(self.ls_id, self._edges if dpids is None else dpids, heard, done, now)
+        asked = {*self._edges, *(each.dpid for each in self.retiring)} if dpids is None else dpids
+        self.down.entry_counts(self.ls_id, asked, heard, done, now)
 
 
 def _actions_in(data: bytes) -> bytes:

@@ -55,6 +55,9 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             for number in watched & edge.lports.keys():
                 content.add_group(alive_group(edge.lports[number], edge))
             _add(contents, dpid, content)
+    for ls in hv.logical_switches.values():
+        for each in ls.retiring:
+            contents[each.dpid].add_rule(each.rule)
     for destination, datapaths in crossed.items():
         tree, index = fabric.tree_to(destination), fabric.destination_index(destination)
         for dpid in datapaths - {destination}:

@@ -21,11 +21,13 @@ from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.mac_table import LOOK_EVERY
 from hvproxy.hypervisor.port_counters import BY_RULES, COUNTERS
+from hvproxy.hypervisor.retiring import Retired
 from hvproxy.hypervisor.tenant_meters import TenantMeter
 from hvproxy.model import records
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, parse
-from hvproxy.model.layout import FRAGMENT, PLACE
+from hvproxy.model.layout import FRAGMENT, PLACE, cookie
 from hvproxy.model.records import Record
+from hvproxy.model.rules import Change, Rule
 from hvproxy.model.view import Vif
 from hvproxy.openflow import guard_parts, instructions
 from hvproxy.openflow.meters import walk_bands
@@ -33,7 +35,7 @@ from hvproxy.openflow.oxm import Match, ofp_match
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=msgspec.Struct)
-KINDS: Final = ("state", "port", "group", "entry", "count", "groupcount", "meter", "host")
+KINDS: Final = ("state", "port", "group", "entry", "retired", "count", "groupcount", "meter", "host")
 """The kinds of records of a logical switch, in the order in which they are read."""
 
 
@@ -63,6 +65,7 @@ class RestoredSwitch:
         self.ls = ls = LogicalSwitch(spec.tenant, spec, record.ls_id, hv.settings.layout, hv)
         readers: dict[str, Callable[[int, str], None]] = {
             "state": self._state, "port": self._port, "group": self._group, "entry": self._entry,
+            "retired": self._retired,
             "count": self._count, "groupcount": self._group_count, "meter": self._meter, "host": self._host}
         for kind in KINDS:
             for number, part in sorted(parts.get(kind, ())):
@@ -85,6 +88,8 @@ class RestoredSwitch:
             _restore_sum(meter.counters, "in", record.whole)
             for band, each in record.bands_counted.items():
                 _restore_sum(meter.counters, band, each)
+        for retired in ls.retiring:
+            hv.change({retired.dpid: Change(put_rules=[retired.rule])}, self._now)
         self._forget_gone()
         ls.ledger.state()
 
@@ -150,6 +155,17 @@ class RestoredSwitch:
                       record.hard_timeout, record.flags, record.created - self._wall)
         entry.modified, entry.used = record.modified - self._wall, record.used - self._wall
         self.ls.tables.restore(entry)
+
+    def _retired(self, number: int, key: str) -> None:
+        record = self._read(key, records.RetiredRule)
+        match = ofp_match(record.match)
+        guard_parts.match(match, 0, len(match))
+        entry = self.ls.tables.by_number(record.number)
+        if entry is None:
+            raise ValueError(f"there is no entry {record.number}")
+        self.dpids.add(record.dpid)
+        self.ls.retiring.restore(entry, Retired(record.dpid, Rule(
+            record.table, record.priority, record.match, b"", cookie(self.ls.ls_id, record.number)), number))
 
     def _count(self, number: int, key: str) -> None:
         record = self._read(key, records.EntryCount)

@@ -136,6 +136,18 @@ class EntryRecord(Record, frozen=True):
     """As on the wire."""
 
 
+class RetiredRule(Record, frozen=True):
+    """ls/NAME/retired/SERIAL: a rule on an edge that its entry has left, until its last count is stored."""
+
+    number: int
+    """The entry's."""
+    dpid: int
+    table: int
+    priority: int
+    match: bytes
+    """Canonical TLVs, as on the datapath."""
+
+
 class EntryCount(Record, frozen=True):
     """ls/NAME/count/NUMBER: what was counted under that number."""
 

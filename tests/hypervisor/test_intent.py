@@ -243,6 +243,8 @@ def test_a_deleted_port_is_told_and_nothing_of_it_stays() -> None:
     world.run()
     assert [status[:2] for status in statuses(controller)] == [(of13.OFPPR_DELETE, 3)]
     assert done
+    assert {rule[1] for key, rule in world.switches[3].rules.items() if key[0] == 10} == {b""}, "they do nothing"
+    world.pass_time(3.0)
     assert not world.switches[3].cookies()
     assert_equal_to_recompute(world)
     with pytest.raises(NotFound):

@@ -73,6 +73,7 @@ def test_moves_to_and_fro_leave_nothing_behind() -> None:
             move(world, *place)
             world.pass_time(SETTLE)
             assert_equal_to_recompute(world)
+    world.pass_time(3.0)  # until what has retired has gone
     assert set(world.hv.fabric.labels.used) == labels
     assert {dpid: len(switch.rules) for dpid, switch in world.switches.items()} == rules
     controller.take()

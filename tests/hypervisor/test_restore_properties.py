@@ -108,7 +108,7 @@ def test_what_a_barrier_confirmed_outlives_any_kill(script: list[tuple[str, Any]
     add(first, *BEGIN)
     first.disconnect()
     tenant = Tenant(world)
-    for kind, what in [*script, ("hold", False), ("time", 3.0), ("barrier", None)]:
+    for kind, what in [*script, ("hold", False), ("time", 6.0), ("barrier", None)]:
         if kind != "restart":
             carry_out(world, tenant, kind, what)
             continue
