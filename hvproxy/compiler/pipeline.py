@@ -5,9 +5,9 @@ Pure: (logical switch view, transport) -> content per datapath. Knows nothing of
 from __future__ import annotations
 
 from hvproxy.compiler.lowering import Edge, on_one_port
-from hvproxy.compiler.transit import has_label, label_rule_on_the_way, put_label, ways
+from hvproxy.compiler.transit import fits, has_label, label_rule_on_the_way, put_label, ways
 from hvproxy.model.layout import (
-    FRAGMENT, LAST_VID, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind, RuleKind, Table,
+    FRAGMENT, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind, RuleKind, Table,
     cookie, destination_group_id,
 )
 from hvproxy.model.rules import Content, Group, Rule
@@ -219,11 +219,6 @@ def _arrived(edge: Edge, lport: Lport, vif: Vif | None) -> bytes:
     return _to_lport(edge, lport, None)
 
 
-def fits(label: int, carriage: Carriage) -> bool:
-    """Whether frames can carry that label so."""
-    return carriage is Carriage.TUNNEL or label <= LAST_VID
-
-
 def _arriving(label: int, carriage: Carriage, deliver: bytes, rule_cookie: int) -> Rule:
     table, pop = (Table.LABEL, actions.pop_vlan()) if carriage is Carriage.VLAN else (Table.TUNNEL, b"")
     return Rule(table, FABRIC_PRIORITY, has_label(label, carriage), instructions(apply=pop + deliver),
@@ -247,7 +242,8 @@ def _labels_on_the_way(
             labels += [transport.former_deliver[ls_id, lport.index] for lport, vif in
                        logical_switch.entering(destination) if lport.crosses and vif == lport.former]
         rules = {carriage: [label_rule_on_the_way(label, transport.destinations[destination], carriage)
-                            for label in labels if fits(label, carriage)] for carriage in Carriage}
+                            for label in labels if fits(label, carriage) and not transport.led(label, destination)]
+                 for carriage in Carriage}
         for dpid in crossed:
             content = contents.setdefault(dpid, Content())
             for carriage in ways(transport.carriages, dpid):

@@ -25,12 +25,12 @@ stops, would leave frames circling between its neighbours until the rules are re
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from hvproxy.compiler.paths import Tree
 from hvproxy.model.layout import (
-    DETOURED_BIT, DETOURED_KEY, GroupKind, RuleKind, Table, cookie, destination_group_id,
+    DETOURED_BIT, DETOURED_KEY, LAST_VID, GroupKind, RuleKind, Table, cookie, destination_group_id,
 )
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.view import Carriage, Dpid, PortNo
@@ -47,6 +47,7 @@ _PARENT_PRIORITY = 40
 _MARKED_PRIORITY = 30
 _BACKUP_PRIORITY = 20
 _DEFAULT_PRIORITY = 10
+_RUN_PRIORITY = 5
 _WHOLE_METADATA = 0xFFFFFFFFFFFFFFFF
 _WHOLE_KEY = 0xFFFFFFFFFFFFFFFF
 _COOKIE = cookie(0, RuleKind.TRANSIT)
@@ -160,16 +161,33 @@ def _transit_rules(tree: Tree, dpid: Dpid, destination_index: int, carriage: Car
 
 def label_rule_on_the_way(label: int, destination_index: int, carriage: Carriage = Carriage.VLAN) -> Rule:
     """The rule of table 1 or 5 of a datapath that carries that label on towards the edge with that index."""
+    return _on_the_way(_DEFAULT_PRIORITY, has_label(label, carriage), destination_index, carriage)
+
+
+def label_rules(runs: Iterable[range], destination_index: int, carriages: Iterable[Carriage]) -> list[Rule]:
+    """The rules that carry on all labels of some runs, of a power of two each and aligned. A label of a run may lead to
+    another edge: the rule for it alone is above."""
+    return [_on_the_way(_RUN_PRIORITY, has_label(run.start, carriage, len(run)), destination_index, carriage)
+            for run in runs for carriage in carriages if fits(run.start, carriage)]
+
+
+def _on_the_way(priority: int, match: bytes, destination_index: int, carriage: Carriage) -> Rule:
     table, onward = _TABLES[carriage]
-    return Rule(table, _DEFAULT_PRIORITY, has_label(label, carriage),
+    return Rule(table, priority, match,
                 build(Instructions(goto=onward, metadata=(destination_index, _WHOLE_METADATA))), _LABEL_COOKIE)
 
 
-def has_label(label: int, carriage: Carriage) -> bytes:
-    """The match of frames under a label, detoured or not."""
+def fits(label: int, carriage: Carriage) -> bool:
+    """Whether frames can carry that label so."""
+    return carriage is Carriage.TUNNEL or label <= LAST_VID
+
+
+def has_label(label: int, carriage: Carriage, run: int = 1) -> bytes:
+    """The match of frames under a label, or one of an aligned run of labels that starts with it, detoured or not."""
     if carriage is Carriage.VLAN:
-        return oxm.tlv(of13.OFPXMT_OFB_VLAN_VID, label | of13.OFPVID_PRESENT)
-    return oxm.tlv(of13.OFPXMT_OFB_TUNNEL_ID, label, _WHOLE_KEY & ~DETOURED_KEY)
+        mask = None if run == 1 else of13.OFPVID_PRESENT | (1 << _VID_BITS) - run
+        return oxm.tlv(of13.OFPXMT_OFB_VLAN_VID, label | of13.OFPVID_PRESENT, mask)
+    return oxm.tlv(of13.OFPXMT_OFB_TUNNEL_ID, label, _WHOLE_KEY & ~DETOURED_KEY & -run)
 
 
 def put_label(label: int, carriage: Carriage) -> bytes:

@@ -94,10 +94,12 @@ class Explanations:
         if kind == RuleKind.INJECT:
             return Why("takes packet-outs of hvproxy into the logical tables")
         if kind == RuleKind.LABEL:
-            label = _label(match)
+            label, last = _label(match), _last_label(match)
             metadata = decode(rule.instructions).metadata
             what, name = self._label_means(label)
             towards = self._edge(0 if metadata is None else metadata[0])
+            if last != label:
+                return Why(f"carries labels {label} to {last} towards {towards}")
             return Why(f"carries label {label}{what} towards {towards}", name)
         if kind == RuleKind.TRANSIT:
             return Why(self._transit(rule, match))
@@ -212,3 +214,11 @@ def _mac(address: int) -> str:
 def _label(match: Match) -> int:
     tag, key = match.get(of13.OFPXMT_OFB_VLAN_VID), match.get(of13.OFPXMT_OFB_TUNNEL_ID)
     return tag[0] & _VID if tag is not None else 0 if key is None else key[0] & LAST_KEY
+
+
+def _last_label(match: Match) -> int:
+    """The last of the labels that a match takes."""
+    tag, key = match.get(of13.OFPXMT_OFB_VLAN_VID), match.get(of13.OFPXMT_OFB_TUNNEL_ID)
+    found, space = (tag, _VID) if tag is not None else (key, LAST_KEY)
+    mask = None if found is None else found[1]
+    return _label(match) | (0 if mask is None else ~mask & space)

@@ -9,7 +9,7 @@ from itertools import permutations
 
 from hvproxy.compiler import pipeline
 from hvproxy.compiler.paths import Topology, Tree, tree, visited
-from hvproxy.compiler.transit import transit_rules, uplink_groups
+from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, ways
 from hvproxy.errors import Exhausted
 from hvproxy.hypervisor.labels import Labels
 from hvproxy.hypervisor.rollout import Part
@@ -30,7 +30,7 @@ class Fabric:
         self.layout = layout
         self.topology = Topology.of((), avoided)
         self.labels: Labels[LabelKey] = Labels(first_vid, last_vid)
-        self.keys: Labels[LabelKey] = Labels(LAST_VID + 2, LAST_KEY, "labels of tunnels")
+        self.keys: Labels[LabelKey] = Labels(LAST_VID + 2, LAST_KEY, "labels of tunnels", LAST_VID + 2)
         """For logical switches none of whose frames can come to a VLAN link; a label of the others will do, too."""
         self.starved: set[int] = set()
         """Logical switches that would need labels for VLAN links and find none: their edges are apart."""
@@ -93,6 +93,10 @@ class Fabric:
         """Whether frames between these edges can come to a VLAN link, whatever else fails."""
         return not self._beside_vlan.isdisjoint(edges)
 
+    def runs(self, destination: Dpid) -> list[range]:
+        """The labels that all lead to an edge, as runs that each match under one mask."""
+        return [run for space in self.label_spaces for run in space.blocks.runs(destination)]
+
     def label(self, key: LabelKey) -> int | None:
         """The label of a key, in either range."""
         found = self.labels.used.get(key)
@@ -123,7 +127,7 @@ class Fabric:
         for view in list(self.placed.values()):
             self._label(view, now)
             changed.update(self._placement(view))
-        changed.update(self._uplinks({d for needs in self._needs.values() for d in needs}))
+        changed.update(self._uplinks({d for needs in self._needs.values() for d in needs} | self._lent()))
         return changed
 
     def feed(self, now: float) -> dict[Part, dict[Dpid, Content]]:
@@ -158,8 +162,16 @@ class Fabric:
         changed = self._placement(view)
         concerned = {d for d in {*before, *self._needs.get(view.ls_id, {})}
                      if before.get(d) != self._needs.get(view.ls_id, {}).get(d)}
-        changed.update(self._uplinks(concerned))
+        changed.update(self._uplinks(concerned | self._lent()))
         return changed
+
+    def _lent(self) -> set[Dpid]:
+        """The edges whose blocks of labels have changed since this was asked last."""
+        found: set[Dpid] = set()
+        for space in self.label_spaces:
+            found |= space.changed
+            space.changed.clear()
+        return found
 
     def _space(self, view: LogicalSwitchView) -> Labels[LabelKey]:
         """Where its labels come from."""
@@ -175,24 +187,28 @@ class Fabric:
 
     def _label(self, view: LogicalSwitchView, now: float) -> None:
         """Label what has no label that will do; where there are not enough, its edges are apart."""
-        space, missing = self._space(view), self._missing(view)
+        space, missing, keys = self._space(view), self._missing(view), self._label_keys(view)
         if not space.room(missing):
             self.starved.add(view.ls_id)
             return
         self.starved.discard(view.ls_id)
         for key in missing:
-            space.take(key)
+            space.take(key, keys[key])
             if space is self.labels:
                 self.keys.give_back(key, now)
 
-    def _label_keys(self, view: LogicalSwitchView) -> list[LabelKey]:
+    def _label_keys(self, view: LogicalSwitchView) -> dict[LabelKey, Dpid]:
+        """What needs a label, and the edge that it leads to."""
         edges = view.edges
         if len(edges) < 2:
-            return []
-        return ([(DELIVER[lport.turned], view.ls_id, lport.index) for lport in view.lports if lport.vif is not None]
-                + [(FLOOD[dpid in view.turned], view.ls_id, dpid) for dpid in edges]
-                + [(DELIVER[not lport.turned], view.ls_id, lport.index) for lport in view.lports if lport.crosses]
-                + [(FLOOD[dpid not in view.turned], view.ls_id, dpid) for dpid in sorted(view.in_motion)])
+            return {}
+        keys = {(DELIVER[lport.turned], view.ls_id, lport.index): lport.vif.dpid
+                for lport in view.lports if lport.vif is not None}
+        keys.update({(FLOOD[dpid in view.turned], view.ls_id, dpid): dpid for dpid in edges})
+        keys.update({(DELIVER[not lport.turned], view.ls_id, lport.index): lport.former.dpid
+                     for lport in view.lports if lport.crosses and lport.former is not None})
+        keys.update({(FLOOD[dpid not in view.turned], view.ls_id, dpid): dpid for dpid in sorted(view.in_motion)})
+        return keys
 
     def transport(self, view: LogicalSwitchView) -> Transport:
         """What the fabric offers one logical switch."""
@@ -214,6 +230,7 @@ class Fabric:
             former_deliver=found(DELIVER, crossing, {n for n in crossing if n not in turned}),
             former_flood=found(FLOOD, view.in_motion, view.in_motion - view.turned),
             carriages=self.topology.carriages,
+            led=lambda label, destination: any(space.blocks.owner(label) == destination for space in self.label_spaces),
         )
 
     def _placement(self, view: LogicalSwitchView) -> dict[Part, dict[Dpid, Content]]:
@@ -236,12 +253,14 @@ class Fabric:
             needed = frozenset().union(*(needs.get(destination, frozenset()) for needs in self._needs.values()))
             contents = {}
             paths = self.tree_to(destination)
-            index = self.destination_index(destination)
+            index, runs = self.destination_index(destination), self.runs(destination)
             for dpid in sorted(needed - {destination}):
                 content = contents[dpid] = Content()
                 for group in uplink_groups(paths, dpid, index):
                     content.add_group(group)
                 for rule in transit_rules(paths, dpid, index):
+                    content.add_rule(rule)
+                for rule in label_rules(runs, index, ways(self.topology.carriages, dpid)):
                     content.add_rule(rule)
             changed["uplink", destination] = contents
         return changed

@@ -51,6 +51,13 @@ class FabricLedger:
         else:
             self._put(name, records.LabelRecord(label))
 
+    def block(self, first: int, owner: Dpid | None) -> None:
+        """Labels from this one on are lent to an edge; None: to nobody."""
+        if owner is None:
+            self._journal.delete(f"block/{first}")
+        else:
+            self._put(f"block/{first}", records.Block(owner))
+
     def rest(self, label: int, until: float | None) -> None:
         """A label is not used before that time; None: it can be."""
         if until is None:

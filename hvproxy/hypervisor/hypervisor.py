@@ -68,6 +68,7 @@ class Hypervisor(ToSwitches):
                              Carriage.VLAN if settings.encapsulation not in ("auto", "vlan") else Carriage.TUNNEL)
         for space, kind in zip(self.fabric.label_spaces, ("label", "key"), strict=True):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
+            space.lent = self.ledger.block
         self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
                                settings.tunnel_endpoints, settings.grace)
         self.mtus = Mtus(self.switches, self.databases, self.tunnels, self.fabric)

@@ -1,19 +1,23 @@
 """The labels of the fabric: one per logical port sent to from afar, one per edge a flood goes to (design 3).
 
 There are two ranges: what a VLAN tag can carry, and what only a tunnel's key can. A label given back rests before it is
-used again: a switch may still send under it for a moment (dataplane section 4).
+used again: a switch may still send under it for a moment (dataplane section 4). A label comes out of a block of the
+edge that it leads to while there is one (label_blocks); else it is any that is free.
 """
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from typing import Generic, TypeVar
 
 from hvproxy.errors import Exhausted
+from hvproxy.hypervisor.label_blocks import LabelBlocks, Owner
 
 DRAIN = 2.0
 """Seconds after the last sender's barrier: Open vSwitch renews cached flows late."""
+_LOOSE = -1
+"""Stands for the block of the labels that are in none."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -21,23 +25,37 @@ K = TypeVar("K", bound=Hashable)
 class Labels(Generic[K]):
     """Keys -> labels out of a range, with a rest between two uses."""
 
-    def __init__(self, first: int, last: int, kind: str = "VLAN labels") -> None:
+    def __init__(self, first: int, last: int, kind: str = "VLAN labels", block: int = 16) -> None:
+        """`block`: how many labels are in a block, a power of two."""
         self._kind = kind
-        self._fresh = first
-        """It and all behind it up to the last were never used."""
-        self._last = last
-        self._rested: deque[int] = deque()
-        self.size = last - first + 1
+        self._range = range(first, last + 1)
+        self.size = len(self._range)
+        self.blocks = LabelBlocks(first, last, block)
+        self._free: dict[int, OrderedDict[int, None]] = {_LOOSE: OrderedDict.fromkeys(
+            label for end in (self._range[:block], self._range[-block:]) for label in end
+            if self.blocks.of(label) is None)}
+        """Block -> its labels that can be taken now: what was never used first, then the longest rested. A block that
+        has never been lent is not there."""
         self.used: dict[K, int] = {}
         self._resting: list[tuple[float, int]] = []
+        self.changed: set[int] = set()
+        """Owners whose blocks have changed since this was emptied."""
         self.noted: Callable[[K, int | None], None] = lambda key, label: None
         """Told of every key that has a new label, or (None) none any more."""
         self.rests: Callable[[int, float | None], None] = lambda label, until: None
         """Told of every label that rests, or (None) rests no more."""
+        self.lent: Callable[[int, Owner], None] = lambda first, owner: None
+        """Told of every block that is lent, by its first label."""
+
+    def restore_block(self, first: int, owner: Owner) -> None:
+        """Whose a block was before a restart. Call it before `restore` and `restore_rest`."""
+        number = self.blocks.of(first)
+        if number is not None and not self.blocks.lent(number):
+            self._lend(number, owner)
 
     def restore(self, key: K, label: int) -> None:
-        """The label that a key had before a restart; outside the range it has none any more. Call it in ascending order
-        of labels, with `restore_rest`. Raises ValueError where the label is another's."""
+        """The label that a key had before a restart; outside the range it has none any more. Raises ValueError where
+        the label is another's."""
         if self._claim(label):
             self.used[key] = label
 
@@ -48,33 +66,54 @@ class Labels(Generic[K]):
             self._resting.sort()
 
     def _claim(self, label: int) -> bool:
-        if not self._last - self.size < label <= self._last:
+        if label not in self._range:
             return False
-        if label < self._fresh:
+        number = self.blocks.of(label)
+        if number is not None and not self.blocks.lent(number):
+            self._lend(number, None)
+        free = self._free[_LOOSE if number is None else number]
+        if label not in free:
             raise ValueError(f"label {label} is another's")
-        self._rested.extend(range(self._fresh, label))
-        self._fresh = label + 1
+        del free[label]
         return True
 
-    def take(self, key: K) -> int:
+    def take(self, key: K, owner: Owner = None) -> int:
         """The label of `key`, a new one if it has none. Raises Exhausted."""
         label = self.used.get(key)
         if label is None:
-            if not self.free:
+            free = self._pool(owner)
+            if free is None:
                 raise Exhausted("fabric.vlan_range", f"all {self.size} {self._kind} are in use or at rest")
-            if self._fresh <= self._last:
-                label = self._fresh
-                self._fresh += 1
-            else:
-                label = self._rested.popleft()
+            label, _ = free.popitem(last=False)
             self.used[key] = label
             self.noted(key, label)
         return label
 
+    def _pool(self, owner: Owner) -> OrderedDict[int, None] | None:
+        """Where the owner's next label comes from."""
+        for number in (_LOOSE, *self.blocks.owned(None), *self.blocks.owned(owner)):
+            if self._free[number]:
+                return self._free[number]
+        found = self.blocks.best(owner)
+        if found is None:  # then one of which nothing is used
+            found = next((number for number, free in self._free.items() if len(free) == self.blocks.size), None)
+        if found is not None:
+            self._lend(found, owner)
+            return self._free[found]
+        return next((free for free in self._free.values() if free), None)
+
+    def _lend(self, number: int, owner: Owner) -> None:
+        labels = self.blocks.labels(number)
+        before = self.blocks.owner(labels.start)
+        self.blocks.lend(number, owner)
+        self._free[number] = OrderedDict.fromkeys(labels)
+        self.changed.update(each for each in (before, owner) if each is not None)
+        self.lent(labels.start, owner)
+
     @property
     def free(self) -> int:
         """How many can be taken now."""
-        return self._last + 1 - self._fresh + len(self._rested)
+        return self.size - len(self.used) - len(self._resting)
 
     def room(self, keys: Iterable[K]) -> bool:
         """Whether all of `keys` can have a label."""
@@ -97,6 +136,7 @@ class Labels(Generic[K]):
         resting = len(self._resting)
         while self._resting and self._resting[0][0] <= now:
             label = self._resting.pop(0)[1]
-            self._rested.append(label)
+            number = self.blocks.of(label)
+            self._free[_LOOSE if number is None else number][label] = None
             self.rests(label, None)
         return len(self._resting) < resting

@@ -39,11 +39,11 @@ _GROUP_TYPES: Final = {of13.OFPGT_ALL: "ALL", of13.OFPGT_INDIRECT: "INDIRECT", o
 
 def _need(
     instructions: Iterable[int] = (), apply: Iterable[int] = (), match: Iterable[int] = (), metadata_match: int = 0,
-    metadata_write: int = 0,
+    metadata_write: int = 0, masked: Iterable[int] = (),
 ) -> Ability:
     return Ability(frozenset((of13.OFPIT_APPLY_ACTIONS, *instructions)), apply_actions=frozenset(
-        (of13.OFPAT_OUTPUT, of13.OFPAT_GROUP, *apply)), match=frozenset(match), metadata_match=metadata_match,
-        metadata_write=metadata_write)
+        (of13.OFPAT_OUTPUT, of13.OFPAT_GROUP, *apply)), match=frozenset(match), masked=frozenset(masked),
+        metadata_match=metadata_match, metadata_write=metadata_write)
 
 
 _ONWARD: Final = (of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA)
@@ -52,7 +52,8 @@ _LAST_LOGICAL: Final = _need((of13.OFPIT_WRITE_METADATA,), (),
 NEEDED: Final[dict[int, Ability]] = {
     Table.CLASSIFY: _need(_ONWARD, (of13.OFPAT_POP_VLAN,), (of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_VLAN_VID),
                           0, _WHOLE),
-    Table.LABEL: _need(_ONWARD, (of13.OFPAT_POP_VLAN,), (of13.OFPXMT_OFB_VLAN_VID,), 0, _WHOLE),
+    Table.LABEL: _need(_ONWARD, (of13.OFPAT_POP_VLAN,), (of13.OFPXMT_OFB_VLAN_VID,), 0, _WHOLE,
+                       (of13.OFPXMT_OFB_VLAN_VID,)),
     Table.TRANSIT: _need((), (), (of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_VLAN_VID,
                                   of13.OFPXMT_OFB_VLAN_PCP), _WHOLE),
 }
@@ -72,7 +73,8 @@ _ALSO: Final = frozenset((of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_VLAN_VID, of
 UNTOLD: Final = SwitchTables((), Ability(
     frozenset((*_ONWARD, of13.OFPIT_WRITE_ACTIONS, of13.OFPIT_APPLY_ACTIONS)),
     *(frozenset((of13.OFPAT_OUTPUT, of13.OFPAT_GROUP, of13.OFPAT_PUSH_VLAN, of13.OFPAT_POP_VLAN)),) * 2,
-    _REQUIRED_FIELDS | _ALSO, _REQUIRED_MASKS | {of13.OFPXMT_OFB_METADATA}, _REQUIRED_FIELDS | _ALSO,
+    _REQUIRED_FIELDS | _ALSO, _REQUIRED_MASKS | {of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_VLAN_VID},
+    _REQUIRED_FIELDS | _ALSO,
     *(frozenset((of13.OFPXMT_OFB_VLAN_VID, of13.OFPXMT_OFB_VLAN_PCP)),) * 2, _WHOLE, _WHOLE))
 """The tables of a switch that does not describe them (OF 1.3.5 sections 5.9, 5.12 and 7.2.3.7): what the standard
 requires, and what hvproxy needs."""
@@ -110,6 +112,7 @@ def _lacks(need: Ability, has: Ability) -> list[str]:
     said = [f"instruction {_name('OFPIT_', kind)}" for kind in sorted(need.instructions - has.instructions)]
     said += [f"action {_action(kind)}" for kind in sorted(need.apply_actions - has.apply_actions)]
     said += [f"match of {BY_NUMBER[number].name}" for number in sorted(need.match - has.match)]
+    said += [f"match of {BY_NUMBER[number].name} under a mask" for number in sorted(need.masked - has.masked)]
     for what, wanted, offered in (("match", need.metadata_match, has.metadata_match),
                                   ("write", need.metadata_write, has.metadata_write)):
         if wanted & ~offered:

@@ -13,7 +13,7 @@ from hvproxy.compiler.entries import EntryLike, rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.meters import meter_on
 from hvproxy.compiler.pipeline import base, placement
-from hvproxy.compiler.transit import transit_rules, uplink_groups
+from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, ways
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.rules import Content
@@ -65,6 +65,8 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             for lowered in uplink_groups(tree, dpid, index):
                 content.add_group(lowered)
             for rule in transit_rules(tree, dpid, index):
+                content.add_rule(rule)
+            for rule in label_rules(fabric.runs(destination), index, ways(fabric.topology.carriages, dpid)):
                 content.add_rule(rule)
             _add(contents, dpid, content)
     return contents

@@ -24,7 +24,7 @@ from hvproxy.model.records import Record
 from hvproxy.model.view import Carriage, Dpid, Link
 
 R = TypeVar("R", bound=Record)
-_OF_NONE: Final = ("tenant", "file", "label", "key", "rest", "datapath", "link", "drain")
+_OF_NONE: Final = ("tenant", "file", "label", "key", "block", "rest", "datapath", "link", "drain")
 """The kinds of records that belong to no logical switch, besides the format."""
 _UNKNOWN: Final = "is no record that this hvproxy knows"
 
@@ -134,9 +134,14 @@ def _labels(hv: Hypervisor, stored: Mapping[str, bytes], others: Mapping[str, li
         kind, ls_id, number = rest.split("/")
         labels.append((record.label, rest, (kind, int(ls_id), int(number))))
 
+    def lent(rest: str, record: records.Block) -> None:
+        for space in hv.fabric.label_spaces:
+            space.restore_block(int(rest), record.owner)
+
     def resting(rest: str, record: records.Rest) -> None:
         labels.append((int(rest), rest, record.until - hv.wall))
 
+    _each(stored, others["block"], records.Block, lent)
     _each(stored, others["label"] + others["key"], records.LabelRecord, used)
     _each(stored, others["rest"], records.Rest, resting)
     for label, rest, what in sorted(labels, key=lambda each: each[0]):

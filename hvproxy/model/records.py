@@ -220,6 +220,12 @@ class LabelRecord(Record, frozen=True):
     label: int
 
 
+class Block(Record, frozen=True):
+    """block/FIRST_LABEL: the labels from that one on are lent to this datapath, for what leads to it."""
+
+    owner: int
+
+
 class Rest(Record, frozen=True):
     """rest/LABEL: it must not be used before that time."""
 

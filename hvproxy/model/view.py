@@ -166,3 +166,5 @@ class Transport:
     """The same for edges in motion, to what was there before."""
     carriages: Mapping[Dpid, frozenset[Carriage]] = field(default_factory=dict)
     """Datapath -> how frames come to it over its links; a datapath without links is left out."""
+    led: Callable[[int, Dpid], bool] = lambda label, destination: False
+    """Whether every datapath on the way carries a label on to that edge anyhow, with many others."""

@@ -43,7 +43,7 @@ class Mixed:
     """A fabric with a lport on each of its datapaths that is an edge, which has the datapath's number."""
 
     def __init__(self, links: list[Link], edges: list[Dpid], endpoints: frozenset[Dpid] = frozenset()) -> None:
-        self.fabric = Fabric(ContextLayout(), 2, 4094, None)
+        self.fabric = Fabric(ContextLayout(), 16, 4079, None)  # all labels are in blocks
         self.fabric.endpoints = endpoints
         self.fabric.set_links(links)
         self.view = LogicalSwitchView(LS_ID, tuple(map(edge_of, edges)))

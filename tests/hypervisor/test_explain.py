@@ -14,6 +14,7 @@ from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World, spec
+from tests.hypervisor import worlds
 
 LINKS = tuple(NamedLink(a, b) for a, b in (((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((1, 8), (0x12, 1)),
                                            ((2, 8), (0x12, 2))))
@@ -74,6 +75,14 @@ def test_the_rules_of_a_spine_say_where_frames_go() -> None:
         "carries frames towards edge 0000000000000002",
     }
     assert not any("red/" in text and "label" not in text for text in found)
+
+
+def test_the_rule_of_many_labels_says_which() -> None:
+    world = worlds.a_world(first_vid=16, last_vid=4079)
+    first = min(world.hv.fabric.labels.blocks.runs(2)[0])
+    found = rules(world, 0x11)
+    assert f"carries labels {first} to {first + 15} towards edge 0000000000000002" in found
+    assert not any(text.startswith("carries label ") for text in found)
 
 
 def test_a_watched_port_and_what_watches_it_say_so() -> None:

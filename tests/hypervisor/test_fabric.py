@@ -85,6 +85,38 @@ def test_a_port_that_moves_keeps_its_label() -> None:
     assert ("flood", 1, 3) not in fabric.labels.used and ("flood", 1, 4) in fabric.labels.used
 
 
+def rules_on_the_way(fabric: Fabric, switches: int) -> int:
+    """How many rules datapath 2 holds in table 1, between the edges of so many logical switches."""
+    held: dict[object, int] = {}
+    for ls_id in range(1, switches + 1):
+        for part, contents in fabric.place(view(1, 3, 3, ls_id=ls_id), 0.0).items():
+            held[part] = sum(key[0] == Table.LABEL for key in contents[2].rules) if 2 in contents else 0
+    return sum(held.values())
+
+
+def test_what_is_on_the_way_has_one_rule_for_all_labels_of_a_block() -> None:
+    def line() -> Fabric:
+        fabric = Fabric(ContextLayout(), 16, 4079, None)
+        fabric.set_links(RING[:3])
+        return fabric
+
+    assert rules_on_the_way(line(), 1) == rules_on_the_way(line(), 3) == 2
+    assert rules_on_the_way(line(), 300) <= 2 * 7, "1 500 labels in a few runs of blocks"
+    assert rules_on_the_way(a_fabric(RING[:3], 20), 2) == 10, "of labels that are in no block each has its own"
+
+
+def test_a_label_that_leads_elsewhere_than_its_block_has_a_rule_above() -> None:
+    fabric = Fabric(ContextLayout(), 16, 4079, None)
+    fabric.set_links(RING)
+    fabric.place(view(1, 3), 0.0)
+    label = fabric.labels.used["deliver", 1, 2]
+    parts = fabric.place(view(1, 4), 1.0)
+    assert fabric.labels.used["deliver", 1, 2] == label and fabric.labels.blocks.owner(label) == 3
+    (rule,) = [rule for rule in parts["place", 1][2].rules.values() if rule.table == Table.LABEL]
+    (run,) = [rule for rule in parts["uplink", 4][2].rules.values() if rule.table == Table.LABEL]
+    assert rule.instructions == run.instructions and rule.priority > run.priority
+
+
 def test_two_logical_switches_never_share_a_label() -> None:
     fabric = a_fabric()
     fabric.place(view(1, 3), 0.0)

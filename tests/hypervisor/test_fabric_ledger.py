@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from hvproxy.hypervisor import intent, tenants
 from hvproxy.model.intent import TenantSpec, parse
-from tests.hypervisor.worlds import a_stored_world, port_spec
+from tests.hypervisor.worlds import a_stored_world, assert_equal_to_recompute, port_spec
 
 
 def test_labels_rest_over_a_restart() -> None:
@@ -18,6 +18,18 @@ def test_labels_rest_over_a_restart() -> None:
     assert resting not in world.hv.fabric.labels.used.values()
     world.pass_time(5.0)
     assert f"rest/{resting}" not in world.records
+
+
+def test_blocks_of_labels_are_whose_they_were_before_a_restart() -> None:
+    world, _ = a_stored_world(first_vid=16, last_vid=4079)
+    held = {dpid: set(switch.rules) for dpid, switch in world.switches.items()}
+    blocks = {name for name in world.records if name.startswith("block/")}
+    assert len(blocks) > 1
+    world.restart()
+    world.pass_time(5.0)
+    assert {name for name in world.records if name.startswith("block/")} == blocks
+    assert {dpid: set(switch.rules) for dpid, switch in world.switches.items()} == held
+    assert_equal_to_recompute(world)
 
 
 def test_links_and_switches_are_noted_as_they_come_and_go() -> None:

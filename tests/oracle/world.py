@@ -142,7 +142,8 @@ class World:
         path = ovs.directory / "hvproxy.yaml"
         path.write_text(yaml.safe_dump({
             "switches": {"listen": [f"ptcp:{switch_port}:127.0.0.1"]},
-            "fabric": {"discovery": False, "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in EDGES]},
+            "fabric": {"discovery": False, "vlan_range": "16-4079",
+                       "links": [f"{edge:#x}:{UPLINK} - {CORE:#x}:{edge}" for edge in EDGES]},
             "api": {"listen": f"ptcp:{api_port}:127.0.0.1"},
             "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{

@@ -98,7 +98,7 @@ class Network:
         """hvproxy's configuration for it."""
         return {
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
-            "fabric": {"discovery": True},
+            "fabric": {"discovery": True, "vlan_range": "16-4079"},  # all labels are in blocks
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
             "store": "memory:",
             "tenants": [
