@@ -178,7 +178,8 @@ def changes(ls: LogicalSwitch, commit: Commit, now: float) -> list[dict[Dpid, Ch
             (others if stays else removals).setdefault(dpid, []).append(change)
     group_ids = dict.fromkeys([*commit.groups, *ls.groups.referring(commit.groups)])
     meter_ids = {meter for edit, *_ in commit.edits for meter in edit.meters}
-    for dpid, change in joined(ls.watch_changes(), ls.group_changes(group_ids), ls.meter_changes(meter_ids)).items():
+    metered = ls.shares_changed(meter_ids, now)
+    for dpid, change in joined(ls.watch_changes(), ls.group_changes(group_ids), metered).items():
         others.setdefault(dpid, []).append(change)
     put = {dpid: {rule.key for change in several for rule in change.put_rules} for dpid, several in others.items()}
     first: dict[Dpid, Change] = {}

@@ -270,6 +270,11 @@ class CompiledSwitch:
             changes.append(_turned(self._group_contents, group_id, new))
         return joined(*changes)
 
+    def holds_group(self, dpid: Dpid, group_id: int) -> bool:
+        """Whether a datapath is to hold this as a tenant's group, or as a variant of one."""
+        return any(dpid in contents and group_id in contents[dpid].groups
+                   for contents in self._group_contents.values())
+
     def watch_changes(self) -> dict[Dpid, Change]:
         """What makes the datapaths tell of the ports that are watched since a change of the groups, and of no other."""
         return self.alive_changes(self.groups.watched.keys() ^ self._alive_contents.keys())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from hvproxy.compiler.encapsulation import links_used
-from hvproxy.hypervisor import aging, draining, metering, port_counters, vifs
+from hvproxy.hypervisor import aging, draining, group_counters, metering, port_counters, vifs
 from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import resolve
@@ -361,7 +361,11 @@ class Hypervisor(ToSwitches):
         if ls.look_again():
             self._count_bound()
             parts = self.fabric.place(ls.view, now)
-            self.rollout.aim(parts, now, ls.recompile_all() if ls.reshaped else {})
+            entries = metering.asking(ls, ls.meters.meters.values(), ls.recompile_all, now) if ls.reshaped else {}
+            parting = group_counters.parting(ls, entries)
+            self.rollout.aim(parts, now, entries)
+            if parting:
+                self.rollout.when_settled(lambda at: group_counters.part(ls, parting, at), now)
             self.tunnels.look_soon(now)
         for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
             if self.ready(dpid):

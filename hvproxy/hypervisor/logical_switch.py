@@ -12,7 +12,7 @@ from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import (
-    aging, barriers, commits, packets, port_config, port_counters, queries, resets, session_settings,
+    aging, barriers, commits, metering, packets, port_config, port_counters, queries, resets, session_settings,
 )
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.bundles import Bundles
@@ -197,8 +197,13 @@ class LogicalSwitch(CompiledSwitch):
             for dpid, change in self.compiled(edit.entry, present=not removed).items():
                 parts.setdefault(dpid, []).append(change)
         # Where packets that a meter counts can enter may have changed, and its shares with it.
-        metered = self.meter_changes({meter for edit in edits for meter in edit.meters})
+        metered = self.shares_changed({meter for edit in edits for meter in edit.meters}, now)
         return joined({dpid: merged(changes) for dpid, changes in parts.items()}, metered)
+
+    def shares_changed(self, meter_ids: Collection[int], now: float) -> dict[Dpid, Change]:
+        """What the edges must hold of these meters now, which count anew where that is something else."""
+        meters = [meter for meter_id in meter_ids if (meter := self.meters.meters.get(meter_id)) is not None]
+        return metering.asking(self, meters, lambda: self.meter_changes(meter_ids), now)
 
     def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
         mod = decode_group_mod(message)
@@ -251,8 +256,8 @@ class LogicalSwitch(CompiledSwitch):
         for place in self.meters.remove(meter_ids):
             self.down.meter_ids.release(place)
 
-    def send_meters(self, meter_ids: Iterable[int], now: float, origin: Origin | None) -> None:
-        self.send(self.meter_changes(meter_ids), now, origin)
+    def send_meters(self, meter_ids: Collection[int], now: float, origin: Origin | None) -> None:
+        self.send(self.shares_changed(meter_ids, now), now, origin)
 
     def send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
         if origin is not None:

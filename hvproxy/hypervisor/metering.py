@@ -2,15 +2,18 @@
 
 Once a second the edges of each meter that packets enter at several are asked what they were offered. Shares change only
 when that lets noticeably more through or is noticeably fairer: a change fills the buckets of the meters it changes.
-What a datapath counts between the last answer and such a change is not counted.
+A change of a meter makes its datapath count anew, so that is asked, before the change, what it has counted.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from hvproxy.compiler.meters import shares_of
+from hvproxy.hypervisor.counters import Count, Counters
 from hvproxy.hypervisor.tenant_meters import Sample, TenantMeter
+from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.meters import MeterStats
 
@@ -58,8 +61,40 @@ def read(ls: LogicalSwitch, meters: Iterable[TenantMeter], done: Callable[[float
     ls.down.meter_counts(wanted, counted, now)
 
 
+def asking(ls: LogicalSwitch, meters: Iterable[TenantMeter], change: Callable[[], dict[Dpid, Change]], now: float,
+           ) -> dict[Dpid, Change]:
+    """What `change` computes, which may restart some of these meters; what those have counted until they get it, which
+    must be after this, is asked for here."""
+    before = [(meter, meter.counters, dpid, turn, _known(meter.counters, (dpid, turn)))
+              for meter in meters for dpid, turn in meter.turns.items()]
+    computed = change()
+    wanted = {(dpid, meter.place): (meter, counters, known) for meter, counters, dpid, turn, known in before
+              if meter.turns.get(dpid) != turn}
+
+    def counted(found: Mapping[tuple[Dpid, int], MeterStats], at: float) -> None:
+        for place, stats in found.items():
+            meter, counters, known = wanted[place]
+            for name, (packets, octets) in _counts(stats):
+                counters.add(name, (max(0, packets - known[name][0]), max(0, octets - known[name][1])))
+            if meter.counters is counters:
+                counters.based = False
+                ls.ledger.meter(meter.meter_id)
+
+    if wanted:
+        ls.down.meter_counts(wanted, counted, now)
+    return computed
+
+
+def _known(counters: Counters, edge: tuple[Dpid, int]) -> Mapping[Hashable, Count]:
+    return defaultdict(lambda: (0, 0), {name: counters.state(name)[1].get(edge, (0, 0)) for name in counters.numbers})
+
+
+def _counts(stats: MeterStats) -> list[tuple[Hashable, Count]]:
+    return [("in", (stats.packets, stats.bytes)), *enumerate(stats.bands)]
+
+
 def _count(meter: TenantMeter, edge: tuple[Dpid, int], stats: MeterStats) -> None:
-    for name, count in (("in", (stats.packets, stats.bytes)), *enumerate(stats.bands)):
+    for name, count in _counts(stats):
         meter.counters.watch(name)
         meter.counters.report(edge, name, count)
 

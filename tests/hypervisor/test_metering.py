@@ -166,6 +166,30 @@ def test_shares_follow_demand_and_statistics_never_decrease() -> None:
     assert told == sorted(told) and told[-1] == 5 * 900
 
 
+def test_what_was_counted_before_shares_changed_is_told_however_they_changed() -> None:
+    """Entries come and go, and ports move, between two questions."""
+    world, controller = red()
+    add(controller, meter_mod(1, 100), flow_mod(match=in_port(1), meter=1))
+    changes = (
+        lambda: add(controller, flow_mod(meter=1, priority=1)), lambda: stats(controller),
+        lambda: add(controller, flow_mod(meter=1, priority=1, command=of13.OFPFC_DELETE)),
+        lambda: add(controller, flow_mod(match=in_port(1), meter=1), flow_mod(match=in_port(2), meter=1)),
+        lambda: add(controller, flow_mod(match=in_port(3), meter=1), flow_mod(match=in_port(3), meter=1, command=4)),
+        lambda: (intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 2), world.now), world.pass_time(5.0)),
+    )
+    counts = dict.fromkeys((1, 2, 3), 0)
+    for number, change in enumerate(changes, 1):
+        for dpid, switch in world.switches.items():
+            if 1 in switch.meters:
+                before = switch.meter_counts.get(1, (0, 0))
+                switch.meter_counts[1] = (before[0] + 10, before[1] + 1000)
+                counts[dpid] += 10
+        change()
+        assert_equal_to_recompute(world)
+        (told,) = stats(controller)
+        assert (told.packet_in_count, told.byte_in_count) == (sum(counts.values()), 100 * sum(counts.values())), number
+
+
 def test_a_steady_load_changes_shares_once() -> None:
     world, controller = red()
     add(controller, meter_mod(1, 200), flow_mod(match=in_port(1), meter=1), flow_mod(match=in_port(2), meter=1))

@@ -39,8 +39,10 @@ def unlike(name: str, start: int, expected: Part, given: Part, table: tuple[devi
     for about in expected:
         ours, theirs = (sorted(filter(None, (deviations.normal(item, table) for item in part[about])), key=key)
                         for part in (given, expected))
-        if len(ours) == len(theirs) and all(map(alike, ours, theirs)):
-            continue
+        if len(ours) == len(theirs):
+            ours = [deviations.excused(one, other, table) for one, other in zip(ours, theirs)]
+            if all(map(alike, ours, theirs)):
+                continue
         number, what = (int(about.split()[1]), about.split()[0]) if about[-1].isdigit() else (start, about)
         yield Difference(number, name, what, difference_text(name, ours, theirs))
 

@@ -71,6 +71,11 @@ def controller(most: int, number: int, reason: int) -> bytes:
     return own(20, half(most, number) + bytes((reason,)))
 
 
+def sends_up(action: bytes) -> bool:
+    """Whether this is Open vSwitch's controller action; those of other makers than `some_actions` are for id 0."""
+    return action[4:10] == own(20, b"")[4:10]
+
+
 def note(text: bytes) -> bytes:
     return own(8, text)
 
@@ -161,7 +166,8 @@ def some_actions(rng: Dice, table: int) -> list[bytes]:
     if rng.random() < 0.6:
         parts.append(output(rng.choice(rng.ports)))
     if rng.random() < 0.25:
-        parts.append(controller(rng.choice((0, 30, 0xffff)), rng.choice((0, 0, 7)), rng.choice((0, 1, 2))))
+        number = 0 if any(map(sends_up, parts)) else rng.choice((0, 0, 7))
+        parts.append(controller(rng.choice((0, 30, 0xffff)), number, rng.choice((0, 1, 2))))
     if rng.random() < 0.5:
         rng.shuffle(parts)
     return parts

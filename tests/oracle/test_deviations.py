@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.deviations import LOGICAL, NOT_ALIKE, SHUT_OUT, answered_alike, normal
+from tests.oracle.deviations import LOGICAL, NOT_ALIKE, SHUT_OUT, answered_alike, excused, normal
 from tests.oracle.operations import SELECT_GROUPS
 from tests.oracle.refusals import invalid_messages
 
@@ -35,6 +35,14 @@ def test_only_what_a_line_is_about_is_taken_out() -> None:
     assert normal(table, LOGICAL) == {"is": "table", "table": 1, "active": 2, "matched": 4}
     assert normal(table, ()) == table
     assert normal({"is": "frame", "port": 1, "data": "00"}, LOGICAL) == {"is": "frame", "port": 1, "data": "00"}
+
+
+def test_a_meter_may_count_the_labels_of_its_packets_and_no_more() -> None:
+    theirs = {"is": "meter", "meter": 1, "packets": 2, "bytes": 120}
+    for octets, same in ((120, True), (124, True), (128, True), (132, False), (122, False), (116, False)):
+        assert (excused({**theirs, "bytes": octets}, theirs, LOGICAL) == theirs) is same
+        assert (excused({**theirs, "bytes": octets}, theirs, ()) == theirs) is (octets == 120)
+    assert excused({**theirs, "packets": 3}, theirs, LOGICAL) != theirs
 
 
 def test_the_buckets_of_a_select_group_are_counted_together() -> None:

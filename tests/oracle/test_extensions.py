@@ -5,7 +5,8 @@ from hvproxy.errors import Refused
 from hvproxy.openflow import actions, guard
 from hvproxy.openflow.messages import decode_flow_mod
 from hvproxy.openflow.oxm import Match
-from tests.oracle.extensions import TABLES, load, register, resubmit, some_extensions, some_flow_mod
+from tests.oracle.extensions import (
+    TABLES, load, register, resubmit, sends_up, some_actions, some_extensions, some_flow_mod)
 from tests.oracle.frames import Dice
 from tests.oracle.script import DEFAULT, ORDINARY
 from tools.emulator import wire
@@ -39,3 +40,12 @@ def test_resubmits_lead_to_later_tables() -> None:
                 found += 1
                 assert step.body[16] < table
     assert found > 20
+
+
+def test_a_list_sends_to_controllers_of_one_id() -> None:
+    rng, several = Dice(3, DEFAULT), 0
+    for _ in range(3000):
+        own_ones = [action[12:14] for action in some_actions(rng, 1) if sends_up(action)]
+        assert len(set(own_ones)) < 2
+        several += len(own_ones) > 1
+    assert several

@@ -269,7 +269,7 @@ class World:
                     system.send(number, step)
         if kind != wire.MULTIPART_REQUEST:
             await asyncio.gather(*(system.lines[part[0].by].barrier() for system in self.systems.values()))
-            if kind == wire.PORT_MOD:
+            if any(step.kind == wire.PORT_MOD for step in part):
                 await self._ports_settled()
             if kind < 0 or any(step.kind == wire.PACKET_OUT for step in part):
                 await self._quiet()
@@ -394,14 +394,15 @@ def rounds(steps: list[Step]) -> Iterator[tuple[int, int]]:
 def together(step: Step) -> int:
     """Steps of one number go in one round; below zero each is one of its own.
 
-    What ports and fragments are treated like from now on is certain for packet-outs behind a barrier only.
+    What ports and fragments are treated like from now on is certain for packet-outs behind a barrier only. A port-mod
+    is alone: Open vSwitch tells of a port when it sees that its interface has changed, and what the port is by then.
 
     A frame with a label is alone: where an action sets a part of the label, Open vSwitch 3.1 gives the whole of what it
     made of the first to all frames that its cached flow takes for alike, whatever their labels were.
     """
-    if step.kind in (CARRIER, EXPIRE) or step.kind == FRAME and has_label(step.body):
+    if step.kind in (CARRIER, EXPIRE, wire.PORT_MOD) or step.kind == FRAME and has_label(step.body):
         return -1
-    return 5 * step.by + {FRAME: 1, wire.MULTIPART_REQUEST: 2, wire.PORT_MOD: 4, wire.SET_CONFIG: 4}.get(step.kind, 3)
+    return 5 * step.by + {FRAME: 1, wire.MULTIPART_REQUEST: 2, wire.SET_CONFIG: 4}.get(step.kind, 3)
 
 
 def frames(out: Out) -> list[Item]:
