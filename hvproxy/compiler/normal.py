@@ -15,6 +15,7 @@ from hvproxy.model.rules import Rule
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.nicira import SAME_TABLE
 from hvproxy.openflow.oxm import Match, tlv
 
 LEARN: Final = Table.LEARN - Table.LOGICAL
@@ -84,6 +85,11 @@ def fixed() -> list[HiddenEntry]:
     for number, eth_type in enumerate(_TAGS, start=HIDDEN | 6 + len(_RESERVED)):
         hidden_tag = tlv(of13.OFPXMT_OFB_ETH_TYPE, eth_type) + tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_NONE)
         entries.append(HiddenEntry(number, LEARN, _PARTIAL_PRIORITY, Match.from_tlvs(hidden_tag), Instructions()))
+    # A tag that tells neither a VLAN nor a priority does not leave; what is behind it is switched the same way.
+    says_nothing = tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT) + tlv(of13.OFPXMT_OFB_VLAN_PCP, 0)
+    entries.append(HiddenEntry(HIDDEN | 6 + len(_RESERVED) + len(_TAGS), SWITCH, _RESERVED_PRIORITY,
+                               Match.from_tlvs(says_nothing), Instructions(
+                                   apply=actions.pop_vlan() + actions.resubmit(SAME_TABLE))))
     return entries
 
 

@@ -6,7 +6,7 @@ switch as from a real one. Knows no entry and no table, only how many tables the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.buffers import NONE, Buffers
@@ -20,6 +20,7 @@ from hvproxy.openflow.oxm import Match, ofp_match
 ALL_TABLES: int = of13.OFPTT_ALL
 ANY_PORT: int = of13.OFPP_ANY
 ANY_GROUP: int = of13.OFPG_ANY
+_WHOLE_COOKIE: Final = (1 << 64) - 1
 ADD: int = of13.OFPFC_ADD
 MODIFY: int = of13.OFPFC_MODIFY
 MODIFY_STRICT: int = of13.OFPFC_MODIFY_STRICT
@@ -70,8 +71,8 @@ def read(mod: FlowMod, n_tables: int, buffers: Buffers = NONE) -> Request:
     # With all of Open vSwitch's tables goto is not limited: it takes 254 and 255 too, and a packet ends there.
     check(instructions, match, _ANY_TABLE if n_tables == TABLES else n_tables, mod.table_id)
     check_table_id(mod.table_id, n_tables)
-    if mod.table_id == HIDDEN_TABLE and (not deletes or _means_hidden(mod, match)):
-        raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM, "the table is the switch's own")
+    if mod.table_id == HIDDEN_TABLE and (not deletes or means_hidden(mod, match)):
+        refuse_hidden()
     if not deletes and mod.buffer_id != NO_BUFFER:
         buffers.check(mod.buffer_id)
     if not deletes and len(mod.instructions) > _SURELY_TOLD and not fits_flow_stats(
@@ -92,10 +93,16 @@ def check_out_port(out_port: int) -> None:
         raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, f"no port {out_port}")
 
 
-def _means_hidden(mod: FlowMod, match: Match) -> bool:
+def refuse_hidden() -> NoReturn:
+    raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM, "the table is the switch's own")
+
+
+def means_hidden(mod: FlowMod, match: Match) -> bool:
     """Whether a deletion means entries that Open vSwitch keeps in its hidden table: they have cookie 0, match what is
-    no tenant's, and one outputs to the controller."""
-    return (mod.command == DELETE and match == Match.EMPTY and not mod.cookie & mod.cookie_mask
+    no tenant's, and one outputs to the controller. One that means all tables finds them where it asks for just that
+    cookie, and they are all that it finds."""
+    return ((mod.table_id == HIDDEN_TABLE or mod.table_id == ALL_TABLES and mod.cookie_mask == _WHOLE_COOKIE)
+            and mod.command == DELETE and match == Match.EMPTY and not mod.cookie & mod.cookie_mask
             and mod.out_port in (ANY_PORT, of13.OFPP_CONTROLLER) and mod.out_group == ANY_GROUP)
 
 

@@ -16,7 +16,7 @@ from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
 from hvproxy.hypervisor.expiry import Expiry
 from hvproxy.hypervisor.flow_mods import (
     ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, HIDDEN_TABLE, MODIFY_STRICT, RESET_COUNTS,
-    Request, check_out_port, check_table_id, read,
+    Request, check_out_port, check_table_id, means_hidden, read, refuse_hidden,
 )
 from hvproxy.hypervisor.lacking import check
 from hvproxy.model.layout import PLACE, TABLES
@@ -153,7 +153,10 @@ class LogicalTables:
             return [self._add(request, now, groups, meters)]
         if request.deletes:
             strict = mod.command == DELETE_STRICT
-            return self.remove(self._targets(request, strict, mod.out_port, mod.out_group), of13.OFPRR_DELETE)
+            meant = self._targets(request, strict, mod.out_port, mod.out_group)
+            if not meant and means_hidden(mod, request.match):
+                refuse_hidden()
+            return self.remove(meant, of13.OFPRR_DELETE)
         # A modify has no output filters: OF 1.3.5 section 6.4 gives them to deletes alone.
         targets = self._targets(request, mod.command == MODIFY_STRICT, ANY_PORT, ANY_GROUP)
         if targets:

@@ -16,7 +16,7 @@ from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.instructions import Instructions
@@ -219,7 +219,8 @@ def _carry_out(ls: LogicalSwitch, origin: Origin, out: PacketOut, now: float) ->
     if not out.data:
         return None
     port = ls.ports.get(out.in_port)
-    if port is not None and port.config & of13.OFPPC_NO_RECV and not is_spanning_tree(out.data):
+    shut_out = port is not None and port.config & of13.OFPPC_NO_RECV and not is_spanning_tree(out.data)
+    if shut_out and not ls.extended:
         return None  # it counts as received there
     vif = None if port is None or port.vif is None or not ls.down.ready(port.vif.dpid) else port.vif
     edge = _edge(ls, None if vif is None else vif.dpid)
@@ -236,6 +237,8 @@ def _carry_out(ls: LogicalSwitch, origin: Origin, out: PacketOut, now: float) ->
     ls.prepare(out.actions, now)
     edge = ls.edges[edge.dpid]
     lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
+    # Whether the packet allows the actions is for the switch to say even where none is carried out.
+    lowered += nicira.leave() if shut_out else b""
     lowered += _lowered(out.actions, edge, lport, ingress, at_home)
     ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
     return edge.dpid

@@ -185,6 +185,11 @@ def resubmit(table_id: int) -> bytes:
     return _RESUBMIT.pack(of13.OFPAT_EXPERIMENTER, _RESUBMIT.size, NICIRA_ID, RESUBMIT_TABLE, SAME_PORT, table_id)
 
 
+def leave() -> bytes:
+    """The end of all that is done with a packet: what follows in the list is judged and not carried out."""
+    return _HEAD.pack(of13.OFPAT_EXPERIMENTER, 16, NICIRA_ID, EXIT) + bytes(6)
+
+
 def load(first: int, bits: int, header: int, value: int) -> bytes:
     """Write a value into some bits of a field."""
     return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, 24, NICIRA_ID, LOAD) + (first << 6 | bits - 1).to_bytes(2, "big")

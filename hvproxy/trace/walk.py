@@ -16,10 +16,11 @@ from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
 from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_fields import VLAN_PRESENT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
 from hvproxy.trace import changing, edits
 from hvproxy.trace.action_set import Item, in_order, sends
-from hvproxy.trace.frame import METADATA, TUNNEL_ID, Frame
+from hvproxy.trace.frame import METADATA, TUNNEL_ID, VLAN_PCP, VLAN_VID, Frame
 from hvproxy.trace.switch import Flow, GroupLike, Switch
 
 DEEPEST = 64
@@ -316,7 +317,12 @@ class _Walker:
     def _normal(self, port: int | None, frame: Frame) -> None:
         if port is None:
             self.step(Kind.DROP, "NORMAL: the address is reserved for what switches tell each other: dropped")
-        elif port == of13.OFPP_FLOOD:
+            return
+        if frame.fields[VLAN_VID] == VLAN_PRESENT and not frame.fields[VLAN_PCP]:
+            frame = frame.copy()
+            edits.pop_vlan(frame)
+            self.step(Kind.APPLY, "NORMAL: the tag says nothing and is taken off")
+        if port == of13.OFPP_FLOOD:
             self.step(Kind.APPLY, "NORMAL: where the destination is has not been learnt")
             self._output(port, frame)
         else:

@@ -120,3 +120,13 @@ def test_what_stands_behind_a_tag_that_the_switch_does_not_see_goes_nowhere(tpid
     assert set(sent(switches, 1, tagged(FRAME, 8))) == set(VIFS) - {1}
     told(switches)
     assert sent(switches, 1, tagged(tagged(FRAME, 7, tpid=tpid), 8)) == {} and told(switches) == []
+
+
+@pytest.mark.parametrize("target", [2, None])
+@pytest.mark.parametrize("number", [1, 5])
+def test_a_tag_that_says_nothing_does_not_leave(target: int | None, number: int) -> None:
+    switches = made("apply", *(() if target is None else host(target, DESTINATION)))
+    for frame, out in ((tagged(FRAME, 0), FRAME), (tagged(FRAME, 0, 5), tagged(FRAME, 0, 5)),
+                       (tagged(FRAME, 0, tpid=0x88A8), FRAME)):
+        came = sent(switches, number, frame)
+        assert came and set(came.values()) == {out}

@@ -239,6 +239,19 @@ def test_delete_of_all_tables() -> None:
     assert len(logical) == 0
 
 
+def test_a_delete_that_finds_only_what_open_vswitch_hides_is_refused() -> None:
+    logical = tables()
+    entry = add(logical, in_port(1), cookie=7)
+    whole = {"table_id": ALL_TABLES, "cookie_mask": (1 << 64) - 1}
+    assert refusal(logical, DELETE, **whole) == (1, of13.OFPBRC_EPERM)
+    for fields in ({"cookie": 6}, {"cookie_mask": 0xff}, {"match": in_port(2)}, {"out_port": 3}, {"table_id": 0}):
+        assert refusal(logical, DELETE, **{**whole, **fields}) is None
+    assert refusal(logical, DELETE_STRICT, **whole) is None
+    other = add(logical, in_port(1), cookie=0, table_id=1)
+    assert [edit.entry for edit in logical.flow_mod(message(DELETE, **whole), 1.0)] == [other]
+    assert logical.by_number(entry.number) is entry
+
+
 def test_delete_filters_on_the_tenants_own_actions() -> None:
     logical = tables()
     applied = add(logical, in_port(1), apply_actions(output(3)))

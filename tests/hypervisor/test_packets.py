@@ -11,6 +11,7 @@ from hvproxy.hypervisor.buffers import LIFETIME
 from hvproxy.hypervisor.farewells import LATE
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, ContextLayout, GroupKind, cookie
 from hvproxy.openflow import actions, build
+from hvproxy.openflow import nicira as nicira_actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.experimenters import Nicira, nicira
 from hvproxy.openflow.groups import bucket
@@ -228,6 +229,23 @@ def test_what_a_packet_out_sends_to_controllers_of_an_id_goes_to_those_only() ->
         world.switches[1].packet_in(FRAME, metadata=at(1) | PACKET_OUT_FLAG, others=tlv(REGISTER_15, register))
         assert dict(who.take("PACKET_IN")[0].match.items()) == {"in_port": 1}
         assert nobody.take() == []
+
+
+def test_a_packet_out_that_the_port_does_not_take_in_is_judged_and_not_carried_out() -> None:
+    world, controller = red()
+    port = world.hv.logical_switches["red"].ports[1]
+    controller.send(build.port_mod(1, 1, port.hw_addr, of13.OFPPC_NO_RECV, of13.OFPPC_NO_RECV))
+    controller.send(build.packet_out(1, 1, actions.output(2), FRAME))
+    world.run()
+    sent = [action for _, action in actions.walk(decode_packet_out(world.switches[1].packet_outs[-1]).actions)]
+    assert sent[1] == nicira_actions.leave() and len(sent) == 3
+    before = len(world.switches[1].packet_outs)
+    world.switches[1].hardware = "another switch"
+    world.switches[1].reboot()
+    world.pass_time(1.0)
+    controller.send(build.packet_out(1, 1, actions.output(2), FRAME))
+    world.run()
+    assert len(world.switches[1].packet_outs) == before
 
 
 def test_a_packet_out_is_taken_up_anew_behind_the_last_label() -> None:

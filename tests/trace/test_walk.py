@@ -267,3 +267,11 @@ def test_normal_goes_where_its_owner_says() -> None:
         done = walk(switch, PING, 1)
         assert [each.port for each in done.sent] == sent
         assert any("NORMAL" in step.text and said in step.text for step in done.steps)
+
+
+@pytest.mark.parametrize("pcp, left", [(0, PING), (3, tagged(PING, 0, 3))])
+def test_normal_takes_off_a_tag_that_says_nothing(pcp: int, left: bytes) -> None:
+    port, whole = actions.output(of13.OFPP_NORMAL), tagged(PING, 0, pcp)
+    switch = Switch([flow(apply=port + actions.output(3))], {}, {2: Port(), 3: Port()}, normal=lambda frame: 2)
+    done = walk(switch, whole, 1)
+    assert [(each.port, each.data) for each in done.sent] == [(2, left), (3, whole)]

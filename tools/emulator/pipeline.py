@@ -293,6 +293,9 @@ class Walk:
             return
         if not fields[oxm.ETH_SRC] >> 40 & 1 and self.in_port in self.pipe.ports:
             learnt[vlan, fields[oxm.ETH_SRC]] = self.in_port
+        if fields[oxm.VLAN_VID] == oxm.VID_PRESENT and not fields[oxm.VLAN_PCP]:
+            packet = packet.clone()  # a tag that says nothing does not leave
+            edits.pop_vlan(packet)
         target = learnt.get((vlan, fields[oxm.ETH_DST]))
         if target is None or fields[oxm.ETH_DST] >> 40 & 1:
             self.flood(packet)
