@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import barriers, packets, resets
+from hvproxy.hypervisor import barriers, overheard, packets, resets
 from hvproxy.hypervisor.bundles import Bundle, bad
 from hvproxy.hypervisor.compiled_switch import joined
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -132,6 +132,9 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
     except Failed as failed:
         fail(session, origin.request, failed.added, failed.refused)
         return
+    for message, _ in bundle.messages:
+        if type_of(message) == of13.OFPT_GROUP_MOD:
+            overheard.carried_out(ls.sessions.values(), session, message)
     origin.edits, origin.commit = [edit for edit, *_ in commit.edits], commit
     prepare(ls, commit, now)
     ls.see_edges()

@@ -54,6 +54,8 @@ class ControllerSession:
         self.miss_send_len = 0 if passive else 128
         self.masks = DEFAULT_MASKS
         """Which asynchronous messages go to it."""
+        self.requests_heard = (0, 0)
+        """Which requests of other controllers go to it, as master or equal and as slave (overheard)."""
         self.packet_in_format = Format.STANDARD
         self.controller_id = 0
         """Only packets that are sent to the controllers of that id go to it (Nicira's extension)."""
@@ -109,6 +111,10 @@ class ControllerSession:
     def wants_flow_removed(self, reason: int) -> bool:
         """The same of an entry's end (OFPRR_*)."""
         return self._wants(self.masks.flow_removed, reason)
+
+    def wants_requests(self, reason: int) -> bool:
+        """The same of other controllers' requests."""
+        return self._wants(self.requests_heard, reason)
 
     def _wants(self, masks: tuple[int, int], reason: int) -> bool:
         """`masks` are those as master or equal and as slave (OF 1.3.5 section 6.3.5)."""

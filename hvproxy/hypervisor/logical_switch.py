@@ -12,7 +12,8 @@ from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import (
-    aging, barriers, commits, metering, packets, port_config, port_counters, queries, resets, session_settings,
+    aging, barriers, commits, metering, overheard, packets, port_config, port_counters, queries, resets,
+    session_settings,
 )
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.bundles import Bundles
@@ -211,6 +212,7 @@ class LogicalSwitch(CompiledSwitch):
         for data in action_lists(mod.buckets):
             self.prepare(data, now)
         origin = Origin(self, session, message, group=(mod, before))
+        overheard.carried_out(self.sessions.values(), session, message)
         if deleted:
             self.delete_groups(deleted, now, origin)
             return
@@ -235,6 +237,7 @@ class LogicalSwitch(CompiledSwitch):
         mod = decode_meter_mod(message)
         replaced, deleted = self.meters.apply(
             mod, self.down.meter_features(self._edges), self.down.meter_ids.allot, now)
+        overheard.carried_out(self.sessions.values(), session, message)
         if mod.command == of13.OFPMC_DELETE:
             self.delete_meters(deleted, now, Origin(self, session, message, meter=(mod, None, 0)))
             return

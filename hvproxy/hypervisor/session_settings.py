@@ -28,8 +28,8 @@ OFFERED: Final = AsyncConfig(0, (0x7, 0x7), (0x7, 0x7), (0x3f, 0x3f))
 DEFAULT_MISS_SEND_LEN: Final = 128
 """What a connection that came to our listener gets when it sets its masks without having asked for packets before."""
 _LEGAL: Final = (0x7, 0x7, 0x7, 0x7, 0x3f, 0x3f, 0x7, 0x7, 0x18, 0x18, 0x3, 0x3)
-"""By property, what a mask may name: packets, ports, ends of entries; then, of which OpenFlow 1.3 tells nothing, roles,
-tables and others' requests."""
+"""By property, what a mask may name: packets, ports, ends of entries; then, of which OpenFlow 1.3 tells nothing, roles
+and tables; last others' requests."""
 _ASYNC_INVALID: Final = 2370
 _ASYNC_UNSUPPORTED: Final = 2371
 """The ONF's errors for masks that name unknown reasons, and for those of unknown messages (OF extension 237)."""
@@ -77,15 +77,15 @@ def set_async_config(ls: LogicalSwitch, session: ControllerSession, message: byt
 def set_async_config2(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
     """Nicira's, in properties: each sets one mask, and here an unknown reason is an error."""
     masks = session.masks
-    now = [*masks.packet_in, *masks.port_status, *masks.flow_removed]
+    now = [*masks.packet_in, *masks.port_status, *masks.flow_removed, 0, 0, 0, 0, *session.requests_heard]
     for kind, value in properties(message, BODY):
         if kind >= len(_LEGAL):
             raise Refused(of13.OFPET_EXPERIMENTER, _ASYNC_UNSUPPORTED, "mask of unknown messages", ONF_ID)
         mask = int.from_bytes(value, "big")
         if mask & ~_LEGAL[kind]:
             raise Refused(of13.OFPET_EXPERIMENTER, _ASYNC_INVALID, "mask of unknown reasons", ONF_ID)
-        if kind < len(now):
-            now[kind ^ 1] = mask  # OpenFlow 1.4 puts the slave's mask first
+        now[kind ^ 1] = mask  # OpenFlow 1.4 puts the slave's mask first
+    session.requests_heard = now[10], now[11]
     _set_masks(session, AsyncConfig(0, (now[0], now[1]), (now[2], now[3]), (now[4], now[5])))
 
 

@@ -51,6 +51,7 @@ class Onf(IntEnum):
     ROLE_STATUS = 1911
     BUNDLE_CONTROL = 2300
     BUNDLE_ADD = 2301
+    REQUEST_FORWARD = 2350
 
 
 class NiciraRole(IntEnum):
@@ -98,6 +99,11 @@ def decode_word(data: bytes) -> int:
 
 def nicira_role_reply(xid: int, role: int) -> bytes:
     return nicira(xid, Nicira.ROLE_REPLY, _U32.pack(role))
+
+
+def request_forward(request: bytes) -> bytes:
+    """What another controller has sent and was carried out."""
+    return onf(0, Onf.REQUEST_FORWARD, request)
 
 
 def decode_controller_id(data: bytes) -> tuple[bytes, int]:
