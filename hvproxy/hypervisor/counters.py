@@ -5,13 +5,17 @@ watched is counted: a switch may speak late of what is gone.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from itertools import islice
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Count: TypeAlias = tuple[int, int]
 """(packets, bytes)"""
+
+
+LATEST = 2.0
+"""Seconds that a datapath may take to tell of a rule that it has removed."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class Counters:
         self.based = False
         """Some base has changed."""
         self._changed: dict[Hashable, None] = {}
+        self._late: dict[tuple[int, int], float] = {}
+        """Edge and number whose reports are passed over -> since when."""
 
     # Keeping over a restart
 
@@ -75,9 +81,18 @@ class Counters:
         if number not in self._sums:
             self._sums[number] = _Sum()
 
-    def reported(self, dpid: int, counts: Mapping[int, Count]) -> set[int]:
-        """Take one edge's complete report (entry number -> count); returns the numbers whose count grew."""
-        return {number for number, count in counts.items() if self.report(dpid, number, count)}
+    def reported(self, dpid: int, counts: Mapping[int, Count], leaving: Container[int] = (), now: float = 0.0,
+                 ) -> set[int]:
+        """Take one edge's complete report (entry number -> count); returns the numbers whose count grew.
+
+        Of a number in `leaving` a rule has been removed that has not told its last counts, which come to the last
+        report and are in this one, or not: it is passed over, unless they have not come for a long time.
+        """
+        for number in [number for at, number in self._late if at == dpid and number not in leaving]:
+            del self._late[dpid, number]
+        return {number for number, count in counts.items()
+                if (number not in leaving or now - self._late.setdefault((dpid, number), now) >= LATEST)
+                and self.report(dpid, number, count)}
 
     def report(self, edge: Hashable, number: Hashable, count: Count) -> bool:
         """Take what one edge (or one place on it) has counted of one number; whether it grew."""

@@ -123,6 +123,11 @@ class Datapath:
             return self._installed.unconfirmed
         return self.state is not State.ABSENT
 
+    @property
+    def leaving(self) -> set[int]:
+        """The cookies of rules that were removed and whose last counts have not come."""
+        return self._installed.leaving
+
     def port_up(self, port_no: int) -> bool:
         """The port exists and can carry frames (OF 1.3.5 section 7.2.1)."""
         port = self.ports.get(port_no)

@@ -79,6 +79,9 @@ class Downward(Protocol):
     def group_features(self, dpids: Iterable[Dpid]) -> Collection[GroupFeatures]:
         """What the groups of these datapaths can do, of those that have said it; equal ones are told once."""
 
+    def leaving(self, dpid: Dpid) -> set[int]:
+        """The cookies of rules that a datapath was told to remove and whose last counts it has not told."""
+
     def ready(self, dpid: Dpid) -> bool:
         """Whether a datapath is connected and reconciled."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from hvproxy.hypervisor.counters import LATEST
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
@@ -18,8 +19,7 @@ from hvproxy.openflow.constants import of13
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
 
-PATIENCE = 2.0
-"""Seconds a datapath has to report the last counts of a rule it was told to remove."""
+PATIENCE = LATEST
 LATE = 1.0
 """Seconds that packets of an entry may come after all else has been told of it: Open vSwitch tells of a removed rule at
 once, but of packets when the thread that met them has handed them over."""

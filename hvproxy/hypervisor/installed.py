@@ -231,6 +231,11 @@ class Installed:
             self._leaving[key, cookie] = asked - 1
         return asked > 0
 
+    @property
+    def leaving(self) -> set[int]:
+        """The cookies of rules that we have removed and whose FLOW_REMOVED has not come."""
+        return {cookie for _, cookie in self._leaving}
+
     def lost(self) -> tuple[list[Confirmed], dict[HeldKey, object]]:
         """The session is over: who still waits for a confirmation, and the origins of what may have been lost."""
         waiting: list[Confirmed] = []

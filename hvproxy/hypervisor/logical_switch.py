@@ -31,7 +31,7 @@ from hvproxy.hypervisor.origin import Origin
 from hvproxy.hypervisor.resets import Reset
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table
+from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
@@ -405,7 +405,9 @@ class LogicalSwitch(CompiledSwitch):
     def read_counters(self, done: Callable[[float], None], now: float, dpids: Iterable[Dpid] | None = None) -> None:
         """Bring every entry's counters up to date, then call `done`."""
         def heard(dpid: Dpid, counts: Mapping[int, Count], at: float) -> None:
-            for number in self.counters.reported(dpid, counts):
+            leaving = {owner[1] for each in self.down.leaving(dpid)
+                       if (owner := read_cookie(each)) is not None and owner[0] == self.ls_id}
+            for number in self.counters.reported(dpid, counts, leaving, at):
                 if number & HIDDEN == HIDDEN:
                     self.hosts.alive(number, at)
                 elif number < PLACE:

@@ -53,5 +53,8 @@ class ToSwitches(Gather):
         told = [dp.offer.meter_features for dpid, dp in self.switches.datapaths.items() if dpid in set(dpids)]
         return reduce(MeterFeatures.both, [each for each in told if each is not None] or [OFFERED])
 
+    def leaving(self, dpid: Dpid) -> set[int]:
+        return self.switches.datapaths[dpid].leaving
+
     def ready(self, dpid: Dpid) -> bool:
         return self.switches.ready(dpid)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvproxy.hypervisor.counters import Counters, TableCounters
+from hvproxy.hypervisor.counters import LATEST, Counters, TableCounters
 
 
 def counting(*numbers: int) -> Counters:
@@ -9,6 +9,31 @@ def counting(*numbers: int) -> Counters:
     for number in numbers:
         counters.watch(number)
     return counters
+
+
+def test_the_last_counts_of_a_rule_count_once_whenever_they_come() -> None:
+    """An entry has two rules on an edge, one of which is removed after it has counted 5 packets."""
+    for early in (False, True):
+        counters = Counters()
+        counters.watch(7)
+        counters.reported(1, {7: (8, 800)})
+        if not early:
+            counters.reported(1, {7: (4, 400)}, leaving={7}, now=1.0)
+            assert counters.total(7) == (8, 800)
+        counters.rule_removed(1, 7, (5, 500))
+        counters.reported(1, {7: (4, 400)})
+        assert counters.total(7) == (9, 900)
+
+
+def test_a_rule_that_never_tells_its_last_counts_does_not_stop_the_others() -> None:
+    counters = Counters()
+    counters.watch(7)
+    for now, told in ((1.0, 0), (1.0 + LATEST / 2, 0), (1.0 + LATEST, 6)):
+        counters.reported(1, {7: (6, 600)}, leaving={7}, now=now)
+        assert counters.total(7)[0] == told
+    counters.reported(1, {7: (7, 700)})
+    counters.reported(1, {7: (8, 800)}, leaving={7}, now=5.0)
+    assert counters.total(7)[0] == 7
 
 
 def test_a_total_is_the_sum_over_edges() -> None:

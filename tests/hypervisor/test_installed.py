@@ -218,7 +218,9 @@ def test_a_removal_we_asked_for_is_known_as_ours_as_often_as_we_asked_and_was_no
         bench.apply(put(it))
         bench.apply(Change(drop_rules=[it]))
     bench.apply(put(it))
+    assert bench.installed.leaving == {cookie}
     assert [bench.installed.left(key, cookie) for _ in range(3)] == [True, True, False]
+    assert not bench.installed.leaving
     xid = bench.installed.next_xid
     message, = bench.installed.apply(Change(drop_rules=[it]), lambda key: None)
     assert bench.installed.refused(xid_of(message)) is not None and xid_of(message) != xid
