@@ -259,4 +259,7 @@ def test_fragments_are_dropped_if_that_is_asked_for() -> None:
             out.clear()
             switch.receive(1, fragment)
             assert bool(out) == passes
+        assert await channel.ask(wire.ROLE_REQUEST, role(SLAVE, 1))
+        assert await channel.ask(wire.SET_CONFIG, bytes((0, 1, 0, 77))) == []
+        assert (await channel.ask(wire.GET_CONFIG_REQUEST))[0][8:] == bytes((0, 0, 0, 77))
     with_switch(scenario)

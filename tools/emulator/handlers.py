@@ -84,11 +84,12 @@ def get_config(switch: Switch, session: Session, message: bytes) -> None:
 
 
 def set_config(switch: Switch, session: Session, message: bytes) -> None:
-    """Fragments are handled normally or dropped; asking for another handling changes nothing, as in Open vSwitch."""
+    """Fragments are handled normally or dropped; asking for another handling changes nothing, as in Open vSwitch, and
+    so does what a slave asks for."""
     flags = int.from_bytes(message[8:10], "big")
     if flags & ~FRAG_MASK:
         raise OFError(SWITCH_CONFIG_FAILED, 0)
-    if flags in (FRAG_NORMAL, FRAG_DROP):
+    if flags in (FRAG_NORMAL, FRAG_DROP) and session.role != ROLE_SLAVE:
         switch.pipeline.drops_fragments = flags == FRAG_DROP
     session.miss_send_len = int.from_bytes(message[10:12], "big")
 
