@@ -4,11 +4,13 @@ Pure: (logical switch view, transport) -> content per datapath. Knows nothing of
 """
 from __future__ import annotations
 
+from hvproxy.compiler import egress
+from hvproxy.compiler.egress import NXM_IN_PORT
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import fits, has_label, label_rule_on_the_way, put_label, ways
 from hvproxy.model.layout import (
-    FRAGMENT, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind, RuleKind, Table,
-    cookie, destination_group_id,
+    FRAGMENT, GUARD, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind, RuleKind,
+    Table, cookie, destination_group_id,
 )
 from hvproxy.model.rules import Content, Group, Rule
 from hvproxy.model.view import Carriage, Dpid, LogicalSwitchView, Lport, Transport, Vif
@@ -20,6 +22,7 @@ from hvproxy.openflow.oxm import metadata_tlv, tlv
 from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG
 
 DISCOVERY_PRIORITY = 400
+GUARDED_PRIORITY = 350
 SUBPORT_PRIORITY = 300
 ACCESS_PRIORITY = 200
 FABRIC_PRIORITY = 100
@@ -28,8 +31,6 @@ DROP_PRIORITY = 1
 SPANNING_TREE = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x05FF)
 """What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
 type, which OpenFlow writes as type 0x05ff."""
-NXM_IN_PORT = 0x00000002
-"""The header of in_port where Open vSwitch lets it be written: 16 bits."""
 _IS_FRAGMENT = tlv(NW_FRAG, 1, 1)
 CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~TENANT_MASK & ~PACKET_OUT_FLAG
 """The bits of the metadata that classification writes. The tenant's are 0 in what a port has received, and in a
@@ -108,6 +109,17 @@ def _classify(content: Content, edge: Edge) -> None:
             # physical port, where the switch would carry out an IN_PORT (hypervisor.packets).
             but = metadata_tlv(PACKET_OUT_FLAG, PACKET_OUT_FLAG) if lport.down else SPANNING_TREE
             content.add_rule(Rule(Table.CLASSIFY, priority + 1, arriving + but + tagged, enter, owner))
+        if lport.claimed and vif == lport.vif:
+            # A packet-out as from there is its own under any tag, and is never taken for another VIF's.
+            # It is not among what has been received there.
+            content.add_rule(Rule(Table.CLASSIFY, GUARDED_PRIORITY, arriving + _packet_out_of(edge, lport), enter,
+                                  cookie(ls_id, GUARD | lport.index)))
+
+
+def _packet_out_of(edge: Edge, lport: Lport) -> bytes:
+    layout = edge.layout
+    return metadata_tlv(layout.context(edge.logical_switch.ls_id, lport.index) | PACKET_OUT_FLAG,
+                        layout.logical_switch_mask | layout.lport_mask | PACKET_OUT_FLAG)
 
 
 def _drop_fragments(content: Content, edge: Edge) -> None:
@@ -127,6 +139,8 @@ def _drop_fragments(content: Content, edge: Edge) -> None:
             drop((SUBPORT_PRIORITY if vlan else ACCESS_PRIORITY) + 2,
                  tlv(of13.OFPXMT_OFB_IN_PORT, vif.port_no), vlan,
                  metadata_tlv(PACKET_OUT_FLAG, PACKET_OUT_FLAG) if lport.down else b"", lport.index)
+        if lport.claimed and vif == lport.vif:
+            drop(GUARDED_PRIORITY + 1, tlv(of13.OFPXMT_OFB_IN_PORT, vif.port_no), b"", _packet_out_of(edge, lport), 0)
     # Packet-outs that do not come from the physical port of their in_port.
     drop(FABRIC_PRIORITY + 1, tlv(of13.OFPXMT_OFB_IN_PORT, of13.OFPP_CONTROLLER), b"",
          metadata_tlv(layout.context(ls_id), layout.logical_switch_mask), 0)
@@ -142,17 +156,25 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
     if not edge.plain:
         content.add_group(_indirect(edge.group_id(GroupKind.NORMAL), actions.resubmit(Table.LEARN)))
     for lport in lports:
-        content.add_group(_lport_group(lport, edge, transport))
+        if not lport.claimed:
+            content.add_group(_lport_group(edge.group_id(GroupKind.LPORT, lport.index), lport, edge, transport))
+            continue
+        guarded = edge.group_id(GroupKind.LPORT, lport.index)
+        content.add_group(_nowhere(guarded) if edge.plain else _indirect(guarded, egress.look(edge, lport)))
+        content.add_group(_lport_group(egress.passed(edge, lport), lport, edge, transport))
+        if not edge.plain:
+            for rule in egress.rules(edge, lport):
+                content.add_rule(rule)
     for lport in edge.shared:
         assert lport.vif is not None
         hairpin = edge.group_id(GroupKind.HAIRPIN, lport.index)
-        content.add_group(_indirect(hairpin, tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)) if lport.sends
-                          else _nowhere(hairpin))
-    remote = {
-        dpid: bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], dpid, edge, transport))
-        for dpid in edge.logical_switch.edges
-        if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]
-    }
+        if not lport.sends or lport.claimed and edge.plain:
+            content.add_group(_nowhere(hairpin))
+        else:
+            content.add_group(_indirect(hairpin, egress.look(edge, lport, back=True) if lport.claimed else
+                                        tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)))
+    remote = {dpid: _copies(dpid, edge, transport) for dpid in edge.logical_switch.edges
+              if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]}
     here = [bucket(_to_lport(edge, lport, None)) for lport in local]
     content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL, b"".join([*here, *remote.values()])))
     now = [bucket(_arrived(edge, lport, lport.vif)) for lport in local]
@@ -173,8 +195,16 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
                                           *away.values()])))
 
 
-def _lport_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
-    group_id = edge.group_id(GroupKind.LPORT, lport.index)
+def _copies(dpid: Dpid, edge: Edge, transport: Transport) -> bytes:
+    """The buckets that flood to another edge: one, for that edge to replicate; one for each lport there where one of
+    them is guarded, for that edge could not see the tenant's tag."""
+    there = edge.logical_switch.at(dpid)
+    if any(lport.claimed for lport in there):
+        return b"".join(bucket(_to_lport(edge, lport, None)) for lport in there)
+    return bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], dpid, edge, transport))
+
+
+def _lport_group(group_id: int, lport: Lport, edge: Edge, transport: Transport) -> Group:
     if lport.vif is None or not lport.sends:
         return _nowhere(group_id)
     if lport.vif.dpid == edge.dpid:
@@ -216,7 +246,8 @@ def _arrived(edge: Edge, lport: Lport, vif: Vif | None) -> bytes:
     lead to the other place already, or still."""
     if lport.crosses and lport.sends and vif is not None:
         return actions.output(vif.port_no)
-    return _to_lport(edge, lport, None)
+    # What is guarded has been looked at where it was sent; its tag is not to be seen any more.
+    return actions.group(egress.passed(edge, lport)) if lport.claimed else _to_lport(edge, lport, None)
 
 
 def _arriving(label: int, carriage: Carriage, deliver: bytes, rule_cookie: int) -> Rule:

@@ -8,6 +8,7 @@ from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.places import Places
+from hvproxy.hypervisor.sharing import Sharing
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.view import Dpid, Vif
 
@@ -19,12 +20,14 @@ def leaves(port: LogicalPort, places: Places) -> bool:
 
 
 def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
-            holder: Callable[[LogicalSwitch, int], LogicalPort | None], moves: Moves, now: float) -> list[int]:
+            holder: Callable[[LogicalSwitch, int], LogicalPort | None], moves: Moves, sharing: Sharing, now: float
+            ) -> list[int]:
     """Look where each port's VIF is now; the ports that were found elsewhere than before. `holder` tells which other
     port has the VIF that a port resolves to."""
     moved = []
     turned: set[Dpid] = set()
     moves.look_anew(ls)
+    sharing.refused.discard(ls.spec.name)
     for number, port in ls.ports.items():
         vif = None
         attach = port.spec.attach
@@ -46,6 +49,11 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
             elif vif is not None and attach.iface_id is not None and switches.is_fabric_port(dpid, vif.port_no):
                 switches.alarm("a VIF is said to be at an end of a link: its logical port stays down",
                                logical_switch=ls.spec.name, port=number, iface_id=attach.iface_id)
+                vif = None
+            elif vif is not None and (why := sharing.why_not(ls, vif)):
+                switches.alarm("a physical port cannot be shared: the later logical port stays down",
+                               logical_switch=ls.spec.name, port=number, why=why)
+                sharing.refused.add(ls.spec.name)
                 vif = None
         if vif == port.vif:
             continue

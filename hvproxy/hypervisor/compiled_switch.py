@@ -61,6 +61,8 @@ class CompiledSwitch:
         """What names the edges it is on in uplink groups."""
         self.turned: frozenset[Dpid] = frozenset()
         """Edges whose floods come under the second of their two labels (moves)."""
+        self.claimed: Mapping[int, frozenset[int]] = {}
+        """By number of ports that have a whole physical port: the VLANs of it that are other VIFs (sharing)."""
         self.last_index = 0
         """The index of the port that was added last."""
         self._hidden_gone: list[HiddenEntry] = []
@@ -107,12 +109,8 @@ class CompiledSwitch:
     @property
     def sharing(self) -> frozenset[int]:
         """The numbers of the ports that are bound to a part of a physical port: to a VLAN of it, or beside another."""
-        users: dict[tuple[Dpid, int], list[LogicalPort]] = {}
-        for port in self.ports.values():
-            if port.vif is not None:
-                users.setdefault((port.vif.dpid, port.vif.port_no), []).append(port)
-        return frozenset(port.number for ports in users.values() for port in ports
-                         if len(ports) > 1 or port.vif is not None and port.vif.vlan is not None)
+        return frozenset(port.number for port in self.ports.values() if port.number in self.claimed
+                         or port.vif is not None and port.vif.vlan is not None)
 
     def seen(self) -> LogicalSwitchView:
         """The view as ports, their configuration and bindings are now."""
@@ -124,7 +122,8 @@ class CompiledSwitch:
             shared = (port.number in sharing or vif is not None and not forwards and not down
                       or port.crosses)
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
-                                receives=not config & of13.OFPPC_NO_RECV, former=port.former, turned=port.turned))
+                                receives=not config & of13.OFPPC_NO_RECV, former=port.former, turned=port.turned,
+                                claimed=self.claimed.get(port.number, frozenset())))
         plain = self.plain & {vif.dpid for lport in lports for vif in lport.vifs}
         return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
                                  self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned)

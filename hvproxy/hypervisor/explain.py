@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.fabric import DELIVER
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.layout import BARE, FRAGMENT, HIDDEN, LAST_KEY, PLACE, GroupKind, RuleKind, Table, read_cookie
+from hvproxy.model.layout import BARE, FRAGMENT, GUARD, HIDDEN, LAST_KEY, PLACE, GroupKind, RuleKind, Table, read_cookie
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
@@ -115,10 +115,15 @@ class Explanations:
 
     def _placing(self, rule: Rule, ls: LogicalSwitch, index: int) -> str:
         match = Match.from_tlvs(rule.match)
+        if rule.table == Table.EGRESS:
+            lport = self._lport(ls.ls_id, index & ~GUARD)
+            return (f"sends to {lport} what is its own" if rule.instructions else
+                    f"drops what {lport} must not send: it would be another VIF's of its physical port")
         if index & ~PLACE & FRAGMENT:
             index &= ~FRAGMENT
             whose = f"packet-outs to {ls.spec.name}" if index == 0 else self._lport(ls.ls_id, index)
             return f"drops fragments of {whose} as it is configured"
+        index &= ~GUARD
         if rule.table == Table.CLASSIFY:
             vlan = match.get(of13.OFPXMT_OFB_VLAN_VID)
             tagged = "" if vlan is None else f", VLAN {vlan[0] & _VID},"
@@ -183,6 +188,9 @@ class Explanations:
             if number is None:
                 return f"a removed group of {name}"
             return f"group {number} of {name}" + (f" for frames of {self._lport(ls.ls_id, ingress)}" if ingress else "")
+        if kind == GroupKind.LPORT and index > self._hv.settings.layout.last_lport:
+            lport = self._lport(ls.ls_id, index & self._hv.settings.layout.last_lport)
+            return f"sends to {lport} what may leave there"
         if kind == GroupKind.HAIRPIN:
             return (f"sends to {lport} on the port of arrival" if index
                     else f"sends frames of {name} back where they came from")

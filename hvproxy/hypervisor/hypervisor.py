@@ -32,6 +32,7 @@ from hvproxy.hypervisor.mtu import Mtus
 from hvproxy.hypervisor.places import Places
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.settings import Settings
+from hvproxy.hypervisor.sharing import Sharing
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.to_switches import ToSwitches
 from hvproxy.hypervisor.tunnels import Tunnels
@@ -74,6 +75,7 @@ class Hypervisor(ToSwitches):
         self.mtus = Mtus(self.switches, self.databases, self.tunnels, self.fabric)
         self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
         self.moves = Moves(self)
+        self.sharing = Sharing(self)
         self.meter_ids = MeterIds()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
@@ -334,13 +336,15 @@ class Hypervisor(ToSwitches):
         are carried again as those that have moved are."""
         for number in risen:
             ls.ports[number].placed = False
-        moved = resolve(ls, self.switches, self.places, self.holder, self.moves, now)
+        moved = resolve(ls, self.switches, self.places, self.holder, self.moves, self.sharing, now)
         self.without_identifiers.discard(ls.spec.name)
         ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
         edges = sorted({dpid for port in ls.ports.values() for dpid in port.dpids})
         ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
         for dpid in edges:
             self._note_datapath(dpid)
+        others = self.sharing.look(ls)
+        turned = self.sharing.turn(ls, moved, now)
         view = ls.seen()
         moving = {number for number in moved if ls.ports[number].former is not None}
         if moving and not self.fabric.room(view):
@@ -355,6 +359,7 @@ class Hypervisor(ToSwitches):
             self.without_identifiers.add(ls.spec.name)
             for number in moved:
                 ls.ports[number].vif = ls.ports[number].former = None
+            others |= self.sharing.look(ls)
         if moving:
             # The new place counts from here.
             port_counters.port_stats(ls, sorted(moving), lambda stats, at: None, now)
@@ -370,6 +375,11 @@ class Hypervisor(ToSwitches):
         for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
             if self.ready(dpid):
                 self._see_missing(self.switches.datapaths[dpid])
+        for name in sorted(self.sharing.concerned(others) | (self.sharing.refused if moved else set())):
+            if name != ls.spec.name and name in self.logical_switches:
+                # What they send must not pass for these ports' before these are up; or there is room for them now.
+                self.bind(self.logical_switches[name], now)
+        self.sharing.count_anew(ls, turned, now)
         self.moves.drain(ls, now)
         placing = [number for number in (*moved, *risen) if number not in moving]
         if placing:

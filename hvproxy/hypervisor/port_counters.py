@@ -1,13 +1,14 @@
 """Statistics of logical ports: what the hosts behind them sent and received, from physical ports, rules and groups.
 
-A whole physical port is counted by the port itself. Of a sub-port, what came in is counted by its classify rule and
-what went out by the groups that end there. What is told never decreases (trap 7): a tally adds up how much each source
-has grown, and begins anew where the source is another one or has started again.
+A whole physical port is counted by the port itself. Of a sub-port, and of a whole port that has sub-ports beside it,
+what came in is counted by its classify rule and what went out by the groups that end there. What is told never
+decreases (trap 7): a tally adds up how much each source has grown, and begins anew where the source is another one or
+has started again.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hvproxy.model.layout import FRAGMENT, PLACE, GroupKind
@@ -26,6 +27,9 @@ Reading: TypeAlias = tuple[Hashable, Mapping[str, int]]
 BY_RULES: Final = "rules"
 """The source of what a port's own rules count."""
 _SENT: Final = (GroupKind.LPORT, GroupKind.HAIRPIN)
+_ITS_OWN: Final = 0
+"""No VLAN: of a whole port, what is not the sub-ports' beside it. As a source, a port in part is another than all of
+it."""
 
 
 class Tally:
@@ -137,8 +141,8 @@ def _read(
         elif vif is not None:
             former = ls.ports[number].former
             whole[number] = [vif] if former is None else [vif, former]
-    groups = {number: [(vif.dpid, ls.layout.group_id(kind, ls.ls_id, ls.ports[number].index)) for kind in _SENT]
-              for number, vif in parts.items()}
+    groups = {number: [(vif.dpid, ls.layout.group_id(kind, ls.ls_id, index))
+                       for kind, index in _groups(ls, ls.ports[number].index, vif)] for number, vif in parts.items()}
     readings: dict[int, list[Reading]] = {}
 
     def physical(found: Mapping[tuple[int, int], PortStats], at: float) -> None:
@@ -153,7 +157,8 @@ def _read(
         for number, places in groups.items():
             readings[number] = []
             if all(place in found for place in places):
-                readings[number].append((parts[number], {
+                vif = parts[number]
+                readings[number].append((replace(vif, vlan=_ITS_OWN) if vif.vlan is None else vif, {
                     "tx_packets": sum(found[place].packets for place in places),
                     "tx_bytes": sum(found[place].bytes for place in places)}))
         if parts:
@@ -171,3 +176,10 @@ def _read(
         done(readings, at)
 
     ls.down.port_counts([(vif.dpid, vif.port_no) for vifs in whole.values() for vif in vifs], physical, now)
+
+
+def _groups(ls: LogicalSwitch, index: int, vif: Vif) -> list[tuple[GroupKind, int]]:
+    """Those that end at a part of a physical port; at a whole port beside others, what is looked at ends in one."""
+    if vif.vlan is None:
+        return [(GroupKind.LPORT, ls.layout.guarded(index))]
+    return [(kind, index) for kind in _SENT]

@@ -23,7 +23,7 @@ from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.tenant_meters import TenantMeter
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import format_dpid, plain
-from hvproxy.model.view import Carriage, Dpid
+from hvproxy.model.view import Carriage, Dpid, Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.text import band_texts, bucket_texts, group_type, instructions_text, match_text
@@ -257,7 +257,7 @@ def why_down(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> str:
     if port.vif is None and hv.switches.is_tunnel_port(place[0], port_no):
         return "its port is a tunnel of hvproxy's own"
     if port.vif is None:
-        return "another logical port has its VIF"
+        return hv.sharing.why_not(ls, Vif(place[0], port_no, attach.vlan)) or "another logical port has its VIF"
     if not dp.port_up(port_no):
         return "the physical port is down"
     if not port.placed:

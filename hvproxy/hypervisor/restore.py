@@ -64,6 +64,10 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     used = links_used(links, hv.fabric.endpoints, forced=hv.tunnels.forced)
     hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now)}, now)
     for each in found:
+        hv.sharing.look(each.ls)
+    for each in found:
+        each.ls.claimed = hv.sharing.claimed(each.ls)
+    for each in found:
         each.compile()
     return hv
 

@@ -152,6 +152,10 @@ def trace(hv: Hypervisor, name: str, spec: TraceSpec) -> Trace:
         data = compose(spec.frame)
     except ValueError as error:
         raise ModelError("frame", str(error)) from error
+    vid = label_of(data)
+    if vid is not None and port.vif is not None and vid in ls.claimed.get(port.number, ()):
+        raise ModelError("frame", f"what arrives at that physical port under VLAN {vid} is another logical port's, "
+                                  f"which {hv.sharing.owner((port.vif.dpid, port.vif.port_no), vid)} has")
     shut = _shut(port, data)
     if not shut and ls.frag_flags == of13.OFPC_FRAG_DROP and Frame(data, port.number).fragment:
         shut = f"{ls.spec.name} is configured to drop fragments (FRAG_DROP): the frame is dropped"
@@ -198,7 +202,8 @@ def _switched(ls: LogicalSwitch, frame: Frame) -> int | None:
 def _state(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> Port:
     if not port.up:
         return Port(f"is down ({why_down(hv, ls, port)})", live=False)
-    return Port("is configured to send nothing (NO_FWD)" if port.config & of13.OFPPC_NO_FWD else "")
+    return Port("is configured to send nothing (NO_FWD)" if port.config & of13.OFPPC_NO_FWD else "",
+                claimed=ls.claimed.get(port.number, frozenset()))
 
 
 def _shut(port: LogicalPort, data: bytes) -> str:

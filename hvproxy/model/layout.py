@@ -43,6 +43,9 @@ HIDDEN = PLACE | 1 << 30
 """Set in the cookie's number for the rules of the hidden tables, which belong to no entry and place nothing."""
 FRAGMENT = PLACE | 1 << 29
 """Set in the cookie's number for the rules that drop fragments: FRAGMENT | lport index, 0 for some packet-outs."""
+GUARD = PLACE | 1 << 28
+"""Set in the cookie's number for the rules that keep a whole port apart from sub-ports beside it: GUARD | lport
+index."""
 
 
 LAST_METER = 1 << 18
@@ -62,6 +65,8 @@ class Table(IntEnum):
     """What LABEL is for frames with a tag, for those that come through a tunnel."""
     TUNNEL_TRANSIT = 6
     """The same of TRANSIT."""
+    EGRESS = 7
+    """Where frames are looked at that are about to leave by an lport whose physical port has sub-ports too."""
     LOGICAL = 10
 
 
@@ -118,6 +123,10 @@ class ContextLayout:
     @property
     def last_lport(self) -> int:
         return (1 << self.lport_bits) - 1
+
+    def guarded(self, lport_index: int) -> int:
+        """The index, beyond all lports', of the LPORT group that a guarded lport is sent to through in the end."""
+        return 1 << self.lport_bits | lport_index
 
     @property
     def logical_switch_mask(self) -> int:

@@ -45,7 +45,8 @@ class Lport:
     """None while unbound or while the named physical port is unknown."""
     shared: bool = False
     """Entries are compiled for it apart as the ingress lport (design 3): it shares its physical port with another VIF
-    or has a VLAN of its own, where the switch's own ingress suppression does not fit, or it takes frames in and sends
+    or has a VLAN of its own, where the switch's own ingress suppression does not fit, or beside VIFs of other logical
+    switches, where what the switch itself sends back would pass for theirs; or it takes frames in and sends
     none, where the switch's own IN_PORT does not; or it moves from edge to edge, and its frames must not come back to
     it at the other one."""
     down: bool = False
@@ -58,6 +59,9 @@ class Lport:
     """Where it was, while it moves: frames enter there as well, and those on their way there are delivered."""
     turned: bool = False
     """Which of its two labels names it; the other one named it where it was (hypervisor.moves)."""
+    claimed: frozenset[int] = frozenset()
+    """The VLANs of its physical port that are other VIFs: frames under these tags are not its own, and it must not
+    send any (compiler.egress)."""
 
     @property
     def sends(self) -> bool:
@@ -77,7 +81,7 @@ class Lport:
     @property
     def shape(self) -> Lport:
         """All of it that the compilation of entries depends on; the rest is in groups and in classification."""
-        return replace(self, down=False, receives=True, forwards=True, turned=False)
+        return replace(self, down=False, receives=True, forwards=True, turned=False, claimed=frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import BY_NUMBER, NX
+from hvproxy.openflow.oxm_fields import BY_NUMBER, NX, VLAN_ETH_TYPES
 from hvproxy.openflow.text import group_number, port_text
-from hvproxy.trace.frame import Frame
+from hvproxy.trace.frame import ETH_TYPE, VLAN_VID, Frame
 
 _CONJ_ID: Final = BY_NUMBER[NX + 37]
+_VID: Final = 0xFFF
 DEEPEST_WATCH = 64
 """Groups that watch groups, followed so far."""
 
@@ -57,6 +58,18 @@ class Port:
     """Why nothing is sent out of it: "is down"; empty when something is."""
     live: bool = True
     """Groups that watch it may use it."""
+    claimed: frozenset[int] = frozenset()
+    """VLANs whose frames are not sent out of it, nor those whose tag is not to be seen: they are others'."""
+
+    def refusal(self, frame: Frame) -> str:
+        """Why a frame is not sent out of it; empty when it is."""
+        if self.closed or not self.claimed:
+            return self.closed
+        if not frame.tags:
+            hidden = frame.fields.get(ETH_TYPE) in VLAN_ETH_TYPES
+            return "sends no tag that its switch does not see: it could be a sub-port's beside it" if hidden else ""
+        vid = frame.fields[VLAN_VID] & _VID
+        return f"sends nothing under VLAN {vid}, which is a sub-port's beside it" if vid in self.claimed else ""
 
 
 Choice: TypeAlias = Callable[[GroupLike, Sequence[Bucket], Sequence[int], Frame], int]

@@ -331,8 +331,8 @@ class _Walker:
 
     def _send(self, number: int, frame: Frame, why: str) -> None:
         port = self.switch.ports.get(number)
-        if port is None or port.closed:
-            reason = "is not there" if port is None else port.closed
+        reason = "is not there" if port is None else port.refusal(frame)
+        if reason:
             self.step(Kind.DROP, f"{why}port {port_text(number)} {reason}: dropped", port=number)
             return
         self.done.sent.append(Sent(number, frame.data))

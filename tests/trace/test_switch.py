@@ -8,6 +8,7 @@ from hvproxy.openflow.groups import Bucket, bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.openflow.oxm_fields import NX
+from hvproxy.trace import edits
 from hvproxy.trace import frame as f
 from hvproxy.trace.frame import Frame
 from hvproxy.trace.switch import Flow, Port, Switch, heaviest
@@ -79,3 +80,14 @@ def test_an_entry_of_a_conjunctive_match_is_hit_where_all_its_clauses_are_met() 
     assert Switch([*parts, below], {}, {}).lookup(0, Frame(PING, 1)) is below
     plain = flow(5)
     assert Switch([*parts, plain, named], {}, {}).lookup(0, Frame(PING, 1)) is plain
+
+
+def test_a_port_beside_sub_ports_sends_what_is_seen_to_be_its_own() -> None:
+    port = Port(claimed=frozenset((7,)))
+    assert not port.refusal(Frame(PING, 1)) and not port.refusal(Frame(tagged(PING, 8), 1))
+    assert port.refusal(Frame(tagged(PING, 7), 1)) == "sends nothing under VLAN 7, which is a sub-port's beside it"
+    hidden = Frame(tagged(tagged(PING, 8), 9), 1)
+    assert not port.refusal(hidden)
+    edits.pop_vlan(hidden)
+    assert port.refusal(hidden) == "sends no tag that its switch does not see: it could be a sub-port's beside it"
+    assert Port("is down", claimed=frozenset((7,))).refusal(Frame(PING, 1)) == "is down"

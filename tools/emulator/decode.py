@@ -21,6 +21,10 @@ RESUBMIT = 0x1000e
 MOVE = 0x10006
 """Open vSwitch's action 6, NXAST_REG_MOVE."""
 _MOVE = Struct("!HHHII")
+LOAD_IN_PORT = 0x10007
+"""Open vSwitch's action 7, NXAST_REG_LOAD, of the one field that a switch takes here: all of NXM_OF_IN_PORT."""
+_WHOLE_IN_PORT = bytes.fromhex("000f" "00000002")
+"""The bits from the first on, 16 of them, and the field's header."""
 NICIRA = 0x2320
 NX_IN_PORT = 0xfff8
 SIZES = {OUTPUT: 16, SET_MPLS_TTL: 8, DEC_MPLS_TTL: 8, PUSH_VLAN: 8, POP_VLAN: 8, PUSH_MPLS: 8, POP_MPLS: 8,
@@ -109,13 +113,15 @@ def _action(kind: int, data: bytes, start: int, end: int) -> Action:
 
 
 def _nicira(data: bytes, start: int, length: int) -> Action:
-    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port, or a move
-    between fields that are no part of the packet."""
+    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port, a move
+    between fields that are no part of the packet, or a load of the port."""
     if int.from_bytes(data[start + 4:start + 8], "big") != NICIRA or length < 16:
         raise bad_action(BAD_EXPERIMENTER)
     kind = int.from_bytes(data[start + 8:start + 10], "big")
     if kind == MOVE & 0xffff and length == 24:
         return _move(*_MOVE.unpack_from(data, start + 10))
+    if kind == LOAD_IN_PORT & 0xffff and length == 24 and data[start + 10:start + 16] == _WHOLE_IN_PORT:
+        return (LOAD_IN_PORT, int.from_bytes(data[start + 16:start + 24], "big"))
     in_port = int.from_bytes(data[start + 10:start + 12], "big")
     if kind != RESUBMIT & 0xffff or in_port != NX_IN_PORT:
         raise bad_action(BAD_EXPERIMENTER)
@@ -168,6 +174,9 @@ def _encode(action: Action) -> bytes:
     if kind == RESUBMIT:
         return (b"\xff\xff\x00\x10" + NICIRA.to_bytes(4, "big") + b"\x00\x0e" + NX_IN_PORT.to_bytes(2, "big")
                 + bytes((argument, 0, 0, 0)))
+    if kind == LOAD_IN_PORT:
+        return (b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x07" + _WHOLE_IN_PORT
+                + argument.to_bytes(8, "big"))
     if kind == MOVE:
         bits, source_first, target_first, source, target = action[1:]
         return b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x06" + _MOVE.pack(

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from tools.emulator import edits, oxm
 from tools.emulator.decode import (
-    DEC_MPLS_TTL, DEC_NW_TTL, GROUP, MOVE, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER, PORT_FLOOD,
-    PORT_IN_PORT, PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD, SET_MPLS_TTL, SET_NW_TTL,
-    SET_QUEUE, Action)
+    DEC_MPLS_TTL, DEC_NW_TTL, GROUP, LOAD_IN_PORT, MOVE, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER,
+    PORT_FLOOD, PORT_IN_PORT, PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD, SET_MPLS_TTL,
+    SET_NW_TTL, SET_QUEUE, Action)
 from tools.emulator.frames import Packet
 from tools.emulator.groups import ALL, FAST_FAILOVER, INDIRECT, Group, GroupTable
 from tools.emulator.meters import MeterTable
@@ -26,7 +26,7 @@ NO_BUFFER_LENGTH = 0xffff
 SET_ORDER = (POP_VLAN, POP_MPLS, PUSH_MPLS, PUSH_VLAN, DEC_NW_TTL, DEC_MPLS_TTL)
 FINAL = (RESUBMIT, OUTPUT, GROUP)
 """What an action set ends with: only the last one of the last kind counts."""
-SETTERS = (SET_FIELD, MOVE, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
+SETTERS = (SET_FIELD, LOAD_IN_PORT, MOVE, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
 OUTER = (OUTPUT, GROUP, SET_QUEUE)
 OUTER_FIELDS = (*oxm.PIPELINE, oxm.ETH_DST, oxm.ETH_SRC, oxm.VLAN_VID, oxm.VLAN_PCP, oxm.MPLS_LABEL, oxm.MPLS_TC)
 """Open vSwitch does these, and sets these fields, without a look at what a label that was taken off has covered."""
@@ -218,6 +218,8 @@ class Walk:
                 self.table(action[1], packet)
             elif kind == SET_FIELD:
                 edits.set_field(packet, action[1], action[2])
+            elif kind == LOAD_IN_PORT:
+                self.in_port = packet.fields[oxm.IN_PORT] = action[1]
             elif kind == MOVE:
                 edits.move(packet, *action[1:])
             elif kind == PUSH_VLAN:
@@ -336,7 +338,7 @@ class Walk:
 
     def bucket(self, group: Group, index: int, packet: Packet) -> None:
         """One bucket on its copy of the packet."""
-        was_in_group, size, uncovered = self.in_group, self.size, self.uncovered
+        was_in_group, size, uncovered, in_port = self.in_group, self.size, self.uncovered, self.in_port
         self.in_group = True
         self.depth += 1
         try:
@@ -344,4 +346,4 @@ class Walk:
         except edits.TooManyLabels:
             pass  # this bucket's copy is lost, the others are not
         self.depth -= 1
-        self.in_group, self.size, self.uncovered = was_in_group, size, uncovered
+        self.in_group, self.size, self.uncovered, self.in_port = was_in_group, size, uncovered, in_port
