@@ -19,7 +19,6 @@ from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_table import LogicalTables
 from hvproxy.hypervisor.mac_table import MacTable
 from hvproxy.hypervisor.retiring import Retiring, number_of
-from hvproxy.hypervisor.table_offer import MOST_ENTRIES
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.hypervisor.tenant_meters import TenantMeters
 from hvproxy.model.intent import LogicalSwitchSpec
@@ -36,7 +35,7 @@ class CompiledSwitch:
         self.spec = spec
         self.ls_id = ls_id
         self.layout = layout
-        self.tables = LogicalTables(spec.tables, MOST_ENTRIES, holding=HOLDING_TABLES)
+        self.tables = LogicalTables(spec.tables, spec.most_entries, holding=HOLDING_TABLES)
         self.groups = TenantGroups(layout.last_lport)
         self.meters = TenantMeters()
         self.hosts = MacTable()

@@ -3,12 +3,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
+from typing import Final
 
 from hvproxy.hypervisor.port_counters import Tally
 from hvproxy.model.intent import LOCAL, PortSpec
 from hvproxy.model.view import Dpid, Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.ports import PortDesc
+
+
+_FULL_DUPLEX: Final[dict[int, int]] = {
+    10: of13.OFPPF_10MB_FD, 100: of13.OFPPF_100MB_FD, 1000: of13.OFPPF_1GB_FD, 10_000: of13.OFPPF_10GB_FD,
+    40_000: of13.OFPPF_40GB_FD, 100_000: of13.OFPPF_100GB_FD, 1_000_000: of13.OFPPF_1TB_FD}
+"""Mb/s -> what says so in the features of a port."""
 
 
 class LogicalPort:
@@ -29,6 +36,8 @@ class LogicalPort:
         """The fabric carries it where it is bound now, confirmed by barriers."""
         self.up = False
         """What the tenant was told last."""
+        self._told: PortDesc | None = None
+        """How the port was described when it was last looked for news."""
         self.config = 0
         """OFPPC_* as its tenant has set them: the logical port's own, wherever it is bound."""
         self.configured_by: set[int] = set()
@@ -61,7 +70,9 @@ class LogicalPort:
             config=self.config | (of13.OFPPC_PORT_DOWN if self.spec.attach is None and self.number == LOCAL else 0),
             state=of13.OFPPS_LIVE if self.up else of13.OFPPS_LINK_DOWN,
         )
-        if self.carrier is None:
+        if self.spec.speed is not None:
+            return declared(desc, self.spec.speed)
+        if self.carrier is None or self.vif is None:
             return desc
         return replace(desc, curr=self.carrier.curr, advertised=self.carrier.advertised,
                        supported=self.carrier.supported, peer=self.carrier.peer,
@@ -69,8 +80,8 @@ class LogicalPort:
 
     def news(self, up: bool | None) -> list[tuple[PortDesc, set[int]]]:
         """What PORT_STATUS has to tell of a port that is `up` now (None: as it was), in the order of Open vSwitch:
-        of a loss first that the port is no longer LIVE; a configuration before the port comes up by it. With each the
-        connections whose own configuration it is."""
+        of a loss first that the port is no longer LIVE; a configuration before the port comes up by it; another speed
+        where nothing else tells it. With each the connections whose own configuration it is."""
         lost = self.up and up is False
         by, self.configured_by = self.configured_by, set()
         found = [(self.desc(), by)] if by and not lost else []
@@ -79,7 +90,18 @@ class LogicalPort:
             if lost:
                 found.append((replace(self.desc(), state=0), by))
             found.append((self.desc(), set()))
+        if up is not None and (self.placed or self.vif is None):
+            # Of what is coming up all is told when it is up.
+            told, self._told = self._told, replace(self.desc(), name="", config=0, state=0)
+            if told not in (None, self._told) and all(whose for _, whose in found):
+                found.append((self.desc(), set()))
         return found
+
+
+def declared(desc: PortDesc, speed: int) -> PortDesc:
+    """A port with that speed in Mb/s, and with nothing that the physical one says of speeds."""
+    bit = _FULL_DUPLEX.get(speed, of13.OFPPF_OTHER)
+    return replace(desc, curr=bit, supported=bit, curr_speed=speed * 1000, max_speed=speed * 1000)
 
 
 def hardware_address(logical_switch: str, number: int) -> bytes:

@@ -73,6 +73,7 @@ def adjust(hv: Hypervisor, specs: Iterable[LogicalSwitchSpec], now: float) -> No
         _attach(hv, ls, spec, now)
         _connect(hv, ls, spec, now)
         ls.spec = spec
+        ls.tables.max_entries = spec.most_entries
         ls.tenant = spec.tenant
         ls.ledger.begin()
 

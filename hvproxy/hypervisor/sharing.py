@@ -114,6 +114,6 @@ class Sharing:
         """Whether a logical switch is on switches that are known not to be Open vSwitch, or is to be."""
         hv = self._hv
         ls = hv.logical_switches.get(name)
-        places = [] if ls is None else [place for port in ls.ports.values() if (place := hv.place(ls, port)) is not None]
-        datapaths = [hv.switches.datapaths.get(dpid) for dpid, _ in places]
+        places = [] if ls is None else [hv.place(ls, port) for port in ls.ports.values()]
+        datapaths = [hv.switches.datapaths.get(place[0]) for place in places if place is not None]
         return any(dp is not None and dp.offer.extended is False for dp in datapaths)

@@ -21,8 +21,6 @@ from hvproxy.openflow.table_features import (
 
 INSTRUCTIONS = (of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA, of13.OFPIT_WRITE_ACTIONS, of13.OFPIT_APPLY_ACTIONS,
                 of13.OFPIT_CLEAR_ACTIONS, of13.OFPIT_METER)
-MOST_ENTRIES = 1_000_000
-"""Per logical table that holds any, as Open vSwitch tells."""
 ACTIONS = (of13.OFPAT_OUTPUT, of13.OFPAT_SET_MPLS_TTL, of13.OFPAT_DEC_MPLS_TTL, of13.OFPAT_PUSH_VLAN,
            of13.OFPAT_POP_VLAN, of13.OFPAT_PUSH_MPLS, of13.OFPAT_POP_MPLS, of13.OFPAT_SET_QUEUE, of13.OFPAT_GROUP,
            of13.OFPAT_SET_NW_TTL, of13.OFPAT_DEC_NW_TTL, of13.OFPAT_SET_FIELD)
@@ -99,7 +97,7 @@ def features_of(
         metadata_match=_all(TENANT_MASK, (one.metadata_match for one in below)),
         metadata_write=_all(TENANT_MASK, (one.metadata_write for one in below)),
         max_entries=0 if table_id >= HOLDING_TABLES else min(
-            [MOST_ENTRIES, *(one.max_entries for one in below if one.max_entries)]))
+            [spec.most_entries, *(one.max_entries for one in below if one.max_entries)]))
 
 
 def told_of(wanted: list[TableFeatures]) -> dict[int, TableFeatures]:

@@ -20,8 +20,12 @@ LAST_LPORT: Final = 0xFEFF
 """OpenFlow 1.0 numbers ports up to 0xff00 - 1, and a logical switch may have tenants of either version."""
 LOCAL: Final = 0xFFFFFFFE
 """OFPP_LOCAL: a logical switch's own port, as Open vSwitch's internal one."""
+MOST_ENTRIES: Final = 1_000_000
+"""Per logical table that holds any, as Open vSwitch tells."""
 LAST_PORT: Final = 0xFFFFFF00
 """OFPP_MAX of OF 1.3.5 section 7.2.1."""
+LAST_SPEED: Final = 0xFFFFFFFF // 1000
+"""In Mb/s: OpenFlow tells kb/s in 32 bits."""
 _PORT_NAME_BYTES: Final = 15
 """OFP_MAX_PORT_NAME_LEN less the closing NUL (OF 1.3.5 section 7.2.1)."""
 
@@ -105,6 +109,8 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: PortName
     attach: AttachSpec | None = None
     """None: unbound; the tenant sees the port down."""
+    speed: Annotated[int, msgspec.Meta(ge=1, le=LAST_SPEED, description="Mb/s")] | None = None
+    """What the tenant is told as the port's speed, in Mb/s, wherever it is; None: that of the physical port."""
 
 
 class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,11 +132,19 @@ class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
     tables: Annotated[int, msgspec.Meta(ge=1, le=TABLES)] = 8
     """How many logical tables it has; those from layout.HOLDING_TABLES on hold no entries. Not as many as Open vSwitch
     by default: other switches have fewer, and a controller that asks for their features is told of all."""
+    table_size: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENTRIES)] | None = None
+    """How many entries each table holds, by default MOST_ENTRIES; one more is refused as by a switch whose table is
+    full."""
     buffers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """How many packets it keeps for controllers that ask for the beginning only; none by default, as Open vSwitch."""
     description: Description = ""
     """What controllers read as its datapath description (OF 1.3.5 section 7.3.5.1)."""
     ports: tuple[PortSpec, ...] = ()
+
+    @property
+    def most_entries(self) -> int:
+        """How many entries each table holds."""
+        return MOST_ENTRIES if self.table_size is None else self.table_size
 
 
 class TenantSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.logical_port import LogicalPort, hardware_address
 from hvproxy.model.intent import LOCAL, PortSpec, parse
 from hvproxy.model.layout import GroupKind
+from hvproxy.model.view import Vif
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.messages import decode_packet_out
 from hvproxy.openflow.multipart import Kind, encode_id_request, multipart_request
 from hvproxy.openflow.ports import PortDesc
-from tests.harness import Controller, World
+from tests.harness import PORT_LOST, Controller, World
 from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, in_port, port_spec, red
 
 
@@ -47,12 +50,64 @@ def test_news_come_in_the_order_of_open_vswitch() -> None:
 
 def test_speed_is_that_of_what_carries_it_and_all_else_its_own() -> None:
     port = LogicalPort("red", port_spec(4, "eth4", 1, 2), 9, 0.0)
-    port.carrier = PortDesc(77, b"secret", "physical", config=1, state=1, curr=2, advertised=3, supported=4, peer=5,
-                            curr_speed=6, max_speed=7)
+    port.vif, port.carrier = Vif(1, 2), PortDesc(77, b"secret", "physical", config=1, state=1, curr=2, advertised=3,
+                                                 supported=4, peer=5, curr_speed=6, max_speed=7)
     desc = port.desc()
     assert (desc.curr, desc.advertised, desc.supported, desc.peer) == (2, 3, 4, 5)
     assert (desc.curr_speed, desc.max_speed) == (6, 7)
     assert (desc.number, desc.hw_addr, desc.name, desc.config) == (4, port.hw_addr, "eth4", 0)
+
+
+def set_speed(world: World, speed: int) -> None:
+    """The physical port of red's port 2 gets another speed."""
+    switch = world.switches[2]
+    switch.ports[1] = replace(switch.ports[1], state=of13.OFPPS_LIVE, curr=of13.OFPPF_OTHER, curr_speed=speed)
+    switch.send(build.port_status(of13.OFPPR_MODIFY, switch.ports[1]))
+    world.run()
+
+
+def speeds(controller: Controller) -> list[tuple[int, int, int]]:
+    """(number, state, speed) that PORT_STATUS has told."""
+    return [(each.desc.port_no, each.desc.state, each.desc.curr_speed)
+            for each in controller.take(*["PORT_STATUS"] * len(controller.messages))]
+
+
+def test_another_speed_of_the_physical_port_is_told_once() -> None:
+    world, controller = red()
+    for speed, told in ((1000, [(2, of13.OFPPS_LIVE, 1000)]), (1000, []), (2000, [(2, of13.OFPPS_LIVE, 2000)])):
+        set_speed(world, speed)
+        assert speeds(controller) == told
+
+
+def test_a_port_has_the_speed_of_where_it_is_and_none_where_it_is_not() -> None:
+    world, controller = red()
+    set_speed(world, 1000)
+    controller.messages.clear()
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 3, 4), world.now)
+    world.pass_time(3.0)
+    assert speeds(controller) == [(2, of13.OFPPS_LIVE, 0)]
+    intent.put_port(world.hv, "red", port_spec(2, "red2", 2, 1), world.now)
+    world.pass_time(3.0)
+    assert speeds(controller) == [(2, of13.OFPPS_LIVE, 1000)]
+    intent.put_port(world.hv, "red", port_spec(2, "red2"), world.now)
+    world.pass_time(3.0)
+    assert [desc.curr_speed for desc in (each.desc for each in controller.take(*PORT_LOST))] == [0, 0]
+
+
+def test_a_declared_speed_is_told_wherever_the_port_is_and_when_it_is_changed() -> None:
+    world, controller = red()
+    fast = parse(PortSpec, {"number": 2, "name": "red2", "speed": 10_000, "attach": {"datapath": 2, "port": 1}})
+    intent.put_port(world.hv, "red", fast, world.now)
+    world.run()
+    told, = controller.take("PORT_STATUS")
+    assert (told.desc.curr, told.desc.curr_speed, told.desc.max_speed) == (of13.OFPPF_10GB_FD, 10**7, 10**7)
+    set_speed(world, 1000)
+    assert speeds(controller) == []
+    unbound = parse(PortSpec, {"number": 9, "name": "red9", "speed": 30})
+    intent.put_port(world.hv, "red", unbound, world.now)
+    world.run()
+    told, = controller.take("PORT_STATUS")
+    assert (told.desc.port_no, told.desc.curr, told.desc.curr_speed) == (9, of13.OFPPF_OTHER, 30_000)
 
 
 BAD_OUT_PORT = (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)

@@ -16,7 +16,9 @@ from hvproxy.model.address import Address
 from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.multipart import Kind, multipart_request
 from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import add, flow_mod
 
 LINK = NamedLink((1, 8), (2, "s2-8"))
 RED = spec("red", {1: (1, 1), 2: (2, 1), 3: (1, 3, 20)})
@@ -98,6 +100,23 @@ def test_nothing_is_sent_for_what_stays() -> None:
     adjust(world, replace(RED, description="other words", tenant="else"), BLUE)
     assert [(switch.flow_mods, switch.group_mods) for switch in world.switches.values()] == before
     assert world.hv.logical_switches["red"].tenant == "else"
+
+
+def test_tables_hold_as_many_entries_as_said_and_keep_those_they_have() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    full = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
+    adjust(world, replace(RED, table_size=2))
+    add(controller, flow_mod(priority=1), flow_mod(priority=2), flow_mod(priority=1, table=1))
+    assert controller.refused(flow_mod(priority=3)) == full
+    add(controller, flow_mod(priority=2, cookie=5))
+    features = controller.ask(multipart_request(3, Kind.TABLE_FEATURES)).body
+    assert {each.max_entries for each in features} == {2}
+    adjust(world, replace(RED, table_size=1))
+    assert len(world.hv.logical_switches["red"].tables) == 3
+    assert controller.refused(flow_mod(priority=3)) == full
+    adjust(world, RED)
+    add(controller, flow_mod(priority=3))
 
 
 def test_controllers_are_left_and_dialled() -> None:

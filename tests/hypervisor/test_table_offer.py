@@ -5,7 +5,8 @@ import pytest
 from ryu.ofproto import ofproto_v1_3_parser as parser
 
 from hvproxy.hypervisor.lacking import UNTOLD
-from hvproxy.hypervisor.table_offer import ACTIONS, MOST_ENTRIES, features_of
+from hvproxy.hypervisor.table_offer import ACTIONS, features_of
+from hvproxy.model.intent import MOST_ENTRIES
 from hvproxy.model.layout import HOLDING_TABLES
 from hvproxy.openflow.abilities import Ability, TablesReading, named
 from hvproxy.openflow.constants import of13

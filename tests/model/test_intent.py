@@ -82,6 +82,8 @@ def test_a_logical_switch_by_itself_must_say_or_be_told_its_tenant() -> None:
      "OpenFlow10: not supported yet; supported: OpenFlow13"),
     ({"protocols": ["1.3"]}, "protocols[0]",
      "'1.3' is not one of OpenFlow10, OpenFlow11, OpenFlow12, OpenFlow13, OpenFlow14, OpenFlow15"),
+    ({"table_size": 0}, "table_size", "expected int >= 1, got 0"),
+    ({"table_size": 1000001}, "table_size", "expected int <= 1000000, got 1000001"),
     ({"buffers": -1}, "buffers", "expected int >= 0, got -1"),
     ({"buffers": 1025}, "buffers", "expected int <= 1024, got 1025"),
     ({"tables": 0}, "tables", "expected int >= 1, got 0"),

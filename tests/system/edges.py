@@ -108,11 +108,13 @@ class Edges:
         self._path.write_text(yaml.safe_dump(self.config()))
         return self.ovs.run(self._program, "apply", "--api", f"http://127.0.0.1:{API_PORT}", str(self._path)).stdout
 
-    def ofctl(self, name: str, command: str, *arguments: str, check: bool = True) -> str:
+    def ofctl(self, name: str, command: str, *arguments: str) -> str:
         """Ask or tell a logical switch."""
-        port = FIRST_LISTEN_PORT + list(self._ports).index(name)
-        return self.ovs.run("ovs-ofctl", "-O", "OpenFlow13", command, f"tcp:127.0.0.1:{port}", *arguments,
-                            check=check).stdout
+        return self.ovs.run("ovs-ofctl", "-O", "OpenFlow13", command, self.target(name), *arguments).stdout
+
+    def target(self, name: str) -> str:
+        """Where a logical switch listens, for ovs-ofctl."""
+        return f"tcp:127.0.0.1:{FIRST_LISTEN_PORT + list(self._ports).index(name)}"
 
     def port_packets(self, name: str, number: int) -> tuple[int, int]:
         """(received, sent) as the statistics of a logical port tell."""
