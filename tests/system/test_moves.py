@@ -108,6 +108,7 @@ def pings(network: Moving) -> list[int]:
     return [int(each) for each in re.findall(r"icmp_seq=(\d+)", (network.ovs.directory / "ping.log").read_text())]
 
 
+@pytest.mark.timeout(120 + 20 * MOVES)
 @pytest.mark.parametrize("flows", FLOWS)
 @pytest.mark.parametrize("there", THERE)
 def test_no_answer_is_lost_or_doubled_and_no_tenant_told(there: str, flows: str) -> None:
@@ -133,6 +134,7 @@ def test_no_answer_is_lost_or_doubled_and_no_tenant_told(there: str, flows: str)
         client.close()
 
 
+@pytest.mark.timeout(120 + 20 * INTERRUPTED)
 @pytest.mark.parametrize("there, flows", [(there, flows) for there in THERE for flows in FLOWS]
                          if "MOVES" in os.environ else [("another switch", "normal")])
 def test_no_answer_is_lost_or_doubled_when_hvproxy_is_killed_while_a_port_moves(there: str, flows: str) -> None:

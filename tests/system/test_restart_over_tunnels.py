@@ -99,6 +99,7 @@ def fabric(encapsulation: str) -> Stored:
     return Stored([Site(number, (number,), number) for number in (1, 2, 3)], HOSTS, encapsulation, links=3)
 
 
+@pytest.mark.timeout(180 + 30 * KILLS)
 @pytest.mark.parametrize("encapsulation", ENCAPSULATIONS)
 def test_no_ping_across_a_tunnel_is_lost_and_nothing_changes_when_hvproxy_is_killed(encapsulation: str) -> None:
     require()
