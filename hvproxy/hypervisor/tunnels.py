@@ -164,7 +164,10 @@ class Tunnels:
         told: dict[Dpid, Place] = {}
         for database in self._databases.all.values():
             if database.connected or database.seen.bridges:
-                gone = [dpid for dpid, place in self._places.items() if place.database is database]
+                # A database that was started anew has forgotten the datapath ids, until Open vSwitch tells them again.
+                unsaid = {bridge.uuid for bridge in database.seen.bridges if bridge.dpid is None}
+                gone = [dpid for dpid, place in self._places.items()
+                        if place.database is database and place.bridge.uuid not in unsaid]
                 for dpid in gone:
                     del self._places[dpid]
             for bridge in database.seen.bridges:
@@ -253,7 +256,9 @@ class Tunnels:
             number = former
         else:
             seen = self.seen(port)
-            number = seen.ofport if seen is not None and seen.right(port) else None
+            number = None
+            if seen is not None and seen.right(port):
+                number = self._switches.port_number(port.local, port.name) if seen.ofport is None else seen.ofport
         if number is None or number == former and self._switches.untold(port.local):
             return number
         desc = self._switches.datapaths[port.local].ports.get(number)

@@ -211,6 +211,23 @@ def test_a_tunnel_carries_on_without_its_database() -> None:
     assert world.tunnels == {(1, 2)} and world.up() == [True, True]
 
 
+@pytest.mark.parametrize("dpid", [None, 1])
+def test_a_database_that_was_started_anew_and_has_forgotten_numbers_costs_nothing(dpid: int | None) -> None:
+    world = TunnelWorld(1, 2).start()
+    before, database, used = changes(world), world.databases[1], world.hv.fabric.topology.links
+    whole, transactions = database.contents, database.transactions
+    database.disconnect()
+    database.contents = replace(whole, dpids={"br": dpid}, tunnels=[
+        replace(tunnel, ofport=None) for tunnel in whole.tunnels])
+    database.connect()
+    world.pass_time(3.0)
+    assert world.hv.fabric.topology.links == used and changes(world) == before
+    database.become(whole)
+    world.pass_time(3.0)
+    assert world.hv.fabric.topology.links == used and changes(world) == before and world.up() == [True, True]
+    assert database.transactions == transactions
+
+
 def test_a_tunnel_is_not_taken_for_a_discovered_link_when_its_switch_comes_back() -> None:
     world = TunnelWorld(1, 2, secret=b"s" * 32).start()
     before, used = changes(world), world.hv.fabric.topology.links
