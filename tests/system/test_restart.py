@@ -53,7 +53,11 @@ class Stored(Network):
         self.hvproxy.kill()
         self.hvproxy.wait()
         self.serve()
-        wait_until(self.settled, "hvproxy did not come back")
+        try:
+            wait_until(self.settled, "hvproxy did not come back")
+        except TimeoutError:
+            print((self.ovs.directory / "hvproxy.log").read_text()[-6000:])
+            raise
         wait_until(lambda: self.metric("hvproxy_messages_total", direction="from_switch") > 0, "nothing was read")
 
 
