@@ -10,7 +10,7 @@ from math import inf
 from typing import Final
 
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import packets
+from hvproxy.hypervisor import packets, tenant_groups
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.flow_mods import read
@@ -18,7 +18,7 @@ from hvproxy.openflow import bundles, guard
 from hvproxy.openflow.bundles import Add, BundleError, Control, ControlType
 from hvproxy.openflow.constants import HEADER_SIZE, NICIRA_ID, OFP_VERSION, ONF_ID, of13
 from hvproxy.openflow.experimenters import NiciraError
-from hvproxy.openflow.messages import decode_flow_mod, decode_packet_out, type_of, xid_of
+from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_packet_out, type_of, xid_of
 
 _SIZES: Final[dict[int, tuple[int, int]]] = {
     of13.OFPT_FLOW_MOD: (48, 8), of13.OFPT_GROUP_MOD: (16, 8), of13.OFPT_PORT_MOD: (40, 1 << 16),
@@ -139,6 +139,8 @@ class Bundles:
         kind = type_of(inner)
         if kind == of13.OFPT_FLOW_MOD:
             read(decode_flow_mod(inner), self._n_tables, self._buffers)
+        elif kind == of13.OFPT_GROUP_MOD:
+            tenant_groups.check(decode_group_mod(inner))
         elif kind == of13.OFPT_PACKET_OUT:
             packets.check(decode_packet_out(inner), self._buffers)
 

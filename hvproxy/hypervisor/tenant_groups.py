@@ -82,7 +82,7 @@ class TenantGroups:
 
         `shared` are the indexes of the shared lports. Raises Refused with nothing changed.
         """
-        _check(mod, below)
+        check(mod, below)
         before = self.groups.get(mod.group_id)
         if mod.command == _DELETE:
             if mod.group_id == of13.OFPG_ALL:
@@ -264,7 +264,7 @@ class TenantGroups:
         return place
 
 
-def _check(mod: GroupMod, below: Below) -> None:
+def check(mod: GroupMod, below: Below = Below()) -> None:
     """Raises Refused for what is wrong whatever groups there are; in the order of Open vSwitch 3.1."""
     buckets = walk_buckets(mod.buckets)
     sound = set[bytes]()

@@ -9,11 +9,17 @@ from hvproxy.openflow import actions, build, bundles
 from hvproxy.openflow.bundles import BundleError, ControlType
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.experimenters import kind_of
+from hvproxy.openflow.groups import bucket
 from tests.harness import Controller
 from tests.hypervisor.worlds import flow_mod, red
 
 OPEN, _, CLOSE, _, COMMIT, _, DISCARD, _ = ControlType
 FLOW = flow_mod(xid=6, apply=actions.output(2))
+BUCKET = bucket(actions.output(2))
+
+
+def group_mod(group_type: int, buckets: bytes, command: int = of13.OFPGC_ADD) -> bytes:
+    return build.group_mod(6, command, group_type, 7, buckets)
 
 
 def control(controller: Controller, kind: int, number: int = 1, flags: int = 1) -> int:
@@ -128,6 +134,11 @@ def test_nothing_is_added_to_a_closed_bundle_or_with_other_flags() -> None:
     (flow_mod(xid=6, table=254), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)),
     (build.packet_out(6, of13.OFPP_CONTROLLER, actions.output(0xFF00), b"data"),
      (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
+    (group_mod(of13.OFPGT_INDIRECT, BUCKET + BUCKET), (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (group_mod(of13.OFPGT_INDIRECT, b""), (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (group_mod(9, BUCKET), (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_BAD_TYPE)),
+    (group_mod(of13.OFPGT_FF, BUCKET), (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_INVALID_GROUP)),
+    (group_mod(of13.OFPGT_ALL, BUCKET, 9), (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_BAD_COMMAND)),
 ])
 def test_what_is_wrong_by_itself_is_refused_and_the_bundle_stays(message: bytes, error: tuple[int, ...]) -> None:
     _, controller = red()

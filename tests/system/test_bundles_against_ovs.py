@@ -69,6 +69,15 @@ def test_the_life_of_a_bundle(both: Pair) -> None:
          add(9, FLOW_MOD, b"")[:-16])
 
 
+def test_a_group_mod_that_is_wrong_by_itself_is_not_added_and_the_rest_is_committed(both: Pair) -> None:
+    one = bucket(output(1))
+    wrong = [group_mod(0, 2, 1, one, one), group_mod(0, 2, 1), group_mod(0, 9, 1, one), group_mod(9, 0, 1, one),
+             group_mod(0, 3, 1, one), group_mod(2, 0, 1, one), group_mod(0, 0, 1, bucket(output(1), weight=3)),
+             group_mod(0, 0, 1, bucket(output(1), watch_port=1)), group_mod(0, 0, 1, bucket(output(0xFFFFFF01)))]
+    same(both, control(1, OPEN, 3), *(add(1, GROUP_MOD, body, flags=3) for body in wrong),
+         add(1, FLOW_MOD, FLOW, flags=3), add(1, GROUP_MOD, group_mod(0, 2, 1, one), flags=3), control(1, COMMIT, 3))
+
+
 def test_what_may_be_added(both: Pair) -> None:
     wrong = [add(1, 20, b""), add(1, 2, b""), add(1, MULTIPART, pack("!HH4x", 0, 0)), add(1, 17, bytes(8)),
              add(1, 24, bytes(16)), add(1, EXPERIMENTER, pack("!III", 0x2320, 16, 0)), add(1, FLOW_MOD, FLOW, xid=5),
