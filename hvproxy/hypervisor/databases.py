@@ -29,7 +29,9 @@ LOOK_DELAY_PER_ROW: Final = 2e-5
 REMEMBERED: Final = 4096
 """Warnings remembered, so as not to be repeated."""
 WRONG: Final = "a bridge is not set as hvproxy needs it"
-DUPLICATE: Final = "two VIFs with one iface-id: the one that was there first counts"
+DUPLICATE: Final = (
+    "two VIFs with one iface-id: the one that was there first counts; "
+    "remove the other, or mark it with iface-status=inactive")
 FAULTY: Final = "a database session ended by a fault"
 
 

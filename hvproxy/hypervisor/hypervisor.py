@@ -260,7 +260,8 @@ class Hypervisor(ToSwitches):
         self.rollout.aim(self.fabric.set_links(used, now), now)
         self.tunnels.look_soon(now)
         for ls_id in sorted(self.fabric.starved - starved):
-            self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart",
+            self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart; "
+                                "widen fabric.vlan_range",
                                 logical_switch=self.by_id[ls_id].spec.name)
         self._find_room(now)
         self.moves.ways_changed(now)
@@ -354,8 +355,8 @@ class Hypervisor(ToSwitches):
                 ls.ports[number].former, ls.ports[number].placed = None, False
             moving, view = set(), ls.seen()
         if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
-            self.switches.alarm("no identifiers left: logical ports stay down", logical_switch=ls.spec.name,
-                                ports=moved)
+            self.switches.alarm("no identifiers left: logical ports stay down; widen fabric.vlan_range, or "
+                                "delete ports", logical_switch=ls.spec.name, ports=moved)
             self.without_identifiers.add(ls.spec.name)
             for number in moved:
                 ls.ports[number].vif = ls.ports[number].former = None

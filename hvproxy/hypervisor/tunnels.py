@@ -31,8 +31,9 @@ NOT_KNOWN_DELAY: Final = 0.5
 """The same while the fabric is not known yet."""
 AGAIN: Final = 1.0
 """Seconds before the same port is seen to again: who changes it may have a reason, and must not keep us busy."""
-OVERLAP: Final = "several switches have one tunnel endpoint: none that is new is used"
-NO_ADDRESS: Final = "a tunnel endpoint is no IP address"
+OVERLAP: Final = "several switches have one tunnel endpoint: none that is new is used; give each its own"
+NO_ADDRESS: Final = "a tunnel endpoint is no IP address: write one"
+MIXED: Final = "a tunnel endpoint is IPv4 and the other IPv6: no tunnel is made; give both addresses of one kind"
 SHOWN: Final = 80
 """Characters of one that the operator is told."""
 REFUSED: Final = "a database refused what a tunnel needs"
@@ -84,6 +85,8 @@ class Tunnels:
         """Those that are there, whether frames get through or not."""
         self.overlapping: dict[str, frozenset[Dpid]] = {}
         """Addresses that several datapaths have."""
+        self._mixed: frozenset[Pair] = frozenset()
+        """Pairs that are to have a tunnel, and whose endpoints are of two kinds."""
         self.deadline = inf
         self._none = encapsulation == "vlan"
         self._owner = owner
@@ -150,7 +153,7 @@ class Tunnels:
         if not known and not self._none:
             # Tunnels of an earlier hvproxy are used until it is clear which are wanted.
             kept |= self._marked() | self._former_links.keys()
-        kept = {pair for pair in kept if set(pair) <= endpoints.keys()}
+        kept = {pair for pair in kept if set(pair) <= endpoints.keys() and _of_one_kind(pair, endpoints)}
         before, self.endpoints = (self.endpoints, self.links), endpoints
         self.links = frozenset(link for pair in kept if (link := self._link(pair)) is not None)
         if before != (self.endpoints, self.links):
@@ -217,7 +220,11 @@ class Tunnels:
         vlan = [link for link in self._switches.links if link.carriage is Carriage.VLAN]
         wanted: frozenset[Pair] = frozenset() if self._none else tunnels_wanted(
             self._owner.shared_edges(), vlan, endpoints, forced=self.forced, shunned=self._owner.shunned)
-        wanted = frozenset(pair for pair in wanted if len({":" in endpoints[dpid] for dpid in pair}) == 1)
+        mixed = frozenset(pair for pair in wanted if not _of_one_kind(pair, endpoints))
+        for a, b in sorted(mixed - self._mixed):
+            self._switches.alarm(MIXED, dpids=[f"{a:016x}", f"{b:016x}"], addresses=[endpoints[a], endpoints[b]])
+        self._mixed = mixed
+        wanted -= mixed
         there = self._marked()
         self._unwanted_since = {pair: self._unwanted_since.get(pair, now) for pair in {*self.wanted, *there} - wanted}
         self.wanted = wanted
@@ -323,3 +330,8 @@ class Tunnels:
 
         session.transact(operations, done)
         self._databases.flush(database, now)
+
+
+def _of_one_kind(pair: Pair, endpoints: Mapping[Dpid, str]) -> bool:
+    """Whether both endpoints are IPv4, or both IPv6."""
+    return len({":" in endpoints[dpid] for dpid in pair}) == 1

@@ -140,7 +140,8 @@ def test_labels_that_still_rest_keep_ports_down_a_moment_and_disturb_nothing_els
     world.pass_time(0.5)
     ports = controller.ask(build.port_desc_request(3)).body
     assert [port.state for port in ports] == [DOWN, DOWN]
-    assert world.hv.switches.alarms["no identifiers left: logical ports stay down"] >= 1
+    assert world.hv.switches.alarms[
+        "no identifiers left: logical ports stay down; widen fabric.vlan_range, or delete ports"] >= 1
     assert_equal_to_recompute(world)
     controller.send(flow_mod(apply=actions.output(2)) + build.barrier_request(4))
     controller.take("BARRIER_REPLY")

@@ -8,7 +8,7 @@ import pytest
 
 from hvproxy.hypervisor import intent, report
 from hvproxy.hypervisor.journal import Durability
-from hvproxy.hypervisor.tunnels import FAILED, NO_ADDRESS, OVERLAP, REFUSED
+from hvproxy.hypervisor.tunnels import FAILED, MIXED, NO_ADDRESS, OVERLAP, REFUSED
 from hvproxy.model.layout import LAST_VID
 from hvproxy.model.view import Vif
 from tests.hypervisor.databases_end import logged
@@ -176,6 +176,23 @@ def test_the_operator_has_the_last_word_on_endpoints() -> None:
     world = TunnelWorld(1, 2, endpoints=(1,), tunnel_endpoints={1: "203.0.113.9", 2: "2001:db8::2"}).start()
     assert world.hv.tunnels.endpoints == {1: "203.0.113.9", 2: "2001:db8::2"}
     assert world.tunnels == set() and not world.ports(1), "one speaks IPv4 and the other IPv6"
+
+
+def test_endpoints_of_two_kinds_are_an_alarm_and_stop_nothing() -> None:
+    world = TunnelWorld(1, 2, 3)
+    world.databases[3].contents.endpoint = "2001:db8::3"
+    world.start()
+    assert world.tunnels == {(1, 2)} and world.up() == [True, True, False]
+    assert alarms(world, MIXED) == 2 and logged(world, MIXED)[0] == {
+        "seen": 1, "dpids": ["0000000000000001", "0000000000000003"],
+        "addresses": [ADDRESS.format(1), "2001:db8::3"]}
+    database = world.databases[3]
+    database.become(replace(database.contents, endpoint=ADDRESS.format(3)))
+    world.pass_time(3.0)
+    assert world.tunnels == {(1, 2), (1, 3), (2, 3)} and world.up() == [True] * 3
+    database.become(replace(database.contents, endpoint="2001:db8::3"))
+    world.pass_time(3.0)
+    assert world.tunnels == {(1, 2)} and alarms(world, MIXED) == 4
 
 
 def test_an_endpoint_that_is_no_address_is_an_alarm() -> None:
