@@ -16,15 +16,18 @@ from tests.system.test_two_tenants import DISCOVERY, Capture, tags
 
 HOSTS = (HostSpec("red", 1, 1, 1), HostSpec("red", 2, 2, 1), HostSpec("red", 3, 3, 1),
          HostSpec("blue", 1, 1, 2), HostSpec("blue", 2, 2, 2), HostSpec("blue", 3, 3, 2))
-FABRICS = ("three subnets", "a mix", "three subnets, forced")
+FABRICS = ("three subnets", "a mix", *(f"three subnets, {kind}" for kind in ("gre", "vxlan", "geneve")), "a mix, gre")
+UDP_PORT = {"vxlan": 4789, "geneve": 6081}
 
 
 def sites_of(fabric: str) -> Sites:
-    """1, 2 and 3 in subnets of their own; or 1 and 2 in one site around 9, whose tunnels end at 1."""
-    if fabric == "a mix":
-        return Sites([Site(1, (1, 2, 9), 1, ((1, 8, 9, 1), (2, 8, 9, 2))), Site(3, (3,), 3)], HOSTS, links=3)
-    return Sites([Site(1, (1,), 1), Site(2, (2,), 2), Site(3, (3,), 3)], HOSTS,
-                 "geneve" if fabric.endswith("forced") else "auto", links=3)
+    """1, 2 and 3 in subnets of their own; or 1 and 2 in one site around 9, whose tunnels end at 1. `auto` unless an
+    encapsulation is forced."""
+    where, _, forced = fabric.partition(", ")
+    encapsulation = forced or "auto"
+    if where == "a mix":
+        return Sites([Site(1, (1, 2, 9), 1, ((1, 8, 9, 1), (2, 8, 9, 2))), Site(3, (3,), 3)], HOSTS, encapsulation, 3)
+    return Sites([Site(1, (1,), 1), Site(2, (2,), 2), Site(3, (3,), 3)], HOSTS, encapsulation, 3)
 
 
 @pytest.fixture(scope="module", params=FABRICS)
@@ -72,11 +75,16 @@ def test_between_subnets_labels_are_keys_and_within_one_they_are_tags(sites: Sit
     pattern = bytes.fromhex(PATTERN["red"]) * 16
     wait_until(lambda: any(pattern in frame for frame in routed.seen()), "pings between subnets")
     carried = [frame for frame in routed.frames() if pattern in frame]
-    if sites.encapsulation == "auto":
+    assert carried
+    if sites.encapsulation in ("auto", "gre"):
         inside = [gre(frame) for frame in carried]
         assert all(each is not None and tags(each[1]) == [] and each[0] >= 2 for each in inside)
     else:
-        assert all(frame[36:38] == (6081).to_bytes(2, "big") for frame in carried)
+        port = UDP_PORT[sites.encapsulation].to_bytes(2, "big")
+        # A key of 24 bits, at the same place in both; and the frame of the host, which has no tag.
+        inner = 14 + 20 + 8 + 8
+        assert all((frame[23], frame[36:38]) == (17, port) and frame[46:49] >= b"\0\0\2" and tags(frame[inner:]) == []
+                   for frame in carried)
     for capture in fabric:
         wait_until(lambda each=capture: any(pattern in frame for frame in each.seen()), "pings on a VLAN link")
         frames = [frame for frame in capture.frames() if frame[12:14] != DISCOVERY.to_bytes(2, "big")]
