@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower, uncovered
+from hvproxy.compiler.members import alive_in
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.view import Lport
@@ -109,7 +110,9 @@ def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, in
 def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tuple[int, int, bytes], ...]:
     """`_action_set_cases` as wire bytes, remembered: tenants' entries differ in their matches, not in what they do."""
     table = entry.table_id if edge.logical_switch.resubmits else entry.table_id == 0
-    key = (entry.instructions, table, ingress, _named_in_set(entry))
+    apply = entry.instructions.apply
+    key = (entry.instructions, table, ingress, _named_in_set(entry), entry.number if actions.learns(apply) else 0,
+           alive_in(apply, edge.logical_switch) if actions.choices(apply) else ())
     known = edge.remembered.get(key)
     if known is None:
         known = tuple((value, mask, build(lowered))
@@ -149,7 +152,8 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     place = OWN_REGISTER.number if edge.logical_switch.extended else _TUNNEL_ID
     name = actions.set_field(tlv(place, number)) if number else b""
     meter = None if tenant.meter is None else edge.tenant_meters[tenant.meter]
-    applied = uncovered(lower(tenant.apply, edge, ingress, in_set=False, table=entry.table_id), edge)
+    applied = uncovered(lower(tenant.apply, edge, ingress, in_set=False, table=entry.table_id,
+                              number=entry.number), edge)
     lowered = Instructions(
         goto=None if tenant.goto is None else Table.LOGICAL + tenant.goto,
         metadata=metadata,

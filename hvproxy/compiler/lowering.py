@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from struct import Struct
 from typing import Final
 
+from hvproxy.compiler import learning, members
 from hvproxy.model.layout import ContextLayout, GroupKind, Table
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
-from hvproxy.openflow import actions, nicira
+from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_learn
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import action_lists, walk_buckets
 from hvproxy.openflow.memo import remembered
@@ -103,14 +105,15 @@ class Edge:
         return self.group_id(GroupKind.TENANT, group.indexes[0 if ingress is None else ingress.index])
 
 
-def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool, table: int = 0) -> bytes:
+def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool, table: int = 0, number: int = 0) -> bytes:
     """The action list `data` as this edge executes it for packets of `ingress` (None: any lport not shared).
 
     Queues are the operator's: SET_QUEUE is taken from tenants and reaches no switch.
 
     In an action set (`in_set`: write-actions and buckets) every output becomes a group, for there the last one
     written must win, and a group beats an output (OF 1.3.5 section 5.10); an output beside a tenant's group goes.
-    `table` is the tenant's table in which it stands.
+    What an action set never executes, though a bucket may hold it, goes too. `table` is the tenant's table in which it
+    stands, `number` that of its entry.
     """
     grouped = in_set and bool(actions.groups(data))
 
@@ -124,7 +127,22 @@ def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool, table
             return actions.group(edge.group_id(GroupKind.NOWHERE))
         return actions.group(edge.tenant_group_id(named, ingress))
 
-    return actions.rewrite(data, output, group, lambda action: lower_other(action, table))
+    learnt = count()
+
+    def other(action: bytes) -> bytes:
+        if nicira_learn.is_learn(action):
+            return b"" if in_set else learning.ask(number, next(learnt))
+        if nicira_bundle.is_bundle(action):
+            return b"" if in_set else choose(action, edge, ingress)
+        return lower_other(action, table)
+
+    return actions.rewrite(data, output, group, other)
+
+
+def choose(action: bytes, edge: Edge, ingress: Lport | None) -> bytes:
+    """A bundle, as this edge executes it."""
+    return members.lowered(nicira_bundle.read(action), edge.logical_switch,
+                           lambda port: _output(port, edge, ingress, in_set=False))
 
 
 @remembered(1 << 12)
@@ -195,4 +213,5 @@ def on_one_port(a: Lport, b: Lport) -> bool:
 
 def depends_on_ingress(data: bytes) -> bool:
     """Whether an action list lowers differently for different shared ingress lports."""
-    return bool(actions.groups(data)) or any(port != of13.OFPP_CONTROLLER for port in actions.outputs(data))
+    return bool(actions.groups(data) or actions.choices(data)) or any(
+        port != of13.OFPP_CONTROLLER for port in actions.outputs(data))

@@ -26,7 +26,7 @@ UNTAGGED_SOURCE: Final = HIDDEN | 1
 TAGGED_SOURCE: Final = HIDDEN | 2
 FIRST_HOST: Final = 16
 """From here on a host's number gives the numbers of its two entries."""
-_LAST_HOST: Final = (1 << 29) - 1
+_LAST_HOST: Final = (1 << 28) - 1
 _VID: Final = 0xFFF
 _KNOWN_PRIORITY: Final = 100
 _RESERVED_PRIORITY: Final = 200

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor import barriers
 from hvproxy.hypervisor.entries import Entry
+from hvproxy.model.view import Dpid
 from hvproxy.openflow.constants import of13
 
 if TYPE_CHECKING:
@@ -46,12 +47,21 @@ def tick(ls: LogicalSwitch, now: float) -> None:
     if ls.expiry_waits:
         return
     expired = ls.tables.expired(now)
-    _expire(ls, [(entry, why) for entry, why in expired if why != of13.OFPRR_IDLE_TIMEOUT], now)
-    idle = [entry for entry, why in expired if why == of13.OFPRR_IDLE_TIMEOUT]
-    if idle and not ls.asking_idle:
+    asked = {entry: dpids for entry, why in expired if (dpids := _must_be_asked(ls, entry, why)) is not None}
+    _expire(ls, [(entry, why) for entry, why in expired if entry not in asked], now)
+    if asked and not ls.asking_idle:
         # Nobody says they are idle but the last poll: ask once more before they go (trap 4).
         ls.asking_idle = True
-        ls.read_counters(lambda at: _idle_counted(ls, at), now, {dpid for entry in idle for dpid in entry.rules})
+        ls.read_counters(lambda at: _idle_counted(ls, at), now, {dpid for dpids in asked.values() for dpid in dpids})
+
+
+def _must_be_asked(ls: LogicalSwitch, entry: Entry, why: int) -> set[Dpid] | None:
+    """The edges that may know more of an entry that seems to expire: of its packets, or that it has been learnt again;
+    None where nobody does."""
+    if why == of13.OFPRR_IDLE_TIMEOUT:
+        return set(entry.rules)
+    answers = ls.aside.of(entry)
+    return {dpid for answer in answers for dpid in answer.rules} if answers else None
 
 
 def _idle_counted(ls: LogicalSwitch, now: float) -> None:
@@ -76,11 +86,14 @@ def let_expire(ls: LogicalSwitch, now: float) -> None:
 
 
 def poll_idle(ls: LogicalSwitch, now: float) -> None:
-    """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4). Now and
-    then the same for the hosts that NORMAL knows."""
+    """Ask the edges what entries with an idle timeout have counted: traffic anywhere keeps them (trap 4). What has
+    taught entries with a hard timeout once more keeps those. Now and then the same for the hosts that NORMAL knows."""
     if now >= ls.hosts.next_look:
         ls.hosts.next_look = inf
         ls.read_counters(lambda at: _hosts_looked(ls, at), now)
+        return
+    if ls.aside.refreshes:
+        ls.read_counters(lambda at: None, now)
         return
     idle = list(ls.tables.idle_entries())
     if idle:

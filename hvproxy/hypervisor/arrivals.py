@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor import packets, refusals
 from hvproxy.hypervisor.datapath import Datapath
+from hvproxy.hypervisor.learning import Lesson
 from hvproxy.hypervisor.origin import Origin
 from hvproxy.model.layout import HIDDEN, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Item
@@ -75,7 +76,9 @@ class Arrivals:
         self, dp: Datapath, origin: object | None, content: Item | None, error: ErrorMsg, now: float
     ) -> None:
         """An ERROR about what `origin` caused."""
-        if isinstance(origin, Origin):
+        if isinstance(origin, Lesson):
+            origin.take_back(now)
+        elif isinstance(origin, Origin):
             refusals.take_back(origin.logical_switch, origin, error, now, content)
         else:
             self._hv.switches.alarm("a switch refused a rule of the fabric", dpid=f"{dp.dpid:016x}", type=error.type,

@@ -13,6 +13,7 @@ from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.meters import meter_on
 from hvproxy.compiler.normal import HiddenEntry
+from hvproxy.hypervisor.aside import Aside
 from hvproxy.hypervisor.counters import Counters, TableCounters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.logical_port import LogicalPort
@@ -40,6 +41,8 @@ class CompiledSwitch:
         self.meters = TenantMeters()
         self.hosts = MacTable()
         """What output to NORMAL knows."""
+        self.aside = Aside()
+        """What bundles choose among, and what actions learn have taught."""
         self.counters = Counters()
         self.counters.watch(FRAGMENT)
         self.table_counters = TableCounters(spec.tables)
@@ -154,13 +157,16 @@ class CompiledSwitch:
     def recompile_all(self) -> dict[Dpid, Change]:
         """After the view has changed: what carries out all meters, groups and entries on the edges as they are now."""
         gone, self._hidden_gone = self._hidden_gone, []
+        if self.aside.choosing:
+            gone += self.aside.choose(self.ports)[1]
         return joined(self.meter_changes(list(self.meters.meters)),
                       self.alive_changes({*self._alive_contents, *self.groups.watched}),
                       self.group_changes(list(self.groups.held)), self.recompile(self.tables.entries()),
-                      self.hidden_changes(self.hosts.entries(), gone))
+                      self.hidden_changes((*self.hosts.entries(), *self.aside.entries()), gone))
 
     def see_liveness(self) -> dict[Dpid, Change]:
-        """Take anew which ports are up; what makes the datapaths hold that. No entry depends on it."""
+        """Take anew which ports are up; what makes the datapaths hold that. Entries that choose among ports depend on
+        it, and no other."""
         live = self._live
         changed = live ^ self._view.live
         if not changed:
@@ -170,7 +176,8 @@ class CompiledSwitch:
         numbers = [lport.number for lport in self._view.lports if lport.index in changed]
         watching = [group.group_id for group in self.groups.groups.values()
                     if group.watches_both and not group.watched_ports.isdisjoint(numbers)]
-        return joined(self.alive_changes(numbers), self.group_changes(watching))
+        choosing = self.tables.entries_choosing(numbers)
+        return joined(self.alive_changes(numbers), self.group_changes(watching), self.recompile(choosing))
 
     def hidden_changes(self, put: Iterable[HiddenEntry], gone: Iterable[HiddenEntry]) -> dict[Dpid, Change]:
         """What makes the datapaths carry out some hidden entries, and others no more."""
@@ -185,6 +192,12 @@ class CompiledSwitch:
         return joined(*(self.compiled(entry, present=True) for entry in entries))
 
     def compiled(self, entry: Entry | HiddenEntry, *, present: bool) -> dict[Dpid, Change]:
+        """What makes the datapaths carry out an entry as it is now, or no more, and what was learnt with it."""
+        outdated = self.aside.outdated(entry, present=present) if isinstance(entry, Entry) else ()
+        changes = self._compiled(entry, present=present)
+        return joined(changes, self.hidden_changes((), outdated)) if outdated else changes
+
+    def _compiled(self, entry: Entry | HiddenEntry, *, present: bool) -> dict[Dpid, Change]:
         concerned: Iterable[Dpid] = self._concerned(entry) if present else ()
         rules = {}
         if present:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.fabric import DELIVER
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.layout import BARE, FRAGMENT, GUARD, HIDDEN, LAST_KEY, PLACE, GroupKind, RuleKind, Table, read_cookie
+from hvproxy.model.layout import (
+    ASIDE, BARE, FRAGMENT, GUARD, HIDDEN, LAST_KEY, OUTLET, PLACE, GroupKind, RuleKind, Table, read_cookie,
+)
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import OWN_REGISTER
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
@@ -73,6 +76,8 @@ class Explanations:
         ls = self._hv.by_id.get(ls_id)
         if ls is None:
             return Why("belonged to a logical switch that is deleted")
+        if number & ASIDE == ASIDE:
+            return Why(self._aside(rule, ls, number), ls.spec.name)
         if number & HIDDEN == HIDDEN:
             return Why(self._switching(rule, ls), ls.spec.name)
         if number & PLACE:
@@ -135,6 +140,14 @@ class Explanations:
         if index == 0:
             return f"floods label {_label(match)} to the ports of {ls.spec.name} here"
         return f"delivers label {_label(match)} to {self._lport(ls.ls_id, index)}"
+
+    def _aside(self, rule: Rule, ls: LogicalSwitch, number: int) -> str:
+        if number & OUTLET == OUTLET:
+            return f"sends to port {number & ~OUTLET} of {ls.spec.name}, which a bundle has chosen"
+        if number == ASIDE:
+            return f"finds what packets teach {ls.spec.name}"
+        teacher = Match.from_tlvs(rule.match).get(OWN_REGISTER.number)
+        return f"knows what packets teach {ls.spec.name} by entry {0 if teacher is None else teacher[0]}"
 
     def _switching(self, rule: Rule, ls: LogicalSwitch) -> str:
         match = Match.from_tlvs(rule.match)

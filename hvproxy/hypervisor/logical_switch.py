@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from hvproxy.compiler.lowering import TenantGroup
+from hvproxy.compiler.learning import UNKNOWN
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import (
-    aging, barriers, commits, metering, overheard, packets, port_config, port_counters, queries, resets,
+    aging, barriers, commits, learning, metering, overheard, packets, port_config, port_counters, queries, resets,
     session_settings,
 )
 from hvproxy.hypervisor.buffers import Buffers
@@ -31,7 +32,7 @@ from hvproxy.hypervisor.origin import Origin
 from hvproxy.hypervisor.resets import Reset
 from hvproxy.hypervisor.roles import Roles
 from hvproxy.model.intent import LogicalSwitchSpec
-from hvproxy.model.layout import HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
+from hvproxy.model.layout import ASIDE, HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
@@ -68,6 +69,7 @@ class LogicalSwitch(CompiledSwitch):
         """By the numbers that stood for the counters. The tables count what was counted under these numbers too."""
         self.roles = Roles()
         self.monitors = FlowMonitors()
+        self.pupil = learning.Pupil()
         self.buffers = Buffers(spec.buffers)
         self.bundles = Bundles(spec.tables, self.buffers)
         self.sessions: dict[int, ControllerSession] = {}
@@ -124,7 +126,8 @@ class LogicalSwitch(CompiledSwitch):
         groups = self.group_changes(list(self._group_contents))
         alive = self.alive_changes(list(self._alive_contents))
         meters = self.meter_changes(list(self._meter_contents))
-        return joined(entries, groups, alive, meters, self.hidden_changes((), self.hosts.emptied()))
+        hidden = self.hidden_changes((), self.hosts.emptied() + self.aside.emptied())
+        return joined(entries, groups, alive, meters, hidden)
 
     # Controllers
 
@@ -352,6 +355,10 @@ class LogicalSwitch(CompiledSwitch):
         if of13.OFPP_NORMAL in actions.outputs(data) and not self.hosts.in_use:
             self.send(self.hidden_changes(self.hosts.begin(), ()), now, None)
             self.ledger.state()
+        if actions.learns(data) and not self.aside.learning:
+            self.send(self.hidden_changes(self.aside.learn(), ()), now, None)
+        if actions.choices(data) and not self.aside.choosing:
+            self.send(self.hidden_changes(*self.aside.choose(self.ports)), now, None)
         if not self.resubmits and actions.resubmits(data):
             self.resubmits = True
             self.ledger.state()
@@ -359,7 +366,10 @@ class LogicalSwitch(CompiledSwitch):
                 self.send(self.recompile_all(), now, None)
 
     def heard(self, arrived: PacketIn, number: int, now: float) -> None:
-        """A datapath has switched a frame of a source it does not know."""
+        """A datapath has switched a frame of a source it does not know, or one that an action learn may learn from."""
+        if number == UNKNOWN:
+            learning.heard(self, arrived, now)
+            return
         port = self.port_at.get(self.layout.read(arrived.metadata)[1])
         if port is None or len(arrived.data) < _TAGGED_HEADER:
             return
@@ -408,7 +418,9 @@ class LogicalSwitch(CompiledSwitch):
             leaving = {owner[1] for each in self.down.leaving(dpid)
                        if (owner := read_cookie(each)) is not None and owner[0] == self.ls_id}
             for number in self.counters.reported(dpid, counts, leaving, at):
-                if number & HIDDEN == HIDDEN:
+                if number & ASIDE == ASIDE:
+                    self.tables.learnt_again(self.aside.learnt_again(number), at)
+                elif number & HIDDEN == HIDDEN:
                     self.hosts.alive(number, at)
                 elif number < PLACE:
                     entry = self.tables.by_number(number)

@@ -13,18 +13,20 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.buffers import NONE, Buffers
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
+from hvproxy.hypervisor.entry_index import EntryIndex
 from hvproxy.hypervisor.expiry import Expiry
 from hvproxy.hypervisor.flow_mods import (
     ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, HIDDEN_TABLE, MODIFY_STRICT, RESET_COUNTS,
-    Request, check_out_port, check_table_id, means_hidden, read, refuse_hidden,
+    SEND_FLOW_REM, Request, check_out_port, check_table_id, means_hidden, read, refuse_hidden,
 )
 from hvproxy.hypervisor.lacking import check
 from hvproxy.model.layout import PLACE, TABLES
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira_learn
 from hvproxy.openflow.abilities import Ability
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import FlowMod
+from hvproxy.openflow.nicira_learn import Learn
 from hvproxy.openflow.oxm import Match
 
 _LAST_NUMBER = PLACE - 1
@@ -32,13 +34,15 @@ _BLOCK = 1 << 16
 """Entry numbers are handed out by blocks, of which the store knows the newest: no number of before a restart comes
 again soon after it."""
 _KEEP_COOKIE = 0xffffffffffffffff
+_NOTED_PER_TIMEOUT = 4
+"""How often the store hears that an entry is learnt again; after a restart it is learnt from the next packet."""
 _RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", "created", "modified")
 
 _ROLLED_BACK = ("number", *_RESTORED)
 
 
 class LogicalTables:
-    """The entries of one logical switch, by table, by number, by what they output to, by meter and by expiry."""
+    """The entries of one logical switch, by table, by number, by what they name (EntryIndex) and by expiry."""
 
     def __init__(self, n_tables: int, max_entries: int, first_number: int = 1, holding: int = TABLES) -> None:
         """`max_entries` is per table; those from `holding` on hold none.
@@ -54,10 +58,7 @@ class LogicalTables:
         """Told of every number whose entry is new, changed or (None) gone."""
         self.block_begun: Callable[[], None] = lambda: None
         """Told when a block of numbers is begun."""
-        self._by_output: dict[int, dict[Entry, None]] = {}
-        self._by_group: dict[int, dict[Entry, None]] = {}
-        self._by_meter: dict[int, dict[int | None, dict[Entry, None]]] = {}
-        """Meter id -> in_port of the match -> entries."""
+        self._index = EntryIndex()
         self._expiry = Expiry()
 
     # Restoring
@@ -102,20 +103,24 @@ class LogicalTables:
 
     def entries_with_group(self, group_id: int) -> list[Entry]:
         """Those whose actions name the tenant's group, by table, priority downwards, match."""
-        return sorted(self._by_group.get(group_id, ()), key=_order)
+        return sorted(self._index.group(group_id), key=_order)
 
     def entries_with_meter(self, meter_id: int) -> list[Entry]:
         """Those that send packets through the tenant's meter, in the order of `select`."""
-        return sorted((entry for each in self._by_meter.get(meter_id, {}).values() for entry in each), key=_order)
+        return sorted(self._index.meter(meter_id), key=_order)
 
     def ingresses_of_meter(self, meter_id: int) -> Iterable[int | None]:
         """The in_ports of what such entries match; None: some match any."""
-        return self._by_meter.get(meter_id, {}).keys()
+        return self._index.ingresses_of_meter(meter_id)
 
     def entries_with_output(self, port: int) -> list[Entry]:
         """Those whose actions output to the port, reserved numbers included, by table, priority downwards,
         match."""
-        return sorted(self._by_output.get(port, ()), key=_order)
+        return sorted(self._index.output(port), key=_order)
+
+    def entries_choosing(self, ports: Iterable[int]) -> Iterable[Entry]:
+        """Those that choose among some of the ports by which of them are alive."""
+        return self._index.choosing(ports)
 
     def select(
         self, table_id: int, match: Match, cookie: int = 0, cookie_mask: int = 0, out_port: int = ANY_PORT,
@@ -150,7 +155,7 @@ class LogicalTables:
         if not request.deletes:
             check(below, request.instructions, request.match if mod.command == ADD else None)
         if mod.command == ADD:
-            return [self._add(request, now, groups, meters)]
+            return [self._add(request, now, groups, meters), *self._unlearn()]
         if request.deletes:
             strict = mod.command == DELETE_STRICT
             meant = self._targets(request, strict, mod.out_port, mod.out_group)
@@ -161,16 +166,60 @@ class LogicalTables:
         targets = self._targets(request, mod.command == MODIFY_STRICT, ANY_PORT, ANY_GROUP)
         if targets:
             _check_named(request.instructions, groups, meters)
-        return [self._modify(entry, request, now) for entry in targets]
+        return [*(self._modify(entry, request, now) for entry in targets), *self._unlearn()]
+
+    def learn(self, learn: Learn, match: Match, apply: bytes, now: float) -> tuple[Entry | None, list[Edit]]:
+        """What a packet does that has taught an entry with that match and those actions: (the entry, edits). None where
+        none is there, nor may be added. Raises Refused where the table is full.
+
+        As Open vSwitch, a strict modification that adds, and leaves its timeouts and flags to an entry that it finds.
+        """
+        flags = SEND_FLOW_REM if learn.flags & nicira_learn.SEND_FLOW_REM else 0
+        mod = FlowMod(xid=0, cookie=learn.cookie, cookie_mask=0, table_id=learn.table_id, command=MODIFY_STRICT,
+                      idle_timeout=learn.idle_timeout, hard_timeout=learn.hard_timeout, priority=learn.priority,
+                      buffer_id=NO_BUFFER, out_port=ANY_PORT, out_group=ANY_GROUP, flags=flags, match=b"",
+                      instructions=b"")
+        request = Request(mod, match, Instructions(apply=apply))
+        entry = self._tables[learn.table_id].get((learn.priority, match))
+        if entry is None and learn.cookie == _KEEP_COOKIE:
+            return None, []
+        if entry is None:
+            added = self._add(request, now, (), ())
+            return added.entry, [added]
+        self.learnt_again(entry, now)
+        if entry.instructions == request.instructions and learn.cookie in (entry.cookie, _KEEP_COOKIE):
+            return entry, []
+        before = entry.snapshot()
+        if learn.cookie != _KEEP_COOKIE:
+            entry.cookie = learn.cookie
+        return entry, [self._changed(EditKind.MODIFIED, entry, before, request, now), *self._unlearn()]
+
+    def learnt_again(self, entry: Entry | None, now: float) -> None:
+        """A packet has taught an entry once more as it is: its hard timeout begins anew."""
+        if entry is not None and self._holds(entry):
+            step = max(entry.hard_timeout / _NOTED_PER_TIMEOUT, 1)
+            before, entry.modified = entry.modified, now
+            if before // step != now // step:
+                self.noted(entry.number, entry)
 
     def remove(self, entries: Iterable[Entry], reason: int) -> list[Edit]:
-        """Takes out entries for `reason` (OFPRR_*); those that are gone already are passed over."""
+        """Takes out entries for `reason` (OFPRR_*), and what they have learnt where they want it so; those that are
+        gone already are passed over."""
         edits = []
         for entry in entries:
             if self._holds(entry):
                 self._take(entry)
                 edits.append(Edit(EditKind.REMOVED, entry, reason=reason))
-        return edits
+        return edits + self._unlearn()
+
+    def _unlearn(self) -> list[Edit]:
+        """Takes out what was learnt by actions of which none is left, and wants to be deleted then."""
+        places = self._index.unlearnt()
+        if not places:
+            return []
+        return self.remove([entry for table_id, cookie in sorted(places) if table_id < self.n_tables
+                            for entry in self._tables[table_id].values() if entry.cookie == cookie],
+                           of13.OFPRR_DELETE)
 
     def undo(self, edits: Iterable[Edit]) -> list[Edit]:
         """Restores what was before `edits`, which the caller made last; returns the opposite edits.
@@ -179,7 +228,9 @@ class LogicalTables:
         not and must not be counted twice; whoever counts adds up the numbers it has had. Where a later flow-mod has
         changed an entry again, what that one set stays.
         """
-        return [opposite for edit in reversed(list(edits)) for opposite in self._undo(edit)]
+        opposites = [opposite for edit in reversed(list(edits)) for opposite in self._undo(edit)]
+        self._index.unlearnt()  # what was learnt by what is undone stays
+        return opposites
 
     def roll_back(self, edits: Iterable[Edit]) -> None:
         """Makes `edits`, all that was done since, undone to the last attribute: nobody may have heard of them yet."""
@@ -192,6 +243,7 @@ class LogicalTables:
                     setattr(entry, name, getattr(edit.before, name))
             if edit.kind is not EditKind.ADDED:
                 self._put(entry)
+        self._index.unlearnt()
 
     # Time
 
@@ -313,45 +365,21 @@ class LogicalTables:
     def _put(self, entry: Entry) -> None:
         self._tables[entry.table_id][entry.priority, entry.match] = entry
         self._numbers[entry.number] = entry
-        self._index(entry)
+        self._index.put(entry)
         self._expiry.schedule(entry)
         self.noted(entry.number, entry)
 
     def _take(self, entry: Entry) -> None:
         del self._tables[entry.table_id][entry.priority, entry.match]
         del self._numbers[entry.number]
-        self._unindex(entry)
+        self._index.take(entry)
         self._expiry.forget(entry)
         self.noted(entry.number, None)
 
     def _set_instructions(self, entry: Entry, instructions: Instructions) -> None:
-        self._unindex(entry)
+        self._index.take(entry)
         entry.instructions = instructions
-        self._index(entry)
-
-    def _index(self, entry: Entry) -> None:
-        for port in entry.output_ports:
-            self._by_output.setdefault(port, {})[entry] = None
-        for group in entry.groups:
-            self._by_group.setdefault(group, {})[entry] = None
-        meter = entry.instructions.meter
-        if meter is not None:
-            self._by_meter.setdefault(meter, {}).setdefault(entry.match.in_port, {})[entry] = None
-
-    def _unindex(self, entry: Entry) -> None:
-        for index, keys in ((self._by_output, entry.output_ports), (self._by_group, entry.groups)):
-            for key in keys:
-                index[key].pop(entry)
-                if not index[key]:
-                    del index[key]
-        meter, in_port = entry.instructions.meter, entry.match.in_port
-        if meter is not None:
-            by_port = self._by_meter[meter]
-            by_port[in_port].pop(entry)
-            if not by_port[in_port]:
-                del by_port[in_port]
-            if not by_port:
-                del self._by_meter[meter]
+        self._index.put(entry)
 
     def _renumber(self, entry: Entry) -> None:
         del self._numbers[entry.number]

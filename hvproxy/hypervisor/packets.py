@@ -5,8 +5,10 @@ Attribution is by what only hvproxy can write: the context in the metadata and t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
+from hvproxy.compiler import learning, members
 from hvproxy.compiler.lowering import Edge, lower, lower_other, uncovered
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
@@ -16,7 +18,7 @@ from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cookie
 from hvproxy.model.view import Dpid, Lport
-from hvproxy.openflow import actions, nicira
+from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_learn
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.instructions import Instructions
@@ -239,7 +241,7 @@ def _carry_out(ls: LogicalSwitch, origin: Origin, out: PacketOut, now: float) ->
     lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
     # Whether the packet allows the actions is for the switch to say even where none is carried out.
     lowered += nicira.leave() if shut_out else b""
-    lowered += _lowered(out.actions, edge, lport, ingress, at_home)
+    lowered += _lowered(ls, out.actions, edge, lport, ingress, at_home)
     ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
     return edge.dpid
 
@@ -255,7 +257,9 @@ def _edge(ls: LogicalSwitch, dpid: Dpid | None) -> Edge | None:
     return next((edge for edge in ls.edges.values() if ls.down.ready(edge.dpid)), None)
 
 
-def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None, at_home: bool) -> bytes:
+def _lowered(
+    ls: LogicalSwitch, data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None, at_home: bool,
+) -> bytes:
     """The tenant's actions with TABLE, IN_PORT and the suppression of the ingress lport decided here."""
     def output(port: int, max_len: int) -> bytes:
         if port == of13.OFPP_TABLE:
@@ -274,7 +278,14 @@ def _lowered(data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None
     def group(group_id: int) -> bytes:
         return lower(actions.group(group_id), edge, ingress, in_set=False)
 
+    lessons = ls.pupil.send(data) if actions.learns(data) else 0
+    learnt = count()
+
     def other(action: bytes) -> bytes:
+        if nicira_learn.is_learn(action):
+            return learning.ask(lessons, next(learnt))
+        if nicira_bundle.is_bundle(action):
+            return members.lowered(nicira_bundle.read(action), edge.logical_switch, lambda port: output(port, 0))
         lowered = lower_other(action, 0)
         number = next(iter(actions.controller_ids(action)), 0)
         # No entry says for which controllers the packet is, so our own register does, with what no entry's number has.

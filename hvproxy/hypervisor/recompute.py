@@ -45,7 +45,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
             content = Content()
             for meter in ls.meters.meters.values():
                 content.add_meter(meter_on(meter, dpid, _entered(ls, meter.meter_id)))
-            entries: Iterable[EntryLike] = chain(ls.tables.entries(), ls.hosts.entries())
+            entries: Iterable[EntryLike] = chain(ls.tables.entries(), ls.hosts.entries(), ls.aside.entries())
             for entry in entries:
                 for rule in rules_for(entry, edge):
                     content.add_rule(rule)

@@ -29,7 +29,7 @@ from hvproxy.model.layout import FRAGMENT, PLACE, cookie
 from hvproxy.model.records import Record
 from hvproxy.model.rules import Change, Rule
 from hvproxy.model.view import Vif
-from hvproxy.openflow import guard_parts, instructions
+from hvproxy.openflow import actions, guard_parts, instructions
 from hvproxy.openflow.meters import walk_bands
 from hvproxy.openflow.oxm import Match, ofp_match
 
@@ -71,6 +71,11 @@ class RestoredSwitch:
             for number, part in sorted(parts.get(kind, ())):
                 with judged(part):
                     readers[kind](number, part)
+        for entry in ls.tables.entries():
+            if actions.learns(entry.instructions.apply):
+                ls.aside.learn()
+            if actions.choices(entry.instructions.apply):
+                ls.aside.choose(ls.ports)
         ls.ledger.ports()
         ls.expiry_waits = True
 

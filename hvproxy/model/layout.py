@@ -34,6 +34,10 @@ GROUP_FLAG = 1 << 33
 """The action set holds a tenant's group, which beats an output written later (OF 1.3.5 section 5.10)."""
 PACKET_OUT_FLAG = 1 << 34
 """The packet came in a packet-out: classification leaves it, so that a packet-in can tell."""
+LEARNS_FLAG = 1 << 35
+"""In the table ASIDE: it is asked whether what the packet teaches is known, and not for a port."""
+LEARN_SHIFT = 36
+"""From here on 3 bits tell which of the actions learn of an entry it is about."""
 TENANT_MASK = 0xFFFFFFFF
 """The metadata bits a tenant may match and write."""
 PLACE = 1 << 31
@@ -41,6 +45,10 @@ PLACE = 1 << 31
 Entries are numbered below it."""
 HIDDEN = PLACE | 1 << 30
 """Set in the cookie's number for the rules of the hidden tables, which belong to no entry and place nothing."""
+ASIDE = HIDDEN | 1 << 29
+"""Set in the cookie's number for those of the table ASIDE."""
+OUTLET = ASIDE | 1 << 28
+"""Set in the cookie's number for those of them that send out of a port: OUTLET | its number, of 16 bits."""
 FRAGMENT = PLACE | 1 << 29
 """Set in the cookie's number for the rules that drop fragments: FRAGMENT | lport index, 0 for some packet-outs."""
 GUARD = PLACE | 1 << 28
@@ -67,6 +75,9 @@ class Table(IntEnum):
     """The same of TRANSIT."""
     EGRESS = 7
     """Where frames are looked at that are about to leave by an lport whose physical port has sub-ports too."""
+    ASIDE = 8
+    """What a list of actions asks on its way, about what OWN_REGISTER says: to be sent out of the port of that number,
+    or whether what an entry of that number teaches is known."""
     LOGICAL = 10
 
 

@@ -19,7 +19,7 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import nicira
+from hvproxy.openflow import nicira, nicira_learn
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
@@ -73,7 +73,7 @@ def inconsistent(why: str = "an action that the match does not allow") -> NoRetu
 @remembered(1 << 13)
 def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> None:
     """Raises Refused for the first action that is wrong in itself, or (`in_set`) may not be written."""
-    at = others = 0
+    at = others = learns = 0
     conjunction = False
     controllers: set[int | None] = set()
     while at < len(data):
@@ -93,6 +93,7 @@ def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> N
         elif kind == of13.OFPAT_EXPERIMENTER:
             nicira.check(data[at:at + length], in_set=in_set)
             controllers.add(nicira.controller_id(data[at:at + length]))
+            learns += nicira_learn.is_learn(data[at:at + length])
             if nicira.is_conjunction(data[at:at + length]):
                 conjunction = True
             elif not nicira.is_note(data[at:at + length]):
@@ -103,6 +104,8 @@ def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> N
             _refuse(of13.OFPBAC_BAD_TYPE, f"action type {kind}")
         others += 1
         at += length
+    if learns > nicira_learn.MOST_LEARNS:
+        _refuse(of13.OFPBAC_TOO_MANY, "a list that learns more entries than hvproxy can tell apart")
     if len(controllers - {None}) > 1:
         _refuse(of13.OFPBAC_BAD_ARGUMENT, "a list that sends to controllers of several ids")
     if conjunction and others:

@@ -13,19 +13,20 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.openflow.action_checks import check, refuse_extensions
-from hvproxy.openflow import nicira
+from hvproxy.openflow import nicira, nicira_bundle, nicira_learn
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket, walk_buckets
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira import resubmit
+from hvproxy.openflow.nicira_bundle import Choice
 from hvproxy.openflow.oxm import tlv
 from hvproxy.openflow.oxm_aliases import ALIASES
 from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 
 __all__ = [
-    "canonical", "canonical_buckets", "check", "controller_ids", "controllers", "dec_nw_ttl", "group", "groups",
-    "load_bit", "move", "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions", "resubmit", "resubmits",
-    "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "walk",
+    "canonical", "canonical_buckets", "check", "choices", "controller_ids", "controllers", "dec_nw_ttl", "group",
+    "groups", "learns", "load_bit", "move", "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions",
+    "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "walk",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -88,6 +89,19 @@ def decrements(data: bytes) -> bool:
     it sets fields."""
     return any(kind in (of13.OFPAT_DEC_NW_TTL, of13.OFPAT_DEC_MPLS_TTL)
                or kind == of13.OFPAT_EXPERIMENTER and nicira.decrements(action) for kind, action in walk(data))
+
+
+@remembered(1 << 13)
+def learns(data: bytes) -> bool:
+    """Whether packets add entries by a list."""
+    return any(kind == of13.OFPAT_EXPERIMENTER and nicira_learn.is_learn(action) for kind, action in walk(data))
+
+
+@remembered(1 << 13)
+def choices(data: bytes) -> tuple[Choice, ...]:
+    """What a list chooses ports by, in order."""
+    return tuple(nicira_bundle.read(action) for kind, action in walk(data)
+                 if kind == of13.OFPAT_EXPERIMENTER and nicira_bundle.is_bundle(action))
 
 
 def resubmits_here(data: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
 
-What the actions refer to is a part of a field (nicira_parts). Refused although Open vSwitch takes them, with the error
-of one that does not know them: learn, ct, bundle, fin_timeout, sample, clone, output to a register, resubmit with
+What the actions refer to is a part of a field (nicira_parts); learn and bundle are known to nicira_learn and
+nicira_bundle. Refused although Open vSwitch takes them, with the error
+of one that does not know them: learn with a limit, ct, fin_timeout, sample, clone, output to a register, resubmit with
 another port, and whatever else is not in `_KNOWN`.
 
 Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
@@ -13,11 +14,14 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
+from hvproxy.openflow import nicira_bundle, nicira_learn
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.nicira_bundle import BUNDLE, BUNDLE_LOAD
+from hvproxy.openflow.nicira_learn import LEARN
 from hvproxy.openflow.nicira_parts import (
-    BAD_CONJUNCTION, METADATA, NOT_ZERO, TARGETS, TENANT_BITS, Part, check_named, check_part, check_settable, error,
-    part_text, refuse, target, told,
+    ALL, BAD_CONJUNCTION, METADATA, NOT_ZERO, TARGETS, TENANT_BITS, Part, check_named, check_part, check_settable,
+    error, part_text, refuse, target, told,
 )
 from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, Headers
 
@@ -42,7 +46,7 @@ _FIXED_SIZES: Final = {
     RESUBMIT: 16, POP_QUEUE: 16, MOVE: 24, LOAD: 24, MULTIPATH: 32, RESUBMIT_TABLE: 16, EXIT: 16, CONTROLLER: 16,
     PUSH: 24, POP: 24, CONJUNCTION: 16, CT_CLEAR: 16,
 }
-_KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS))
+_KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS, LEARN, BUNDLE, BUNDLE_LOAD))
 _IN_SET: Final = frozenset((LOAD, MOVE, RESUBMIT, RESUBMIT_TABLE, DEC_TTL_IDS, CT_CLEAR))
 """What an action set may hold."""
 _HASH_FIELDS, _ALGORITHMS = 6, 4
@@ -79,6 +83,10 @@ def check_order(action: bytes, headers: Headers) -> bool:
     kind = _HEAD.unpack_from(action)[3]
     if kind == DEC_TTL_IDS:
         return headers.eth_type not in IP_ETH_TYPES
+    if kind == LEARN:
+        nicira_learn.check_order(action, headers)
+    if kind in (BUNDLE, BUNDLE_LOAD):
+        nicira_bundle.check_order(action, headers)
     for header in _headers(kind, action):
         field = target(header).field
         if field is not None and not field.allows(headers):
@@ -92,6 +100,10 @@ def canonical(action: bytes) -> bytes:
     if len(action) < _HEAD.size or _HEAD.unpack_from(action)[2] != NICIRA_ID:
         return action
     kind = _HEAD.unpack_from(action)[3]
+    if kind == LEARN:
+        return nicira_learn.canonical(action)
+    if kind in (BUNDLE, BUNDLE_LOAD):
+        return nicira_bundle.canonical(action)
     if not _has_size(kind, len(action)) or any(
             header not in TARGETS for header in _headers(kind, action)):
         return action
@@ -163,6 +175,11 @@ def stack_of(action: bytes) -> Part:
     return Part(header, first, bits)
 
 
+def bundle_of(action: bytes) -> nicira_bundle.Choice:
+    """What a bundle says."""
+    return nicira_bundle.read(action)
+
+
 def multipath_of(action: bytes) -> Part:
     """What a multipath writes."""
     place, header = _MULTIPATH.unpack(action)[5:]
@@ -200,6 +217,12 @@ def move(first: int, source: int, target_first: int, target_header: int, bits: i
     """Copy some bits of a field, named by its header, into another."""
     return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[MOVE], NICIRA_ID, MOVE)
             + Struct("!HHHII").pack(bits, first, target_first, source, target_header))
+
+
+def stack(kind: int, part: Part) -> bytes:
+    """Push or pop a part of a field."""
+    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[kind], NICIRA_ID, kind)
+            + Struct("!HIH6x").pack(part.first, part.header, part.bits))
 
 
 def is_conjunction(action: bytes) -> bool:
@@ -248,8 +271,12 @@ def text(action: bytes) -> str | None:
     if len(action) < 16 or _HEAD.unpack_from(action)[2] != NICIRA_ID:
         return None
     kind = _HEAD.unpack_from(action)[3]
+    if kind == LEARN:
+        return nicira_learn.text(action)
+    if kind in (BUNDLE, BUNDLE_LOAD):
+        return nicira_bundle.text(action)
     if not _has_size(kind, len(action)) or any(
-            header not in TARGETS for header in _headers(kind, action)):
+            header not in ALL for header in _headers(kind, action)):
         return None
     if kind in (RESUBMIT, RESUBMIT_TABLE):
         port, table = _RESUBMIT.unpack(action)[4:]
@@ -350,5 +377,6 @@ def bad_conjunction() -> NoReturn:
 _CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
     LOAD: _check_load, MOVE: _check_move, RESUBMIT: _check_resubmit, RESUBMIT_TABLE: _check_resubmit,
     MULTIPATH: _check_multipath, PUSH: _check_stack, POP: _check_stack, CONJUNCTION: _check_conjunction,
-    DEC_TTL_IDS: _check_ids,
+    DEC_TTL_IDS: _check_ids, LEARN: nicira_learn.check, BUNDLE: nicira_bundle.check,
+    BUNDLE_LOAD: nicira_bundle.check,
 }

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
-from hvproxy.openflow.oxm_fields import BY_NUMBER, Field
+from hvproxy.openflow.oxm_fields import BY_NUMBER, OWN_REGISTER, Field
 
 TENANT_BITS: Final = 32
 """Of the metadata."""
@@ -68,20 +68,20 @@ def target(header: int) -> Target:
 
 def field_of(header: int) -> Field:
     """The field that a header names which is no wide register and no whole tag."""
-    field = TARGETS[header].field
+    field = ALL[header].field
     assert field is not None
     return field
 
 
 def told(header: int) -> bytes:
-    """A known header as Open vSwitch tells it."""
-    return TARGETS[header].header.to_bytes(4, "big")
+    """A known header, also hvproxy's own, as Open vSwitch tells it."""
+    return ALL[header].header.to_bytes(4, "big")
 
 
 def part_text(part: Part) -> str:
     """A part of a field in words that ovs-ofctl takes: reg0[4..7]."""
     header, first, bits = part
-    what = TARGETS[header]
+    what = ALL[header]
     name = _WIDE_NAMES.get(what.header) or field_of(header).name
     if (first, bits) == (0, what.bits):
         return f"{name}[]"
@@ -188,6 +188,8 @@ def _masked(header: int) -> int:
 
 
 TARGETS: Final = _targets()
+ALL: Final = {**TARGETS, OWN_REGISTER.header: _target(OWN_REGISTER, OWN_REGISTER.header)}
+"""Those, and the register that is hvproxy's own, which stands in rules only."""
 _MASKED: Final = frozenset(header for header in TARGETS if header & 0x100)
 _WIDE_NAMES: Final = {VLAN_TCI: "vlan_tci", **{
     header: f"xreg{index}" if len(registers) == 2 else f"xxreg{index - 8}"

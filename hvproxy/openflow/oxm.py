@@ -104,7 +104,7 @@ class Match:
     @property
     def headers(self) -> Headers:
         """What the match tells about the headers of its packets."""
-        return _headers(self.value)
+        return headers_of(self.value)
 
     def get(self, field_number: int) -> tuple[int, int | None] | None:
         """(value, mask) of a field, mask None when the match is exact; None where the field is not matched."""
@@ -137,6 +137,12 @@ def tlv(field: int, value: int, mask: int | None = None) -> bytes:
 def metadata_tlv(value: int, mask: int) -> bytes:
     """The canonical TLV of the metadata."""
     return _masked_tlv(_METADATA, value, mask)
+
+
+def of_layout(value: int, mask: int) -> bytes:
+    """The canonical TLVs of values and masks in the fixed layout of all fields."""
+    return b"".join(_masked_tlv(field, value >> field.shift & field.full, mask >> field.shift)
+                    for field in BY_NUMBER.values())
 
 
 def without(tlvs: bytes, field: int) -> bytes:
@@ -188,7 +194,8 @@ def _refuse(code: int, why: str) -> NoReturn:
     raise Refused(of13.OFPET_BAD_MATCH, code, why)
 
 
-def _headers(values: int) -> Headers:
+def headers_of(values: int) -> Headers:
+    """What values in the fixed layout of all fields tell about the headers of a packet."""
     eth_type = values >> _ETH_TYPE.shift & 0xffff
     ip_proto = values >> _IP_PROTO.shift & 0xff
     vlans = 1 if values >> _VLAN_VID.shift & VLAN_PRESENT else 0
@@ -219,7 +226,7 @@ def _parse(data: bytes) -> Match:
         for field, value, mask in found:
             if not field.holds(value):
                 _refuse(of13.OFPBMC_BAD_VALUE, f"{field.name} cannot be {value:#x}")
-            if field.conditional and not field.allows(_headers(values)):
+            if field.conditional and not field.allows(headers_of(values)):
                 _refuse(of13.OFPBMC_BAD_PREREQ, f"{field.name} without its prerequisites")
             if masks >> field.shift & field.full:
                 _refuse(of13.OFPBMC_DUP_FIELD, f"{field.name} twice")

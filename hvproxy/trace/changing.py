@@ -9,12 +9,12 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from hvproxy.openflow import nicira
+from hvproxy.openflow import nicira, nicira_bundle, nicira_learn
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.nicira_parts import Part, field_of, part_text
+from hvproxy.openflow.nicira_parts import Part, field_of, long_port, part_text
 from hvproxy.openflow.oxm_aliases import VLAN_TCI, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT, MPLS_TTL, NW_TTL, VLAN_PRESENT
-from hvproxy.openflow.text import actions_text
+from hvproxy.openflow.text import actions_text, port_text
 from hvproxy.trace import edits
 from hvproxy.trace.frame import Frame
 
@@ -24,7 +24,8 @@ _TTL: Final = Struct("!4xB").unpack_from
 _REGISTER_BITS: Final = 32
 _WITHOUT_EFFECT: Final = {
     nicira.NOTE: "it only says something", nicira.POP_QUEUE: "there are no queues",
-    nicira.CT_CLEAR: "no connection is tracked", nicira.CONJUNCTION: "it is a part of a match"}
+    nicira_learn.LEARN: "what it has taught is in the tables", nicira.CT_CLEAR: "no connection is tracked",
+    nicira.CONJUNCTION: "it is a part of a match"}
 
 
 def carry_out(frame: Frame, kind: int, action: bytes, stack: list[int]) -> str:
@@ -62,6 +63,14 @@ def _extension(frame: Frame, action: bytes, stack: list[int]) -> str:
     else:
         return f"{said}: what this action does is not known here, and nothing is changed"
     return f"{said}: now {_read(frame, part):#x}"
+
+
+def choose(frame: Frame, action: bytes, chosen: int) -> str:
+    """Write into a frame the port that a bundle_load has chosen."""
+    part = nicira_bundle.read(action).into
+    assert part is not None
+    _write(frame, part, chosen)
+    return f"bundle_load: {port_text(long_port(chosen))} into {part_text(part)}"
 
 
 def _read(frame: Frame, part: Part) -> int:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from hvproxy.openflow import actions, nicira
+from hvproxy.openflow import actions, nicira, nicira_bundle
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
+from hvproxy.openflow.nicira_parts import long_port
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import BY_NUMBER, NX, VLAN_ETH_TYPES
 from hvproxy.openflow.text import group_number, port_text
@@ -20,6 +21,8 @@ from hvproxy.trace.frame import ETH_TYPE, VLAN_VID, Frame
 
 _CONJ_ID: Final = BY_NUMBER[NX + 37]
 _VID: Final = 0xFFF
+_ALWAYS: Final = frozenset((0xfff8, 0xfff9, 0xfffa, 0xfffb, 0xfffc, nicira_bundle.NO_PORT))
+"""Numbers that stand for no one port, and are alive to a bundle."""
 DEEPEST_WATCH = 64
 """Groups that watch groups, followed so far."""
 
@@ -140,6 +143,11 @@ class Switch:
         if found is None:
             found = self._buckets[group.group_id] = walk_buckets(group.buckets)
         return found
+
+    def may_choose(self, member: int) -> bool:
+        """Whether a bundle takes a port of that number, of 16 bits, for alive."""
+        port = self.ports.get(long_port(member))
+        return member in _ALWAYS or port is not None and port.live
 
     def why_dead(self, group: GroupLike, bucket: Bucket, depth: int = 0) -> str:
         """Why a bucket cannot be used; empty when it can (OF 1.3.5 section 5.6.1)."""

@@ -12,9 +12,10 @@ from enum import Enum
 from struct import Struct
 from typing import Final, NamedTuple
 
-from hvproxy.openflow import actions, nicira
+from hvproxy.openflow import actions, nicira, nicira_bundle
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
+from hvproxy.openflow.nicira_parts import long_port
 from hvproxy.openflow.oxm import tlv
 from hvproxy.openflow.oxm_fields import VLAN_PRESENT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
@@ -249,11 +250,26 @@ class _Walker:
             self.exited = True
         elif kind == nicira.CONTROLLER:
             self._tell(frame, of13.OFPR_ACTION, nicira.controller_id(action) or 0)
+        elif kind in (nicira_bundle.BUNDLE, nicira_bundle.BUNDLE_LOAD):
+            self._choose(action, frame)
         elif kind == nicira.DEC_TTL_IDS:
             return self._count_down(Item(of13.OFPAT_DEC_NW_TTL, actions.dec_nw_ttl(), None), frame)
         else:
             self.step(Kind.APPLY, changing.carry_out(frame, of13.OFPAT_EXPERIMENTER, action, self.stack))
         return not self.exited
+
+    def _choose(self, action: bytes, frame: Frame) -> None:
+        """Take the first of several ports that is alive, which a hash might do as well as any other."""
+        choice = nicira_bundle.read(action)
+        chosen = next((member for member in choice.members if self.switch.may_choose(member)), nicira_bundle.NO_PORT)
+        if choice.by_hash:
+            self.step(Kind.APPLY, "the hash of a bundle, which only the switch knows, is taken for the first port's")
+        if choice.into is not None:
+            self.step(Kind.APPLY, changing.choose(frame, action, chosen))
+        elif chosen != nicira_bundle.NO_PORT:
+            self._output(long_port(chosen), frame)
+        else:
+            self.step(Kind.APPLY, "bundle: no port is alive")
 
     def _resubmit(self, action: bytes, frame: Frame) -> None:
         """Look up another table; what was under way goes on after that."""

@@ -15,6 +15,10 @@ from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World, spec
 from tests.hypervisor import worlds
+from tests.hypervisor.test_learning import teach
+from tests.hypervisor.test_mac_table import frame
+from tests.hypervisor.worlds import add, flow_mod, red
+from tests.openflow.learn_cases import BACK, TO_PORT, bundle, learn
 
 LINKS = tuple(NamedLink(a, b) for a, b in (((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((1, 8), (0x12, 1)),
                                            ((2, 8), (0x12, 2))))
@@ -101,6 +105,14 @@ def test_groups_say_what_they_reach() -> None:
         "floods red with frames of red/5", "group 77 of red", "group 77 of red for frames of red/5",
         "carries frames towards edge 0000000000000002",
     }
+
+
+def test_what_learns_and_chooses_says_so() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=bundle(1, 2) + learn(BACK, TO_PORT)))
+    teach(world, 1, 1, frame(0x02000000000A))
+    assert rules(world, 1) >= {"sends to port 1 of red, which a bundle has chosen", "finds what packets teach red",
+                               "knows what packets teach red by entry 1"}
 
 
 def test_the_hidden_tables_say_what_they_are_for() -> None:

@@ -18,9 +18,11 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_fields import REGISTERS
 from hvproxy.trace.compose import compose
 from tests.harness import Controller, World, spec
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
+from tests.openflow.learn_cases import BACK, REG0, TO_PORT, bundle, learn
 from tests.packets import Plane, tagged
 from tests.test_packets_agree import BLUE, BPDU, LINKS, RED, Both, Program, frames, programs
 from tools.emulator import wire
@@ -315,3 +317,14 @@ def test_normal_goes_to_where_the_destination_was_heard() -> None:
     assert traced(world, 2, frame).agree and not traced(world, 2, frame).logical.sent
     reserved = traced(world, 1, "tcp,dl_dst=1:80:c2:0:0:2")
     assert reserved.agree and not reserved.logical.sent
+
+
+def test_what_is_learnt_and_chosen_is_followed() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=bundle(2, 3, 1) + bundle(3, 4, into=(REG0, 0, 16)) + learn(BACK, TO_PORT), goto=1),
+        flow_mod(table=1, match=tlv(REGISTERS[0].number, 3), apply=actions.output(3)))
+    found = traced(world)
+    assert found.agree, found.differences
+    assert sorted(port for port, _ in found.logical.sent) == [2, 3]
+    said = "\n".join(step.text for step in found.logical.steps)
+    assert "into reg0[0..15]" in said and "what it has taught is in the tables" in said

@@ -91,3 +91,9 @@ def test_a_port_beside_sub_ports_sends_what_is_seen_to_be_its_own() -> None:
     edits.pop_vlan(hidden)
     assert port.refusal(hidden) == "sends no tag that its switch does not see: it could be a sub-port's beside it"
     assert Port("is down", claimed=frozenset((7,))).refusal(Frame(PING, 1)) == "is down"
+
+
+def test_a_bundle_may_choose_ports_that_are_live_and_numbers_that_stand_for_several() -> None:
+    switch = Switch([], {}, {1: Port(), 2: Port("is down", live=False), of13.OFPP_LOCAL: Port()})
+    assert [switch.may_choose(member) for member in (1, 2, 3, 0xfffe, 0xfff8, 0xfffb, 0xffff, 0)] == [
+        True, False, False, True, True, True, True, False]
