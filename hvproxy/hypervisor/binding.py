@@ -55,7 +55,7 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
                                logical_switch=ls.spec.name, port=number, why=why)
                 sharing.refused.add(ls.spec.name)
                 vif = None
-        if vif == port.vif:
+        if vif == port.vif or moves.too_early(port):
             continue
         before, port.vif = port.vif, vif
         other = None if vif is None else holder(ls, number)

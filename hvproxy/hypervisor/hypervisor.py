@@ -212,6 +212,7 @@ class Hypervisor(ToSwitches):
             self.settling_in = False
             for ls in self.logical_switches.values():
                 aging.let_expire(ls, now)
+                self.bind(ls, now)
         self._dial_when_known(now)
 
     # What the switches tell

@@ -49,6 +49,12 @@ class Moves:
         """The ports of a logical switch are bound anew now: who still waits says so again."""
         self._awaited_before = self._awaited.pop(ls, {})
 
+    def too_early(self, port: LogicalPort) -> bool:
+        """Whether a port that is to be elsewhere stays where it was before a restart: until all switches are known
+        nobody can say whether it can move."""
+        attach = port.spec.attach
+        return self._hv.settling_in and port.vif is not None and attach is not None and attach.place is not None
+
     def waits(self, ls: LogicalSwitch, port: LogicalPort, vif: Vif, other: LogicalPort | None, now: float) -> bool:
         """Whether a port stays where it is for now: its move follows those of its logical switch that are under way,
         and that of the port that leaves its place. `other` is the one that has that VIF."""

@@ -9,6 +9,7 @@ import pytest
 from tests.crash.operations import LANES
 from tests.crash.traffic import Traffic
 from tests.crash.trial import lost
+from tests.system.network import wait_until
 
 Ends = dict[tuple[str, int], socket.socket]
 
@@ -41,6 +42,15 @@ def test_what_does_not_come_is_lost_what_comes_twice_is_doubled_and_elsewhere_it
     assert ("red", 4, 1, {1, 2}) in [(*which, ports) for _, which, ports in tally.lost]
     assert tally.sent == len(tally.lost) + 1
     assert len(lost(tally)) >= 3 and len(lost(tally, lambda at: True)) == 2
+
+
+def test_a_frame_that_comes_late_is_not_lost(ends: tuple[Traffic, Ends]) -> None:
+    traffic, theirs = ends
+    frame = _frame(traffic, theirs)
+    wait_until(lambda: ("red", 1, 1) in traffic._late, "it is not late")
+    theirs["red", 2].send(frame)
+    tally = traffic.pause()
+    assert ("red", 1, 1) not in [which for _, which, _ in tally.lost] and not tally.doubled
 
 
 def test_it_passes_when_every_lane_has_carried_a_frame(ends: tuple[Traffic, Ends]) -> None:

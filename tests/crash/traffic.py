@@ -51,6 +51,8 @@ class Traffic:
         self._frames_at = receive
         self._tenants = sorted({name for name, _ in sockets})
         self._underway: dict[Frame, tuple[float, set[int]]] = {}
+        self._late: dict[Frame, tuple[float, set[int]]] = {}
+        """Those that others do not wait for any more: lost, unless they come before what has become of all is asked."""
         self._tally = Tally()
         self._passed: dict[tuple[str, int], int] = {}
         """(tenant, lane) -> the last frame that has come wherever it should."""
@@ -85,13 +87,14 @@ class Traffic:
         self._going.clear()
         seconds = time.monotonic() - self._began
         deadline = time.monotonic() + PATIENCE
-        while self._underway and time.monotonic() < deadline:
+        while (self._underway or self._late) and time.monotonic() < deadline:
             time.sleep(0.01)
         with self._lock:
             tally, self._tally = self._tally, Tally()
             tally.seconds = seconds
-            tally.lost += [(at, frame, ports) for frame, (at, ports) in self._underway.items()]
-            self._underway.clear()
+            for missing in (self._late, self._underway):
+                tally.lost += [(at, frame, ports) for frame, (at, ports) in missing.items()]
+                missing.clear()
         return tally
 
     def stop(self) -> None:
@@ -134,11 +137,10 @@ class Traffic:
         with self._lock:
             while self._underway:
                 frame = next(iter(self._underway))
-                at, ports = self._underway[frame]
+                at, _ = self._underway[frame]
                 if at > now - PATIENCE:
                     return
-                self._tally.lost.append((at, frame, ports))
-                del self._underway[frame]
+                self._late[frame] = self._underway.pop(frame)
 
     def _receive(self) -> None:
         selector = selectors.DefaultSelector()
@@ -158,11 +160,12 @@ class Traffic:
                 self._tally.strange.append((place, data))
                 return
             frame = tenant, lane.number, int.from_bytes(data[16:24], "big")
-            _, ports = self._underway.get(frame, (0.0, set[int]()))
+            waiting = self._late if frame in self._late else self._underway
+            _, ports = waiting.get(frame, (0.0, set[int]()))
             if port not in ports:
                 self._tally.doubled.append((frame, port))
                 return
             ports.remove(port)
             if not ports:
-                del self._underway[frame]
+                del waiting[frame]
                 self._passed[frame[:2]] = frame[2]

@@ -182,6 +182,26 @@ def test_a_move_that_a_kill_interrupts_ends_at_the_new_place(place: tuple[int, i
     assert_equal_to_recompute(world)
 
 
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_move_that_waits_when_hvproxy_is_killed_comes_about_whichever_switch_is_back_last(last: int) -> None:
+    world, controller = moving_world()
+    move(world, 3, 5)
+    world.pass_time(0.5)
+    move(world, 1, 6)
+    world.run()
+    assert where(world) == (Vif(3, 5), Vif(2, 1))
+    world.switches[last].disconnect()
+    world.restart()
+    world.pass_time(1.0)
+    assert where(world) == (Vif(3, 5), Vif(2, 1))
+    world.switches[last].connect()
+    controller = Controller(world, "red")
+    world.pass_time(3 * SETTLE)
+    assert where(world) == (Vif(1, 6), None)
+    assert_equal_to_recompute(world)
+    controller.take()
+
+
 # VIFs that are found by their iface-id
 
 def of_vifs(*vifs: Contained) -> tuple[World, EndDatabase, Controller]:
