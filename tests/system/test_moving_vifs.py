@@ -81,7 +81,7 @@ class Moving(Sites):
         flows = ovs.ofctl("dump-flows", f"s{dpid:x}", "table=0").replace(" ", ",")
         return f"in_port={number}," in flows or f'in_port="{NAMES[dpid]}",' in flows
 
-    def hvproxy(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run_hvproxy(self, *command: str) -> subprocess.CompletedProcess[str]:
         return self.ovs.run(str(Path(sys.executable).parent / "hvproxy"), *command, host=ROUTER, check=False)
 
 
@@ -136,7 +136,7 @@ def test_a_switch_is_drained_and_taken_away_without_loss(sites: Moving) -> None:
                "no database has it at both")
     assert sites.place == ("up", "3")
     with Pings(sites.at(ASKING), ASKING, MOVING) as pings:
-        done = sites.hvproxy("drain", "0x3")
+        done = sites.run_hvproxy("drain", "0x3")
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.splitlines()[-1] == "datapath 0000000000000003 carries nothing and may be taken away"
         assert sites.place == ("up", "2")
