@@ -450,9 +450,9 @@ class World:
         self.hv.committed(batch.revision, self.now)
         self.run()
 
-    def restart(self, down: float = 0.0) -> None:
-        """hvproxy is killed, is away for so long, and begins again with what the store holds. The switches that were
-        connected come back as they are; the controllers do not."""
+    def restart(self, down: float = 0.0, starting: float = 0.0) -> None:
+        """hvproxy is killed, is away for so long, and begins again with what the store holds, which takes it so long.
+        The switches that were connected come back as they are; the controllers do not."""
         back = [switch for switch in self.switches.values() if switch.conn in self.ends]
         for end in self.ends.values():
             if isinstance(end, Controller):
@@ -462,6 +462,9 @@ class World:
         self.uncommitted = None
         self.now += down
         self.hv = restored(self.settings, self.now, dict(self.records))
+        self.now += starting
+        self.hv.listening(self.now)
+        self.hv.tick(self.now)
         for switch in back:
             switch.held.clear()
             switch.unanswered.clear()

@@ -171,7 +171,8 @@ class Runtime:
                 raise TypeError(f"unknown command {command!r}")
 
     def start(self) -> None:
-        """Let time pass from now on."""
+        """Let time pass from now on: all that connections need is there."""
+        self.hv.listening(self.now())
         self._wake()
 
     def _wake(self) -> None:

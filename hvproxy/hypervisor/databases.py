@@ -123,6 +123,12 @@ class Databases:
 
     # Connections
 
+    def listening(self, now: float) -> None:
+        """Databases are dialled from now on: each that is awaited has its whole grace from here."""
+        for database in self.all.values():
+            if database.session is None:
+                database.until = now + self._grace
+
     def connected(self, conn: int, address: str, now: float) -> None:
         database = self._conns[conn] = self.all[address]
         database.conn, database.session = conn, Session(DATABASE, TABLES, now)

@@ -205,6 +205,11 @@ class Datapath:
 
     # What happens to it
 
+    def awaited(self, now: float) -> None:
+        """It can connect from now on: one that is awaited has its whole grace from here."""
+        if self.state is State.LOST:
+            self._grace_ends = now + self._grace
+
     def attached(self, send: Callable[[bytes], None], features: FeaturesReply, now: float) -> None:
         """A session is open and has told its features."""
         self._step(Input.ATTACHED)

@@ -113,6 +113,12 @@ class Hypervisor(ToSwitches):
 
     # Connections
 
+    def listening(self, now: float) -> None:
+        """Only from now on can switches and databases be heard, however long it took to get here: much may have been
+        stored. The grace in which nothing changes for those that are away begins."""
+        self.switches.listening(now)
+        self.databases.listening(now)
+
     def switch_connected(self, conn: int, peer: str, now: float) -> None:
         self.switches.connected(conn, peer, now)
 

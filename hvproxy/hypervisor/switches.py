@@ -104,6 +104,11 @@ class Switches:
             dp = self.datapaths[dpid] = Datapath(dpid, self, self._grace, now)
         return dp
 
+    def listening(self, now: float) -> None:
+        """Switches can connect from now on."""
+        for dp in self.datapaths.values():
+            dp.awaited(now)
+
     def ready(self, dpid: Dpid) -> bool:
         dp = self.datapaths.get(dpid)
         return dp is not None and dp.state is State.READY

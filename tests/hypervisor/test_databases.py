@@ -263,7 +263,7 @@ def test_after_a_restart_vifs_of_a_database_that_stays_away_are_gone_with_the_gr
     world = a_world(durability=Durability.BARRIER)
     EndDatabase(world, "unix:/db", Contents([Vif("a", 3)], DPIDS)).connect()
     assert up(world) == [True, False]
-    world.restart()
+    world.restart(starting=60.0)
     world.pass_time(5.0)
     assert bound(world) == Bound(1, 3)
     world.pass_time(6.0)

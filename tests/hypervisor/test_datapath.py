@@ -127,6 +127,20 @@ def test_configured_switch_that_never_comes_is_absent_after_the_grace() -> None:
     assert scene.owner.take() == [("absent",)]
 
 
+def test_the_grace_of_a_switch_that_cannot_have_come_begins_when_it_can() -> None:
+    scene = Scene()
+    scene.now += 60
+    scene.dp.awaited(scene.now)
+    scene.pass_time(9.9)
+    assert scene.owner.take() == []
+    scene.pass_time(0.1)
+    assert scene.owner.take() == [("absent",)]
+    scene.dp.awaited(scene.now)
+    scene.settle()
+    scene.dp.awaited(scene.now)
+    assert scene.dp.ready
+
+
 def test_switch_that_comes_and_goes_before_it_is_ready_does_not_renew_its_grace() -> None:
     scene = ready(1)
     scene.dp.detached(scene.now)

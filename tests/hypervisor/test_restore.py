@@ -141,6 +141,20 @@ def test_switches_that_come_one_by_one_are_not_changed_for_those_that_are_still_
     assert_equal_to_recompute(world)
 
 
+def test_a_start_that_takes_longer_than_the_grace_takes_nothing_off_it() -> None:
+    world, controller = a_stored_world()
+    add(controller, flow_mod(apply=actions.output(3)))
+    before, ports = changes(world), world.hv.logical_switches["red"].ports
+    world.switches[2].disconnect()
+    world.restart(starting=60.0)
+    world.pass_time(9.0)
+    world.switches[2].connect()
+    world.pass_time(1.0)
+    assert changes(world) == before
+    assert {n: p.vif for n, p in world.hv.logical_switches["red"].ports.items()} == {n: p.vif for n, p in ports.items()}
+    assert_equal_to_recompute(world)
+
+
 def test_links_that_were_discovered_stay_until_they_could_be_found_again() -> None:
     world, controller = a_stored_world(secret=b"s" * 32)
     add(controller, flow_mod(apply=actions.output(3)))
