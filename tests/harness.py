@@ -95,6 +95,7 @@ class EndSwitch:
         self.port_counts: dict[int, dict[str, int]] = {}
         """Fields of PortStats by port."""
         self.packet_outs: list[bytes] = []
+        self.experimenters: list[bytes] = []
         self.hardware = "Open vSwitch"
         """What it says it is, and by that which extensions it has."""
         self.tables: list[bytes] | None = TABLES
@@ -219,6 +220,8 @@ class EndSwitch:
             self.meter_mod(message)
         elif kind == of13.OFPT_PACKET_OUT:
             self.packet_outs.append(message)
+        elif kind == of13.OFPT_EXPERIMENTER:
+            self.experimenters.append(message)
 
     def meter_mod(self, message: bytes) -> None:
         self.meter_mods += 1

@@ -4,9 +4,9 @@ Tunnels number pairs of edges that share a logical switch, never tenants: their 
 VLAN links. An *island* is what VLAN links join. With `auto` a pair of edges in two islands has a tunnel; forced, every
 pair has one. A switch with no endpoint is stood in for by the nearest of its island that has one.
 
-Every decision is taken at the edge where a frame enters, and nothing but its label travels: so one tunnel for a pair is
-enough. A second, on which a frame could go back to where it came from to be decided upon, is of use only once decisions
-are taken elsewhere.
+Every decision is taken at the edge where a frame enters, or at its logical switch's home, and nothing but its label
+travels: so one tunnel for a pair is enough. At the home a frame has come in at no port, and may go back where it came
+from.
 
 Pure; knows neither ports nor databases.
 """

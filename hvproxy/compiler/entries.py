@@ -4,6 +4,9 @@ Pure. Metadata carries the context (logical switch, ingress lport, flags); see m
 carries the number of the entry whose part of the action set can reach the controller: a packet-in from the action set
 has the cookie of the first rule of all, as Open vSwitch carries the set out last, and that one classifies.
 
+Where connections are tracked, one edge decides about all frames: its home. The others hold what they would hold without
+it, but for what tracks, and no frame meets it there: so the way home can be taken at any time, in one step.
+
 That field is a register of Open vSwitch's where all switches of the logical switch have them. Then the tunnel id is the
 tenant's, as it is on a bridge: 64 bits that are 0 at first. The hypervisor needs it in no tenant's table: a tunnel's
 key is set by the groups that send into the tunnel, behind everything of a tenant's, and what arrives through a tunnel
@@ -15,6 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, Protocol
 
+from hvproxy.compiler import connections
 from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower, uncovered
 from hvproxy.compiler.members import alive_in
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
@@ -56,23 +60,28 @@ def rules_for(entry: EntryLike, edge: Edge) -> tuple[Rule, ...]:
     if entry.table_id < 0 and edge.plain:
         return ()  # nothing leads to the hidden tables there
     body = _body(entry.match, edge)
-    if entry.match.never or body is None:
-        return ()
+    if edge.is_home:
+        bodies = [] if body is None else connections.bodies(entry.match, body, edge.zones)
+    elif entry.match.never or actions.tracks(entry.instructions.apply):
+        return ()  # connections are tracked at home only
+    else:
+        bodies = [] if body is None else [body]
     layout, ls_id = edge.layout, edge.logical_switch.ls_id
     value, mask = layout.context(ls_id), layout.logical_switch_mask
     if entry.match.metadata is not None:
         value |= entry.match.metadata[0]
         mask |= entry.match.metadata[1]
     rules = []
-    for ingress, more_value, more_mask in _ingresses(entry, edge):
+    for ingress, more_value, more_mask in _ingresses(entry, edge) if bodies else ():
         for group_value, group_mask, instructions in _wire_cases(entry, edge, ingress):
-            rules.append(Rule(
-                Table.LOGICAL + entry.table_id,
-                entry.priority,
-                metadata_tlv(value | more_value | group_value, mask | more_mask | group_mask) + body,
-                instructions,
-                cookie(ls_id, entry.number),
-            ))
+            for body in bodies:
+                rules.append(Rule(
+                    Table.LOGICAL + entry.table_id,
+                    entry.priority,
+                    metadata_tlv(value | more_value | group_value, mask | more_mask | group_mask) + body,
+                    instructions,
+                    cookie(ls_id, entry.number),
+                ))
     return tuple(rules)
 
 
@@ -93,9 +102,9 @@ def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, in
         if in_port == of13.OFPP_CONTROLLER:
             return [(None, 0, layout.lport_mask)]
         lport = edge.lports.get(in_port)
-        if lport is None or all(vif.dpid != edge.dpid for vif in lport.vifs):
+        if lport is None or not lport.vifs or not edge.is_home and all(vif.dpid != edge.dpid for vif in lport.vifs):
             return []
-        return [(lport if lport.shared else None, layout.context(ls_id, lport.index), layout.lport_mask)]
+        return [(lport if lport.number in edge.apart else None, layout.context(ls_id, lport.index), layout.lport_mask)]
     cases: list[tuple[Lport | None, int, int]] = [(None, 0, SHARED_FLAG)]
     if edge.shared:
         instructions = entry.instructions

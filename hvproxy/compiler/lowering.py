@@ -12,10 +12,10 @@ from itertools import count
 from struct import Struct
 from typing import Final
 
-from hvproxy.compiler import learning, members
+from hvproxy.compiler import connections, learning, members
 from hvproxy.model.layout import ContextLayout, GroupKind, Table
 from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
-from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_learn
+from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import action_lists, walk_buckets
 from hvproxy.openflow.memo import remembered
@@ -77,6 +77,8 @@ class Edge:
     """By the tenant's group id."""
     tenant_meters: Mapping[int, int] = field(default_factory=dict)
     """The physical id of each meter, by the tenant's."""
+    zones: Mapping[int, int] = field(default_factory=dict)
+    """The zone of the datapath for each of the tenant's in which connections are tracked."""
     remembered: dict[Hashable, tuple[tuple[int, int, bytes], ...]] = field(
         default_factory=dict, compare=False, repr=False)
     """What compiler.entries has computed for this edge already."""
@@ -88,9 +90,25 @@ class Edge:
 
     @cached_property
     def shared(self) -> tuple[Lport, ...]:
-        """The local lports whose packets need rules of their own."""
+        """The lports whose packets need rules of their own here. At the home those of other edges are among them: the
+        physical port that their packets come in at tells nothing."""
+        if self.is_home:
+            away = set(self.logical_switch.away)
+            here = {lport for lport, _ in self.logical_switch.entering(self.dpid)}
+            return tuple(lport for lport in self.logical_switch.lports
+                         if lport in away or lport.shared and lport in here)
         entering = dict.fromkeys(lport for lport, _ in self.logical_switch.entering(self.dpid))
         return tuple(lport for lport in entering if lport.shared)
+
+    @cached_property
+    def apart(self) -> frozenset[int]:
+        """The numbers of those."""
+        return frozenset(lport.number for lport in self.shared)
+
+    @property
+    def is_home(self) -> bool:
+        """All frames of the logical switch are decided upon here."""
+        return self.dpid == self.logical_switch.home
 
     @property
     def plain(self) -> bool:
@@ -134,7 +152,7 @@ def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool, table
             return b"" if in_set else learning.ask(number, next(learnt))
         if nicira_bundle.is_bundle(action):
             return b"" if in_set else choose(action, edge, ingress)
-        return lower_other(action, table)
+        return lower_other(action, edge, table)
 
     return actions.rewrite(data, output, group, other)
 
@@ -145,9 +163,19 @@ def choose(action: bytes, edge: Edge, ingress: Lport | None) -> bytes:
                            lambda port: _output(port, edge, ingress, in_set=False))
 
 
+def lower_other(action: bytes, edge: Edge, table: int) -> bytes:
+    """An action that is neither an output nor a group, as the edge executes it in a tenant's table."""
+    kind, _, argument = _ACTION.unpack_from(action)
+    if kind == of13.OFPAT_EXPERIMENTER and edge.is_home:
+        if nicira_ct.is_ct(action):
+            return connections.track(action, edge.zones[nicira_ct.zone(action)])
+        if nicira.kind_of(action) == nicira_ct.CT_CLEAR:
+            return action
+    return _lower_any(action, table)
+
+
 @remembered(1 << 12)
-def lower_other(action: bytes, table: int) -> bytes:
-    """An action that is neither an output nor a group, as it is executed in a tenant's table."""
+def _lower_any(action: bytes, table: int) -> bytes:
     kind, _, header = _ACTION.unpack_from(action)
     if kind == of13.OFPAT_EXPERIMENTER:
         return nicira.lowered(action, Table.LOGICAL, Table.LOGICAL + table)

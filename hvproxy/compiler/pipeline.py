@@ -77,20 +77,22 @@ def placement(
     contents = {dpid: Content() for dpid in edges}
     for dpid in edges:
         edge = Edge(layout, logical_switch, dpid, {})
-        _classify(contents[dpid], edge)
+        _classify(contents[dpid], edge, transport)
         if logical_switch.drops_fragments and not edge.plain:
             _drop_fragments(contents[dpid], edge)
         _groups(contents[dpid], edge, transport)
         _arriving_labels(contents[dpid], edge, transport)
+        if edge.is_home:
+            _come_home(contents[dpid], edge, transport)
     if len(edges) > 1:
         _labels_on_the_way(contents, logical_switch, transport)
     return contents
 
 
-def _classify(content: Content, edge: Edge) -> None:
+def _classify(content: Content, edge: Edge, transport: Transport) -> None:
     layout, ls_id = edge.layout, edge.logical_switch.ls_id
     for lport, vif in edge.logical_switch.entering(edge.dpid):
-        context = layout.context(ls_id, lport.index) | (SHARED_FLAG if lport.shared else 0)
+        context = layout.context(ls_id, lport.index) | (SHARED_FLAG if lport.number in edge.apart else 0)
         arriving = tlv(of13.OFPXMT_OFB_IN_PORT, vif.port_no)
         tagged, priority, pop = b"", ACCESS_PRIORITY, b""
         if vif.vlan is not None:
@@ -100,6 +102,8 @@ def _classify(content: Content, edge: Edge) -> None:
             # As if it had come in at the new place, so that the switch itself sends it to neither.
             pop += nicira.load(0, 16, NXM_IN_PORT, lport.vif.port_no)
         enter = instructions(apply=pop, metadata=(context, CLASSIFIED), goto=Table.LOGICAL)
+        if edge.logical_switch.resumes and not edge.is_home:
+            enter = instructions(apply=pop + _sent_home(edge, lport, transport))
         owner = cookie(ls_id, PLACE | lport.index)
         taken = lport.receives and not lport.down
         # A rule that drops: without one, the frames of a sub-port would pass for those of the whole port.
@@ -166,13 +170,7 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
             for rule in egress.rules(edge, lport):
                 content.add_rule(rule)
     for lport in edge.shared:
-        assert lport.vif is not None
-        hairpin = edge.group_id(GroupKind.HAIRPIN, lport.index)
-        if not lport.sends or lport.claimed and edge.plain:
-            content.add_group(_nowhere(hairpin))
-        else:
-            content.add_group(_indirect(hairpin, egress.look(edge, lport, back=True) if lport.claimed else
-                                        tag(lport.vif) + actions.output(of13.OFPP_IN_PORT)))
+        content.add_group(_hairpin_group(lport, edge, transport))
     remote = {dpid: _copies(dpid, edge, transport) for dpid in edge.logical_switch.edges
               if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]}
     here = [bucket(_to_lport(edge, lport, None)) for lport in local]
@@ -204,11 +202,25 @@ def _copies(dpid: Dpid, edge: Edge, transport: Transport) -> bytes:
     return bucket(_labelled(transport.flood[edge.logical_switch.ls_id, dpid], dpid, edge, transport))
 
 
-def _lport_group(group_id: int, lport: Lport, edge: Edge, transport: Transport) -> Group:
+def _hairpin_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
+    """What sends a frame of a shared ingress lport back, or to another lport of its physical port."""
+    group_id = edge.group_id(GroupKind.HAIRPIN, lport.index)
+    if not lport.sends or lport.claimed and edge.plain:
+        return _nowhere(group_id)
+    if lport.claimed:
+        return _indirect(group_id, egress.look(edge, lport, back=True))
+    if lport not in edge.logical_switch.away:
+        assert lport.vif is not None
+        return _indirect(group_id, tag(lport.vif) + actions.output(of13.OFPP_IN_PORT))
+    # At home: the frame has come from another edge, or from either place of an lport that moves.
+    return _lport_group(group_id, lport, edge, transport, nicira.load(0, 16, NXM_IN_PORT, 0))
+
+
+def _lport_group(group_id: int, lport: Lport, edge: Edge, transport: Transport, before: bytes = b"") -> Group:
     if lport.vif is None or not lport.sends:
         return _nowhere(group_id)
     if lport.vif.dpid == edge.dpid:
-        return _indirect(group_id, tag(lport.vif) + actions.output(lport.vif.port_no))
+        return _indirect(group_id, before + tag(lport.vif) + actions.output(lport.vif.port_no))
     if lport.vif.dpid not in transport.reachable[edge.dpid]:
         return _nowhere(group_id)
     label = transport.deliver[edge.logical_switch.ls_id, lport.index]
@@ -231,6 +243,41 @@ def _arriving_labels(content: Content, edge: Edge, transport: Transport) -> None
             if label is not None and fits(label, carriage):
                 content.add_rule(_arriving(label, carriage, _arrived(edge, lport, vif),
                                            cookie(ls_id, PLACE | lport.index)))
+
+
+def _sent_home(edge: Edge, lport: Lport, transport: Transport) -> bytes:
+    """What sends a frame that has entered here to the home; none where there is no way."""
+    view = edge.logical_switch
+    label = transport.resume.get((view.ls_id, lport.index))
+    if label is None or view.home is None or view.home not in transport.reachable[edge.dpid]:
+        return b""
+    return _labelled(label, view.home, edge, transport)
+
+
+def _come_home(content: Content, edge: Edge, transport: Transport) -> None:
+    """Where frames that have entered elsewhere go on, as if they had come in here.
+
+    Nothing is to come back to the physical port for that alone. A frame whose label was a tag is taken up anew without
+    it: now its own can be read, and it is counted without ours.
+    """
+    view = edge.logical_switch
+    again = edge.group_id(GroupKind.AGAIN)
+    nowhere = nicira.load(0, 16, NXM_IN_PORT, 0)
+    content.add_group(Group(again, of13.OFPGT_SELECT, bucket(nowhere, 1)))
+    unlabelled = {
+        Carriage.VLAN: actions.pop_vlan() + nowhere + actions.group(again),
+        Carriage.TUNNEL: actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)) + nowhere,
+    }
+    for lport in view.away:
+        context = edge.layout.context(view.ls_id, lport.index) | SHARED_FLAG
+        label = transport.resume.get((view.ls_id, lport.index))
+        for carriage in ways(transport.carriages, edge.dpid):
+            if label is not None and fits(label, carriage):
+                content.add_rule(Rule(
+                    Table.LABEL if carriage is Carriage.VLAN else Table.TUNNEL, FABRIC_PRIORITY,
+                    has_label(label, carriage),
+                    instructions(apply=unlabelled[carriage], metadata=(context, CLASSIFIED), goto=Table.LOGICAL),
+                    cookie(view.ls_id, PLACE | lport.index)))
 
 
 def _flood_arrived(edge: Edge, former: bool = False) -> int:
@@ -268,6 +315,9 @@ def _labels_on_the_way(
         crossed.discard(destination)
         labels = [transport.flood[ls_id, destination]]
         labels += [transport.deliver[ls_id, lport.index] for lport in logical_switch.at(destination)]
+        if destination == logical_switch.home:
+            labels += [label for lport in logical_switch.away
+                       if (label := transport.resume.get((ls_id, lport.index))) is not None]
         if destination in logical_switch.in_motion:
             labels.append(transport.former_flood[ls_id, destination])
             labels += [transport.former_deliver[ls_id, lport.index] for lport, vif in

@@ -1,4 +1,5 @@
-"""What the table ASIDE holds of a logical switch: the ports that bundles choose, and which packets teach nothing new.
+"""What the table ASIDE holds of a logical switch: the ports that bundles choose, and which packets teach nothing new;
+and the table EMPTY_SET.
 
 What a packet teaches is known while the entry that teaches it and the one that was learnt are as they were; when one
 of them changes or goes, its packets go up again. A learnt entry's hard timeout begins anew with each of them, also of
@@ -10,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from hvproxy.compiler.connections import emptying
 from hvproxy.compiler.learning import FIRST_KNOWN, LAST_KNOWN, UNKNOWN, known, unknown
 from hvproxy.compiler.members import SPECIAL, outlet
 from hvproxy.compiler.normal import HiddenEntry
@@ -45,10 +47,10 @@ class Known:
 
 
 class Aside:
-    """The entries of the table. Nothing until `learn` and `choose`, which the first use of either calls."""
+    """The entries of these tables. Nothing until `learn`, `choose` and `track`, which the first use of each calls."""
 
     def __init__(self) -> None:
-        self.learning = self.choosing = False
+        self.learning = self.choosing = self.tracking = False
         self._fixed: list[HiddenEntry] = []
         self._outlets: dict[int, HiddenEntry] = {}
         self._known: dict[_Key, Known] = {}
@@ -71,8 +73,14 @@ class Aside:
         if self.learning:
             return []
         self.learning = True
-        self._fixed = [unknown()]
-        return self._fixed
+        return self._add(unknown())
+
+    def track(self) -> list[HiddenEntry]:
+        """The entries that are needed for tracking connections, if they are new."""
+        if self.tracking:
+            return []
+        self.tracking = True
+        return self._add(emptying())
 
     def choose(self, ports: Collection[int]) -> tuple[list[HiddenEntry], list[HiddenEntry]]:
         """(what is needed for choosing among these ports that was not there, what is not needed any more)."""
@@ -127,8 +135,13 @@ class Aside:
     def emptied(self) -> list[HiddenEntry]:
         """Everything goes: all the entries there were."""
         gone = [*self._fixed, *self._outlets.values(), *self._forget(list(self._known.values()))]
-        self._fixed, self._outlets, self.learning, self.choosing = [], {}, False, False
+        self._fixed, self._outlets = [], {}
+        self.learning = self.choosing = self.tracking = False
         return gone
+
+    def _add(self, fixed: HiddenEntry) -> list[HiddenEntry]:
+        self._fixed.append(fixed)
+        return [fixed]
 
     def _forget(self, several: Iterable[Known]) -> list[HiddenEntry]:
         gone = []

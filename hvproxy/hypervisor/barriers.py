@@ -33,6 +33,7 @@ def barrier(ls: LogicalSwitch, session: ControllerSession, message: bytes, now: 
         session.send(build.barrier_reply(xid_of(message)))
         ls.down.barrier_answered(at - now)
 
+    settled |= ls.tracking.is_changing
     when_confirmed(ls, session, message, touched, reply, now, settled=settled, stored=True)
 
 

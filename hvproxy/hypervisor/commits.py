@@ -155,7 +155,8 @@ def carry_out(origin: Origin, bundle: Bundle, now: float) -> None:
                 ls.carry_out(session, message, now)
         except Refused as refused:
             commit.failure = commit.failure or (added, refused)
-    barriers.when_confirmed(ls, session, origin.request, dpids, lambda at: answer(session, origin.request, commit), now)
+    barriers.when_confirmed(ls, session, origin.request, dpids, lambda at: answer(session, origin.request, commit), now,
+                            settled=ls.tracking.is_changing)
 
 
 def prepare(ls: LogicalSwitch, commit: Commit, now: float) -> None:

@@ -22,6 +22,7 @@ from hvproxy.hypervisor.mac_table import MacTable
 from hvproxy.hypervisor.retiring import Retiring, number_of
 from hvproxy.hypervisor.tenant_groups import TenantGroups
 from hvproxy.hypervisor.tenant_meters import TenantMeters
+from hvproxy.hypervisor.tracking import Tracking
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import FRAGMENT, HOLDING_TABLES, PLACE, ContextLayout
 from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
@@ -43,6 +44,7 @@ class CompiledSwitch:
         """What output to NORMAL knows."""
         self.aside = Aside()
         """What bundles choose among, and what actions learn have taught."""
+        self.tracking = Tracking()
         self.counters = Counters()
         self.counters.watch(FRAGMENT)
         self.table_counters = TableCounters(spec.tables)
@@ -128,7 +130,8 @@ class CompiledSwitch:
                                 claimed=self.claimed.get(port.number, frozenset())))
         plain = self.plain & {vif.dpid for lport in lports for vif in lport.vifs}
         return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
-                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned)
+                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned,
+                                 self.tracking.home, self.tracking.resumes)
 
     @property
     def _live(self) -> frozenset[int]:
@@ -146,23 +149,26 @@ class CompiledSwitch:
             return False
         self.reshaped = view.shape != self._view.shape
         self._view = view
-        self.groups.widen(lport.index for lport in view.lports if lport.shared)
+        self.groups.widen(lport.index for lport in view.apart)
         self.see_edges()
         return True
 
     def see_edges(self) -> None:
         groups, meters = self.groups.held, self.meters.places
-        self._edges = {dpid: Edge(self.layout, self._view, dpid, groups, meters) for dpid in self._view.edges}
+        zones = self.tracking.zones
+        self._edges = {dpid: Edge(self.layout, self._view, dpid, groups, meters, zones) for dpid in self._view.edges}
 
     def recompile_all(self) -> dict[Dpid, Change]:
         """After the view has changed: what carries out all meters, groups and entries on the edges as they are now."""
         gone, self._hidden_gone = self._hidden_gone, []
         if self.aside.choosing:
             gone += self.aside.choose(self.ports)[1]
+        # Before a tenant's entry looks in a hidden table what it finds must be there.
         return joined(self.meter_changes(list(self.meters.meters)),
                       self.alive_changes({*self._alive_contents, *self.groups.watched}),
-                      self.group_changes(list(self.groups.held)), self.recompile(self.tables.entries()),
-                      self.hidden_changes((*self.hosts.entries(), *self.aside.entries()), gone))
+                      self.group_changes(list(self.groups.held)),
+                      self.hidden_changes((*self.hosts.entries(), *self.aside.entries()), gone),
+                      self.recompile(self.tables.entries()))
 
     def see_liveness(self) -> dict[Dpid, Change]:
         """Take anew which ports are up; what makes the datapaths hold that. Entries that choose among ports depend on
@@ -236,10 +242,14 @@ class CompiledSwitch:
         if in_port is None or in_port == of13.OFPP_CONTROLLER:
             return self._edges
         port = self.ports.get(in_port)
-        return () if port is None else port.dpids
+        home = self._view.home
+        dpids = set() if port is None else set(port.dpids)
+        return dpids | {home} if dpids and home is not None else dpids
 
     def entered(self, meter_id: int) -> list[Dpid]:
         """The edges where packets can enter that go through a meter."""
+        if self._view.home is not None:
+            return [self._view.home]
         edges: set[Dpid] = set()
         for in_port in self.tables.ingresses_of_meter(meter_id):
             if in_port is None or in_port == of13.OFPP_CONTROLLER:

@@ -26,6 +26,7 @@ from hvproxy.hypervisor.requests import Requests
 from hvproxy.model.rules import Change, Group, Item, Meter, Rule, RuleKey
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.experimenters import forget_connections
 from hvproxy.openflow.messages import (
     AsyncConfig, ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
 )
@@ -98,6 +99,8 @@ class Datapath:
         self._closing = False
         self._settles = 0
         """The xid of the barrier that makes it READY."""
+        self._to_forget: set[int] = set()
+        """Zones whose connections are another's."""
         self._waiting: list[Confirmed] = []
         """Who waits until the switch is back and settled."""
         self._origins: dict[HeldKey, object] = {}
@@ -203,6 +206,13 @@ class Datapath:
         if self.connected:
             self._write(self._installed.packet_out(in_port, actions, data, origin), now)
 
+    def forget_connections(self, zone: int, now: float) -> None:
+        """Have what is known of a zone forgotten; a switch that is away does it before it is used again."""
+        if self.connected:
+            self._write(forget_connections(self._installed.next_xid, zone), now)
+        else:
+            self._to_forget.add(zone)
+
     # What happens to it
 
     def awaited(self, now: float) -> None:
@@ -220,6 +230,9 @@ class Datapath:
         send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
         # Open vSwitch leaves out packets with an invalid TTL, which a tenant may want, unless it is asked for them.
         send(build.set_async(AsyncConfig(self._installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
+        for zone in sorted(self._to_forget):
+            send(forget_connections(self._installed.next_xid, zone))
+        self._to_forget.clear()
         for kind in QUESTIONS:
             self._ask(kind, b"", partial(self.offer.take, kind), partial(self._offer_known, kind), now)
         self._read(now)

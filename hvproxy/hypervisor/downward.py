@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.meter_ids import MeterIds
+from hvproxy.hypervisor.tracking import Zones
 from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.abilities import SwitchTables
@@ -25,6 +26,7 @@ class Downward(Protocol):
 
     journal: Journal
     meter_ids: MeterIds
+    zones: Zones
     wall: float
     """What must be added to the core's time for the day's."""
 
@@ -84,6 +86,12 @@ class Downward(Protocol):
 
     def ready(self, dpid: Dpid) -> bool:
         """Whether a datapath is connected and reconciled."""
+
+    def can_track(self, ls: LogicalSwitch) -> bool:
+        """Whether it can have a home, with all that its frames need to get there."""
+
+    def forget_connections(self, dpid: Dpid, zones: Iterable[int], now: float) -> None:
+        """Have a datapath forget what it knows of some zones."""
 
     def barrier_answered(self, seconds: float) -> None:
         """A tenant's barrier took so long."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hvproxy.hypervisor.fabric import DELIVER
+from hvproxy.hypervisor.fabric import DELIVER, LAST_INDEX, RESUME
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.layout import (
     ASIDE, BARE, FRAGMENT, GUARD, HIDDEN, LAST_KEY, OUTLET, PLACE, GroupKind, RuleKind, Table, read_cookie,
@@ -137,6 +137,8 @@ class Explanations:
             some = ("spanning tree of " if match.get(of13.OFPXMT_OFB_ETH_DST) is not None
                     else "packet-outs to " if match.metadata is not None else "")
             return f"classifies {some}port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)}"
+        if decode(rule.instructions).goto == Table.LOGICAL:
+            return f"takes label {_label(match)} in as frames of {self._lport(ls.ls_id, index)}"
         if index == 0:
             return f"floods label {_label(match)} to the ports of {ls.spec.name} here"
         return f"delivers label {_label(match)} to {self._lport(ls.ls_id, index)}"
@@ -150,6 +152,8 @@ class Explanations:
         return f"knows what packets teach {ls.spec.name} by entry {0 if teacher is None else teacher[0]}"
 
     def _switching(self, rule: Rule, ls: LogicalSwitch) -> str:
+        if rule.table == Table.EMPTY_SET:
+            return f"empties the action set before a connection of {ls.spec.name} is tracked"
         match = Match.from_tlvs(rule.match)
         source, destination = match.get(of13.OFPXMT_OFB_ETH_SRC), match.get(of13.OFPXMT_OFB_ETH_DST)
         if source is not None and source[1] is None:
@@ -172,6 +176,8 @@ class Explanations:
             return "", None
         if kind in DELIVER:
             return f", frames for {self._lport(ls_id, number)},", ls.spec.name
+        if kind == RESUME:
+            return f", frames of {self._lport(ls_id, number & LAST_INDEX)} to be decided upon,", ls.spec.name
         return f", floods of {ls.spec.name},", ls.spec.name
 
     def label(self, label: int) -> str:
@@ -215,6 +221,7 @@ class Explanations:
             GroupKind.FLOOD: f"floods {name}",
             GroupKind.FLOOD_ARRIVED: f"floods to the ports of {name} here",
             GroupKind.FLOOD_FROM: f"floods {name} with frames of {lport}",
+            GroupKind.AGAIN: f"takes frames of {name} up anew when their label is off",
             GroupKind.ALIVE: f"is alive while {lport} is, for groups that watch it",
         }.get(GroupKind(kind), f"serves {name}")
 

@@ -20,6 +20,11 @@ from hvproxy.model.view import Carriage, Dpid, Link, LogicalSwitchView, Transpor
 LabelKey = tuple[str, int, int]
 DELIVER, FLOOD = ("deliver", "deliver-turned"), ("flood", "flood-turned")
 """The kinds of labels: each lport and each edge has one of two, and for a while both when lports move."""
+RESUME = "resume"
+"""The kind of those under which frames of an lport come to the home of its logical switch; named by both."""
+_LPORT_BITS = 24
+LAST_INDEX = (1 << _LPORT_BITS) - 1
+"""The bits of a label's name that say which lport."""
 
 
 class Fabric:
@@ -208,7 +213,13 @@ class Fabric:
         keys.update({(DELIVER[not lport.turned], view.ls_id, lport.index): lport.former.dpid
                      for lport in view.lports if lport.crosses and lport.former is not None})
         keys.update({(FLOOD[dpid not in view.turned], view.ls_id, dpid): dpid for dpid in sorted(view.in_motion)})
+        if view.home is not None:
+            keys.update(dict.fromkeys((self._resume_key(view, lport.index) for lport in view.away), view.home))
         return keys
+
+    def _resume_key(self, view: LogicalSwitchView, index: int) -> LabelKey:
+        assert view.home is not None
+        return RESUME, view.ls_id, self.destination_index(view.home) << _LPORT_BITS | index
 
     def transport(self, view: LogicalSwitchView) -> Transport:
         """What the fabric offers one logical switch."""
@@ -231,6 +242,8 @@ class Fabric:
             former_flood=found(FLOOD, view.in_motion, view.in_motion - view.turned),
             carriages=self.topology.carriages,
             led=lambda label, destination: any(space.blocks.owner(label) == destination for space in self.label_spaces),
+            resume={(view.ls_id, lport.index): label for lport in view.away
+                    if (label := self.label(self._resume_key(view, lport.index))) is not None},
         )
 
     def _placement(self, view: LogicalSwitchView) -> dict[Part, dict[Dpid, Content]]:

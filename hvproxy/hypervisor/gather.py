@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.switches import Switches
-from hvproxy.model.layout import LOGICAL_SWITCH_MASK, OURS_MASK, cookie
+from hvproxy.model.layout import LOGICAL_SWITCH_MASK, OURS_MASK, Table, cookie
 from hvproxy.model.view import Dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.meters import MeterStats, decode_meter_stats
@@ -51,7 +51,7 @@ class Gather:
                     for stats in decode_flow_stats(part):
                         number = stats.cookie & 0xFFFFFFFF
                         packets, octets = counts.get(number, (0, 0))
-                        if stats.table_id != 1:
+                        if stats.table_id not in (Table.LABEL, Table.TUNNEL):
                             counts[number] = (packets + stats.packets, octets + stats.bytes)
                 heard(dpid, counts, at)
             one(at)

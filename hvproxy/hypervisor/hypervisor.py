@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from hvproxy.compiler.encapsulation import links_used
-from hvproxy.hypervisor import aging, draining, group_counters, metering, port_counters, vifs
+from hvproxy.hypervisor import aging, draining, group_counters, homes, metering, port_counters, vifs
 from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import resolve
@@ -35,6 +35,7 @@ from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.sharing import Sharing
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.to_switches import ToSwitches
+from hvproxy.hypervisor.tracking import Zones
 from hvproxy.hypervisor.tunnels import Tunnels
 from hvproxy.model.rules import Item
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
@@ -77,6 +78,7 @@ class Hypervisor(ToSwitches):
         self.moves = Moves(self)
         self.sharing = Sharing(self)
         self.meter_ids = MeterIds()
+        self.zones = Zones()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
         self.tenants: set[str] = set()
@@ -272,6 +274,10 @@ class Hypervisor(ToSwitches):
                                 logical_switch=self.by_id[ls_id].spec.name)
         self._find_room(now)
         self.moves.ways_changed(now)
+        for ls in self.logical_switches.values():
+            if ls.tracking.in_use:
+                homes.settle(self, ls, now, links_changed=True)
+                self.bind(ls, now)
         for link in self.fabric.topology.ambiguous:
             self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
         for ls in self.logical_switches.values():
@@ -353,6 +359,7 @@ class Hypervisor(ToSwitches):
             self._note_datapath(dpid)
         others = self.sharing.look(ls)
         turned = self.sharing.turn(ls, moved, now)
+        homes.settle(self, ls, now)
         view = ls.seen()
         moving = {number for number in moved if ls.ports[number].former is not None}
         if moving and not self.fabric.room(view):
@@ -361,7 +368,7 @@ class Hypervisor(ToSwitches):
             for number in moving:
                 ls.ports[number].former, ls.ports[number].placed = None, False
             moving, view = set(), ls.seen()
-        if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.lports if p.shared)):
+        if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.apart)):
             self.switches.alarm("no identifiers left: logical ports stay down; widen fabric.vlan_range, or "
                                 "delete ports", logical_switch=ls.spec.name, ports=moved)
             self.without_identifiers.add(ls.spec.name)
@@ -388,6 +395,7 @@ class Hypervisor(ToSwitches):
                 # What they send must not pass for these ports' before these are up; or there is room for them now.
                 self.bind(self.logical_switches[name], now)
         self.sharing.count_anew(ls, turned, now)
+        homes.turn(self, ls, now)
         self.moves.drain(ls, now)
         placing = [number for number in (*moved, *risen) if number not in moving]
         if placing:
@@ -445,9 +453,9 @@ class Hypervisor(ToSwitches):
             return False
         if dp.state is not State.READY:
             return None
-        return port.placed and dp.port_up(port.vif.port_no) and not self._cut_off(ls, port.vif.dpid)
+        return port.placed and dp.port_up(port.vif.port_no) and not self.is_cut_off(ls, port.vif.dpid)
 
-    def _cut_off(self, ls: LogicalSwitch, dpid: Dpid) -> bool:
+    def is_cut_off(self, ls: LogicalSwitch, dpid: Dpid) -> bool:
         """In a partitioned fabric the ports outside the largest part are down (trap 36); of equal parts the one
         with the smallest dpid counts as the largest."""
         edges = ls.view.edges
@@ -480,7 +488,12 @@ class Hypervisor(ToSwitches):
         self.bind(ls, now, risen)
 
     def when_settled(self, done: Callable[[float], None], now: float) -> None:
-        self.rollout.when_settled(done, now)
+        # Who has waited before may have set something in motion.
+        self.rollout.when_settled(
+            lambda at: done(at) if self.rollout.settled else self.when_settled(done, at), now)
+
+    def can_track(self, ls: LogicalSwitch) -> bool:
+        return homes.has_room(self, ls)
 
     def barrier_answered(self, seconds: float) -> None:
         self.barrier_times.append(seconds)

@@ -83,6 +83,7 @@ def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> 
 
     def purged(at: float) -> None:
         del hv.by_id[ls.ls_id]
+        hv.zones.release(ls.tracking.zones.values())
         done(at)
 
     hv.rollout.when_settled(lambda at: hv.confirm(dpids, purged, at), now)

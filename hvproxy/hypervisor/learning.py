@@ -17,7 +17,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import PacketIn
 from hvproxy.openflow.nicira_learn import Learn
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import OWN_REGISTER, REGISTERS
+from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_LABEL, CT_MARK, CT_STATE, OWN_REGISTER, REGISTERS
 from hvproxy.openflow.taught import decided_by, learns, taught
 from hvproxy.trace.frame import SHORTEST, Frame
 
@@ -28,6 +28,9 @@ MOST_PER_SECOND: Final = 1000
 """Packets that a logical switch learns from: a host that makes up addresses costs others no more than this."""
 MOST_SENT: Final = 256
 """Lists of packet-outs kept until what they teach has come up."""
+_BESIDE: Final = (*(register for register in REGISTERS if register is not OWN_REGISTER),
+                  *(BY_NUMBER[number] for number in (CT_STATE, CT_MARK, CT_LABEL)))
+"""What may be learnt that is no part of the frame, nor of its context."""
 
 
 @dataclass(eq=False, slots=True)
@@ -121,9 +124,8 @@ def _packet(ls: LogicalSwitch, arrived: PacketIn, fields: Match) -> int | None:
         return None
     frame = Frame(arrived.data, of13.OFPP_CONTROLLER if port is None else port.number, metadata,
                   _value(fields, of13.OFPXMT_OFB_TUNNEL_ID))
-    for register in REGISTERS:
-        if register is not OWN_REGISTER:
-            frame.fields[register.number] = _value(fields, register.number)
+    for field in _BESIDE:
+        frame.fields[field.number] = _value(fields, field.number)
     return frame.value
 
 

@@ -268,7 +268,8 @@ class Ledger:
         gone, entered, told = ls.table_counters.state()
         return records.State(
             ls.tables.block, ls.last_index, ls.frag_flags, ls.resubmits, ls.hosts.in_use, ls.roles.generation_id,
-            ls.table_names, gone, entered, told, sorted(ls.turned))
+            ls.table_names, gone, entered, told, sorted(ls.turned), ls.tracking.in_use, ls.tracking.zones,
+            ls.tracking.home, ls.tracking.resumes)
 
 
 def spec_json(spec: msgspec.Struct) -> bytes:

@@ -25,25 +25,29 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
-from hvproxy.hypervisor.flow_mods import names_buffer
+from hvproxy.hypervisor.flow_mods import DELETE, DELETE_STRICT, names_buffer
 from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.ledger import Ledger
 from hvproxy.hypervisor.origin import Origin
 from hvproxy.hypervisor.resets import Reset
 from hvproxy.hypervisor.roles import Roles
+from hvproxy.hypervisor.tracking import zones_named
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import ASIDE, HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
 from hvproxy.openflow.abilities import Ability, SwitchTables
-from hvproxy.openflow.constants import ONF_ID, of13
+from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.experimenters import Onf, kind_of
 from hvproxy.openflow.groups import GroupMod, action_lists
 from hvproxy.openflow.messages import (
     FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
 )
 from hvproxy.openflow.meters import decode_meter_mod
+from hvproxy.openflow.nicira_ct import CT
+from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_ZONE
 from hvproxy.openflow.ports import PortDesc
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
@@ -54,6 +58,8 @@ _TAGGED_HEADER = 16
 """Bytes of a frame up to and with a VLAN tag."""
 _VID = 0xFFF
 
+CT_ACTION = NICIRA_ID.to_bytes(4, "big") + CT.to_bytes(2, "big")
+ZONE_FIELD = BY_NUMBER[CT_ZONE].header.to_bytes(4, "big")
 LOCAL_BYTES = of13.OFPP_LOCAL.to_bytes(4, "big")
 
 
@@ -147,7 +153,7 @@ class LogicalSwitch(CompiledSwitch):
             if session.is_slave and kind in FOR_MASTERS:
                 raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
             request = self._requests.get(kind)
-            if kind == of13.OFPT_PACKET_OUT and session.unsettled:
+            if kind == of13.OFPT_PACKET_OUT and (session.unsettled or self.tracking.is_changing):
                 barriers.behind_settings(self, session, message, now)
             elif request is not None:
                 request(session, message, now)
@@ -168,14 +174,45 @@ class LogicalSwitch(CompiledSwitch):
         """What a flow-mod does to the logical tables, and nothing else. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.instructions:
             self.need_local(_actions_in(mod.instructions))
-        return self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended,
-                                    below=self.abilities(mod.table_id, told=True), buffers=self.buffers)
+        zones = self._zones_wanted(mod)
+        edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended,
+                                     below=self.abilities(mod.table_id, told=True), buffers=self.buffers)
+        self._have_zones(zones, now)
+        return edits
+
+    def _zones_wanted(self, mod: FlowMod) -> frozenset[int]:
+        """The zones that a flow-mod names. Raises Refused where connections cannot be tracked in them."""
+        if CT_ACTION not in mod.instructions and ZONE_FIELD not in mod.match or mod.command in (DELETE, DELETE_STRICT):
+            return frozenset()
+        data = _actions_in(mod.instructions)
+        zones = zones_named(Match.parse(mod.match), data)
+        self.need_tracking(data, zones)
+        return zones
+
+    def need_tracking(self, data: bytes, zones: frozenset[int]) -> None:
+        """Raises Refused unless connections can be tracked in these zones, where these actions do."""
+        self.tracking.check(zones, self.down.zones)
+        if actions.tracks(data) and not self.tracking.in_use and self.extended and not self.down.can_track(self):
+            raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL, "no labels left to track connections")
+
+    def have_zones(self, data: bytes, now: float) -> None:
+        """Have connections tracked as these actions say. Raises Refused where they cannot be."""
+        zones = actions.zones(data)
+        self.need_tracking(data, zones)
+        self._have_zones(zones, now)
+
+    def _have_zones(self, zones: Iterable[int], now: float) -> None:
+        new = self.tracking.take(zones, self.down.zones)
+        if new:
+            self.ledger.state()
+            if self.tracking.home is not None:
+                self.down.forget_connections(self.tracking.home, new, now)
 
     def change_groups(self, mod: GroupMod, now: float) -> tuple[TenantGroup | None, list[int]]:
         """What a group-mod does to the logical groups, as TenantGroups.apply. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.buckets:
             self.need_local(b"".join(action_lists(mod.buckets)))
-        shared = [lport.index for lport in self._view.lports if lport.shared]
+        shared = [lport.index for lport in self._view.apart]
         return self.groups.apply(mod, shared, now, self.below)
 
     def prepare_entries(self, edits: Iterable[Edit], now: float) -> None:
@@ -359,10 +396,15 @@ class LogicalSwitch(CompiledSwitch):
             self.send(self.hidden_changes(self.aside.learn(), ()), now, None)
         if actions.choices(data) and not self.aside.choosing:
             self.send(self.hidden_changes(*self.aside.choose(self.ports)), now, None)
-        if not self.resubmits and actions.resubmits(data):
-            self.resubmits = True
+        tracks = not self.tracking.in_use and actions.tracks(data)
+        if tracks or not self.resubmits and actions.resubmits(data):
+            self.tracking.in_use |= tracks
+            self.resubmits |= actions.resubmits(data)
             self.ledger.state()
-            if self.look_again():
+            if tracks:
+                self.aside.track()
+                self.down.configured(self, [], now)
+            elif self.look_again():
                 self.send(self.recompile_all(), now, None)
 
     def heard(self, arrived: PacketIn, number: int, now: float) -> None:

@@ -24,8 +24,11 @@ from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, PacketOut, decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
-from hvproxy.openflow.oxm_fields import OWN_REGISTER, REGISTERS
+from hvproxy.openflow.oxm_fields import (
+    CT_LABEL, CT_MARK, CT_STATE, CT_ZONE, IP_ETH_TYPES, OWN_REGISTER, REGISTERS,
+)
 from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
+from hvproxy.trace.frame import ETH_TYPE, SHORTEST, Frame
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -129,7 +132,7 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
             reason = of13.OFPR_NO_MATCH
     # What an action set sent up without the register had its name in the tunnel id.
     ours = not ls.extended or from_set and not _value(fields, OWN_REGISTER.number)
-    others = b"" if ours else _others(fields)
+    others = (b"" if ours else _others(fields)) + _connection(ls, fields)
     return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
                        ls.groups.revision,
                        PacketInParts(reason, table_id, cookie, in_port, tenant_metadata, others),
@@ -175,6 +178,13 @@ def _others(fields: Match) -> bytes:
     return b"".join(tlv(number, value) for number in TOLD if (value := _value(fields, number)))
 
 
+def _connection(ls: LogicalSwitch, fields: Match) -> bytes:
+    """What the tenant is told of the packet's connection, in his own zone."""
+    known = [(CT_STATE, _value(fields, CT_STATE)), (CT_ZONE, ls.tracking.of_tenant(_value(fields, CT_ZONE))),
+             (CT_MARK, _value(fields, CT_MARK)), (CT_LABEL, _value(fields, CT_LABEL))]
+    return b"".join(tlv(number, value) for number, value in known if value)
+
+
 def _value(fields: Match, number: int) -> int:
     found = fields.get(number)
     return 0 if found is None else found[0]
@@ -206,6 +216,10 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     check_here(ls, out)
     if out.buffer_id != NO_BUFFER:
         out = replace(out, data=ls.buffers.take(out.buffer_id).data)
+    if actions.tracks(out.actions):
+        if len(out.data) < SHORTEST or Frame(out.data, out.in_port).fields[ETH_TYPE] not in IP_ETH_TYPES:
+            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_MATCH_INCONSISTENT, "ct of what is no IP packet")
+        ls.have_zones(out.actions, now)
     return _carry_out(ls, origin, out, now)
 
 
@@ -224,24 +238,25 @@ def _carry_out(ls: LogicalSwitch, origin: Origin, out: PacketOut, now: float) ->
     shut_out = port is not None and port.config & of13.OFPPC_NO_RECV and not is_spanning_tree(out.data)
     if shut_out and not ls.extended:
         return None  # it counts as received there
+    ls.prepare(out.actions, now)
     vif = None if port is None or port.vif is None or not ls.down.ready(port.vif.dpid) else port.vif
     edge = _edge(ls, None if vif is None else vif.dpid)
     if edge is None:
         return None
     lport = None if port is None else edge.lports.get(port.number)
     # A port that is down must not get back what an entry sends to IN_PORT.
-    at_home = vif is not None and lport is not None and (lport.shared or not lport.down)
+    known = vif is not None and lport is not None and (lport.number in edge.apart or not lport.down)
     physical, ingress = of13.OFPP_CONTROLLER, None
-    if at_home and vif is not None and lport is not None:
-        physical, ingress = vif.port_no, lport if lport.shared else None
+    if known and vif is not None and lport is not None:
+        ingress = lport if lport.number in edge.apart else None
+        # Where another edge decides, the frame comes in at none of its ports.
+        physical = vif.port_no if vif.dpid == edge.dpid else of13.OFPP_CONTROLLER
     context = ls.layout.context(ls.ls_id, 0 if lport is None else lport.index)
     context |= PACKET_OUT_FLAG | (SHARED_FLAG if ingress else 0)
-    ls.prepare(out.actions, now)
-    edge = ls.edges[edge.dpid]
     lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))
     # Whether the packet allows the actions is for the switch to say even where none is carried out.
     lowered += nicira.leave() if shut_out else b""
-    lowered += _lowered(ls, out.actions, edge, lport, ingress, at_home)
+    lowered += _lowered(ls, out.actions, edge, lport, ingress, known)
     ls.down.packet_out(edge.dpid, physical, lowered, out.data, now, origin)
     return edge.dpid
 
@@ -252,21 +267,24 @@ def is_spanning_tree(frame: bytes) -> bool:
 
 
 def _edge(ls: LogicalSwitch, dpid: Dpid | None) -> Edge | None:
+    if ls.view.home is not None:
+        return ls.edges.get(ls.view.home) if ls.down.ready(ls.view.home) else None
     if dpid is not None:
         return ls.edges.get(dpid)
     return next((edge for edge in ls.edges.values() if ls.down.ready(edge.dpid)), None)
 
 
 def _lowered(
-    ls: LogicalSwitch, data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None, at_home: bool,
+    ls: LogicalSwitch, data: bytes, edge: Edge, lport: Lport | None, ingress: Lport | None, known: bool,
 ) -> bytes:
     """The tenant's actions with TABLE, IN_PORT and the suppression of the ingress lport decided here."""
     def output(port: int, max_len: int) -> bytes:
         if port == of13.OFPP_TABLE:
             # Table 0 classifies by the port, so a frame for a sub-port needs the sub-port's tag there.
-            pushed = b"" if ingress is None or ingress.vif is None else tag(ingress.vif)
+            vif = None if ingress is None else ingress.vif
+            pushed = b"" if vif is None or vif.dpid != edge.dpid else tag(vif)
             return pushed + actions.output(of13.OFPP_TABLE) + (actions.pop_vlan() if pushed else b"")
-        if lport is not None and not at_home:
+        if lport is not None and not known:
             # The switch does not know the ingress port: what it would suppress or send back is spelled out.
             if port == lport.number or port == of13.OFPP_IN_PORT:
                 return b"" if port == lport.number else lower(actions.output(lport.number), edge, None, in_set=False)
@@ -286,7 +304,7 @@ def _lowered(
             return learning.ask(lessons, next(learnt))
         if nicira_bundle.is_bundle(action):
             return members.lowered(nicira_bundle.read(action), edge.logical_switch, lambda port: output(port, 0))
-        lowered = lower_other(action, 0)
+        lowered = lower_other(action, edge, 0)
         number = next(iter(actions.controller_ids(action)), 0)
         # No entry says for which controllers the packet is, so our own register does, with what no entry's number has.
         return _own(PLACE | number) + lowered + _own(0) if number else lowered

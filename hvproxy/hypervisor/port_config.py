@@ -34,7 +34,7 @@ def apply(ls: LogicalSwitch, conn: int, mod: PortMod) -> bool:
     before, port.config = port.config, port.config & ~mask | mod.config & mask
     if port.config == before:
         return False
-    if not ls.groups.room(lport.index for lport in ls.seen().lports if lport.shared):
+    if not ls.groups.room(lport.index for lport in ls.seen().apart):
         port.config = before
         _refuse(of13.OFPPMFC_BAD_CONFIG, "no identifiers left for variants of its groups")
     port.configured_by.add(conn)

@@ -41,7 +41,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
                     crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
         watched = {number for group in ls.groups.groups.values() for number in group.watched_ports}
         for dpid in view.edges:
-            edge = Edge(hv.settings.layout, view, dpid, ls.groups.held, ls.meters.places)
+            edge = Edge(hv.settings.layout, view, dpid, ls.groups.held, ls.meters.places, ls.tracking.zones)
             content = Content()
             for meter in ls.meters.meters.values():
                 content.add_meter(meter_on(meter, dpid, _entered(ls, meter.meter_id)))
@@ -83,7 +83,10 @@ def _add(contents: dict[Dpid, Content], dpid: Dpid, more: Content) -> None:
 
 
 def _entered(ls: LogicalSwitch, meter_id: int) -> set[Dpid]:
-    """Where packets can enter that entries send through a meter: anywhere, or where the in_port they match is."""
+    """Where packets are decided upon that entries send through a meter: at home, or else where they can enter, which
+    is anywhere, or where the in_port that the entries match is."""
+    if ls.view.home is not None:
+        return {ls.view.home}
     in_ports = {entry.match.in_port for entry in ls.tables.entries() if entry.instructions.meter == meter_id}
     if in_ports & {None, of13.OFPP_CONTROLLER}:
         return set(ls.view.edges)

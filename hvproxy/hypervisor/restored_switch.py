@@ -76,6 +76,8 @@ class RestoredSwitch:
                 ls.aside.learn()
             if actions.choices(entry.instructions.apply):
                 ls.aside.choose(ls.ports)
+        if ls.tracking.in_use:
+            ls.aside.track()
         ls.ledger.ports()
         ls.expiry_waits = True
 
@@ -109,6 +111,9 @@ class RestoredSwitch:
         ls.table_counters.restore(state.gone, state.entered_gone, state.told)
         ls.last_index = state.last_index
         ls.turned = frozenset(state.turned)
+        tracking = ls.tracking
+        tracking.restore(state.zones, self._hv.zones)
+        tracking.in_use, tracking.home, tracking.resumes = state.tracks, state.home, state.resumes
         if state.normal:
             ls.hosts.begin()
 

@@ -107,7 +107,7 @@ class Sharing:
     def _room(self, name: str, whole: Vif) -> bool:
         """Whether the groups of a logical switch can have variants for the port that has this VIF."""
         ls = self._hv.logical_switches[name]
-        shared = {lport.index for lport in ls.view.lports if lport.shared}
+        shared = {lport.index for lport in ls.view.apart}
         return ls.groups.room(shared | {port.index for port in ls.ports.values() if port.vif == whole})
 
     def _beyond(self, name: str) -> bool:

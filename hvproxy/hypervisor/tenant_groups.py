@@ -298,6 +298,8 @@ def check(mod: GroupMod, below: Below = Below()) -> None:
 def _check_actions(data: bytes, group_type: int, below: Below) -> None:
     check_each(data)  # a group that they name may be any
     below.check_bucket(data, group_type)
+    if actions.tracks(data):
+        raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_TYPE, "connections are tracked by entries only")
     if actions.resubmits_here(data):
         raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_ARGUMENT, "a bucket stands in no table")
 

@@ -41,6 +41,10 @@ class ToSwitches(Gather):
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)
 
+    def forget_connections(self, dpid: Dpid, zones: Iterable[int], now: float) -> None:
+        for zone in zones:
+            self.switches.datapaths[dpid].forget_connections(zone, now)
+
     def group_features(self, dpids: Iterable[Dpid]) -> set[GroupFeatures]:
         datapaths = self.switches.datapaths
         return {features for dpid in dpids if (features := datapaths[dpid].offer.group_features) is not None}

@@ -22,7 +22,7 @@ from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.packets import attribute, is_spanning_tree
 from hvproxy.hypervisor.report import why_down
 from hvproxy.model.intent import PortRef
-from hvproxy.model.layout import HIDDEN, read_cookie
+from hvproxy.model.layout import HIDDEN, GroupKind, is_kind, read_cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.model.view import Dpid, PortNo, Vif
@@ -228,7 +228,7 @@ def datapath_switch(dp: Datapath) -> Switch:
     flows = (Flow(rule.table, rule.priority, Match.from_tlvs(rule.match), decode(rule.instructions), rule)
              for rule in dp.desired_rules.values())
     ports = {number: Port() if dp.port_up(number) else Port("is down", live=False) for number in dp.ports}
-    return Switch(flows, dp.desired_groups, ports)
+    return Switch(flows, dp.desired_groups, ports, takes_up_anew=lambda group: is_kind(group.group_id, GroupKind.AGAIN))
 
 
 def carry(hv: Hypervisor, vif: Vif, data: bytes) -> Carried:
@@ -347,6 +347,9 @@ def _notes(hv: Hypervisor, found: Trace) -> list[str]:
     if not found.port.up:
         notes.append(f"port {found.port.number} is down: {why_down(hv, found.ls, found.port)}; this is what became "
                      "of a frame that arrived there all the same")
+    for table in dict.fromkeys(found.logical.tracked):
+        notes.append(f"what is known of the connection decides in table {table}, and only the datapath knows it: what "
+                     "becomes of the copy that goes there is not told")
     if found.carried is None:
         notes.append("nothing in the fabric is bound to the port, so there is nothing to compare with")
         return notes

@@ -78,6 +78,9 @@ class Table(IntEnum):
     ASIDE = 8
     """What a list of actions asks on its way, about what OWN_REGISTER says: to be sent out of the port of that number,
     or whether what an entry of that number teaches is known."""
+    EMPTY_SET = 9
+    """Empties the action set, and nothing else: what must not be done while an action set waits looks here first, and
+    a packet that is only looked up here ends."""
     LOGICAL = 10
 
 
@@ -114,6 +117,13 @@ class GroupKind(IntEnum):
     ALIVE = 10
     NORMAL = 11
     TENANT = 12
+    AGAIN = 13
+    """Has a packet taken up anew, so that what stood behind a label can be read. Names no other."""
+
+
+def is_kind(group_id: int, kind: GroupKind) -> bool:
+    """Whether a group is of that kind."""
+    return group_id >> 28 == kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,14 @@ class State(Record, frozen=True):
     """Per table the lookups told last."""
     turned: list[int] = []
     """The edges whose floods come under the second of their two labels."""
+    tracks: bool = False
+    """Some entry has tracked connections."""
+    zones: dict[int, int] = {}
+    """The tenant's zone -> that of the datapaths."""
+    home: int | None = None
+    """The datapath that decides about all frames."""
+    resumes: bool = False
+    """Frames that enter elsewhere go there."""
 
 
 class Port(Record, frozen=True):

@@ -104,12 +104,17 @@ class LogicalSwitchView:
     """IP fragments are dropped before its table 0 (OFPC_FRAG_DROP)."""
     turned: frozenset[Dpid] = frozenset()
     """Edges whose floods come under the second of their two labels (hypervisor.moves)."""
+    home: Dpid | None = None
+    """The one of its edges that decides about all its frames, because its entries track connections, which one datapath
+    alone knows."""
+    resumes: bool = False
+    """Frames that enter elsewhere are sent to the home; before, it only is made ready for them."""
 
     @property
     def shape(self) -> LogicalSwitchView:
         """All of it that the compilation of entries depends on."""
         return replace(self, lports=tuple(lport.shape for lport in self.lports), drops_fragments=False,
-                       turned=frozenset())
+                       turned=frozenset(), resumes=False)
 
     @property
     def extended(self) -> bool:
@@ -120,6 +125,19 @@ class LogicalSwitchView:
     def edges(self) -> tuple[Dpid, ...]:
         """Datapaths that hold at least one of its VIFs, or have until the drain is over, sorted."""
         return tuple(sorted({vif.dpid for p in self.lports for vif in p.vifs}))
+
+    @property
+    def away(self) -> tuple[Lport, ...]:
+        """The lports whose frames enter elsewhere than at the home, or leave there."""
+        if self.home is None:
+            return ()
+        return tuple(p for p in self.lports if any(vif.dpid != self.home for vif in p.vifs))
+
+    @property
+    def apart(self) -> tuple[Lport, ...]:
+        """The lports that entries are compiled for apart on some edge."""
+        away = set(self.away)
+        return tuple(p for p in self.lports if p.shared or p in away)
 
     @property
     def in_motion(self) -> frozenset[Dpid]:
@@ -172,3 +190,5 @@ class Transport:
     """Datapath -> how frames come to it over its links; a datapath without links is left out."""
     led: Callable[[int, Dpid], bool] = lambda label, destination: False
     """Whether every datapath on the way carries a label on to that edge anyhow, with many others."""
+    resume: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """(logical switch id, lport index) -> the label under which frames that have entered there come to the home."""

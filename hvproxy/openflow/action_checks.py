@@ -19,14 +19,14 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import nicira, nicira_learn
+from hvproxy.openflow import nicira, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_aliases import ALIASES, OWN_HEADERS, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, PACKET_TYPE, VLAN_ETH_TYPES,
-    VLAN_PRESENT, Field, Headers,
+    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, PACKET_TYPE, TRACKED,
+    VLAN_ETH_TYPES, VLAN_PRESENT, Field, Headers,
 )
 
 _ACTION: Final = Struct("!HHI").unpack_from
@@ -92,6 +92,8 @@ def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> N
                 _refuse(of13.OFPBAC_BAD_ARGUMENT, "push_mpls of another ethertype than MPLS's")
         elif kind == of13.OFPAT_EXPERIMENTER:
             nicira.check(data[at:at + length], in_set=in_set)
+            if nicira_ct.is_ct(data[at:at + length]):
+                _check_within(data[at:at + length])
             controllers.add(nicira.controller_id(data[at:at + length]))
             learns += nicira_learn.is_learn(data[at:at + length])
             if nicira.is_conjunction(data[at:at + length]):
@@ -121,6 +123,8 @@ def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
         kind, length, argument = _ACTION(data, at)
         if kind == of13.OFPAT_EXPERIMENTER:
             misfit |= nicira.check_order(data[at:at + length], headers)
+            if nicira_ct.is_ct(data[at:at + length]):
+                check_order(data[at + nicira_ct.SIZE:at + length], headers)
         elif kind == _SET_FIELD and argument not in WIDE_REGISTERS:
             field = _settable(argument)
             if not field.allows(headers) or field.number == _VLAN_VID and not headers.vlans:
@@ -175,6 +179,25 @@ def _refuse(code: int, why: str) -> NoReturn:
     raise Refused(of13.OFPET_BAD_ACTION, code, why)
 
 
+def _check_within(action: bytes) -> None:
+    """Raises Refused for what stands in an action ct and may not."""
+    at, committed = nicira_ct.SIZE, nicira_ct.commits(action)
+    while at < len(action):
+        kind, length, argument = _ACTION(action, at)
+        one = action[at:at + length]
+        if kind == of13.OFPAT_EXPERIMENTER:
+            nicira.check(one, within=True, committed=committed)
+        elif kind == _SET_FIELD and HEADERS_EXACT.get(argument) in nicira_ct.WRITABLE:
+            if any(one[8 + (argument & 0xff):]):
+                _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
+            if not committed:
+                _refuse(of13.OFPBAC_BAD_ARGUMENT, "ct without commit sets what is kept with the connection")
+        else:
+            check_each(one)
+            _refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not")
+        at += length
+
+
 def _check_output(port: int, packet_out: bool) -> None:
     refused = (_FIRST_BAD_PORT <= port < _FIRST_RESERVED_PORT or port in _NO_OUTPUT
                or port == of13.OFPP_TABLE and not packet_out)
@@ -198,6 +221,8 @@ def _check_set_field(tlv: bytes, header: int) -> None:
     value = int.from_bytes(tlv[4:4 + field.size], "big")
     if any(tlv[4 + field.size:]):
         _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")
+    if field in TRACKED:
+        _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{field.name} belongs to the connection")
     if field.zero and field.number != PACKET_TYPE:
         _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
     if field.number == _METADATA:

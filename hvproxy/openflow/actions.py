@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Final
 
+from hvproxy.errors import Refused
 from hvproxy.openflow.action_checks import check, refuse_extensions
-from hvproxy.openflow import nicira, nicira_bundle, nicira_learn
+from hvproxy.openflow import guard_parts, nicira, nicira_bundle, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket, walk_buckets
 from hvproxy.openflow.memo import remembered
@@ -26,7 +27,8 @@ from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 __all__ = [
     "canonical", "canonical_buckets", "check", "choices", "controller_ids", "controllers", "dec_nw_ttl", "group",
     "groups", "learns", "load_bit", "move", "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions",
-    "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "walk",
+    "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "tracks", "walk",
+    "zones",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -79,8 +81,23 @@ def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[i
 
 @remembered(1 << 13)
 def resubmits(data: bytes) -> bool:
-    """Whether a list looks up other tables on its way."""
-    return any(kind == of13.OFPAT_EXPERIMENTER and nicira.resubmits(action) for kind, action in walk(data))
+    """Whether a list looks up other tables on its way, or has a copy of the packet look up one."""
+    return any(kind == of13.OFPAT_EXPERIMENTER and (
+        nicira.resubmits(action) or nicira_ct.is_ct(action) and nicira_ct.table(action) is not None)
+        for kind, action in walk(data))
+
+
+@remembered(1 << 13)
+def tracks(data: bytes) -> bool:
+    """Whether a list tracks connections."""
+    return any(kind == of13.OFPAT_EXPERIMENTER and nicira_ct.is_ct(action) for kind, action in walk(data))
+
+
+@remembered(1 << 13)
+def zones(data: bytes) -> frozenset[int]:
+    """The zones in which a list tracks connections."""
+    return frozenset(nicira_ct.zone(action) for kind, action in walk(data)
+                     if kind == of13.OFPAT_EXPERIMENTER and nicira_ct.is_ct(action))
 
 
 @remembered(1 << 13)
@@ -211,7 +228,7 @@ def _canonical_action(kind: int, action: bytes) -> bytes:
     if kind == of13.OFPAT_SET_FIELD:
         return set_field(_usual(action[4:8 + action[7]]))
     if kind == of13.OFPAT_EXPERIMENTER:
-        return nicira.canonical(action)
+        return _canonical_ct(action) if nicira_ct.is_ct(action) else nicira.canonical(action)
     if kind in _WITH_ETH_TYPE:
         return _ETH_TYPE.pack(*_ETH_TYPE.unpack(action))
     if kind in _WITH_TTL:
@@ -219,6 +236,14 @@ def _canonical_action(kind: int, action: bytes) -> bytes:
     if kind in _WITHOUT_ARGUMENT:
         return _PLAIN.pack(*_PLAIN.unpack(action))
     return action
+
+
+def _canonical_ct(action: bytes) -> bytes:
+    try:
+        guard_parts.actions(action, nicira_ct.SIZE, len(action), False)
+    except Refused:
+        return action  # a switch's: nothing proves what is in it
+    return nicira_ct.canonical(action, canonical(nicira_ct.within(action)))
 
 
 def _usual(tlv: bytes) -> bytes:

@@ -38,6 +38,7 @@ class Nicira(IntEnum):
     TLV_TABLE_REPLY = 26
     SET_ASYNC_CONFIG2 = 27
     RESUME = 28
+    CT_FLUSH_ZONE = 29
     PACKET_IN2 = 30
 
 
@@ -89,6 +90,11 @@ def nicira(xid: int, exp_type: int, body: bytes = b"") -> bytes:
 def onf(xid: int, exp_type: int, body: bytes = b"") -> bytes:
     """A message of the ONF's."""
     return message(of13.OFPT_EXPERIMENTER, xid, _EXPERIMENTER.pack(ONF_ID, exp_type) + body)
+
+
+def forget_connections(xid: int, zone: int) -> bytes:
+    """Have a switch forget the connections that it has tracked in a zone."""
+    return nicira(xid, Nicira.CT_FLUSH_ZONE, bytes(6) + zone.to_bytes(2, "big"))
 
 
 def decode_word(data: bytes) -> int:

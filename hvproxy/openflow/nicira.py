@@ -1,8 +1,8 @@
 """Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
 
-What the actions refer to is a part of a field (nicira_parts); learn and bundle are known to nicira_learn and
-nicira_bundle. Refused although Open vSwitch takes them, with the error
-of one that does not know them: learn with a limit, ct, fin_timeout, sample, clone, output to a register, resubmit with
+What the actions refer to is a part of a field (nicira_parts); learn, bundle and ct are known to nicira_learn,
+nicira_bundle and nicira_ct. Refused although Open vSwitch takes them, with the error
+of one that does not know them: learn with a limit, fin_timeout, sample, clone, output to a register, resubmit with
 another port, and whatever else is not in `_KNOWN`.
 
 Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
@@ -14,10 +14,11 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import nicira_bundle, nicira_learn
+from hvproxy.openflow import nicira_bundle, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira_bundle import BUNDLE, BUNDLE_LOAD
+from hvproxy.openflow.nicira_ct import CT, CT_CLEAR, NAT
 from hvproxy.openflow.nicira_learn import LEARN
 from hvproxy.openflow.nicira_parts import (
     ALL, BAD_CONJUNCTION, METADATA, NOT_ZERO, TARGETS, TENANT_BITS, Part, check_named, check_part, check_settable,
@@ -26,7 +27,7 @@ from hvproxy.openflow.nicira_parts import (
 from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, Headers
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
-CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CT_CLEAR = 20, 21, 27, 28, 34, 43
+CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION = 20, 21, 27, 28, 34
 SAME_PORT: Final = 0xfff8
 """Instead of a port: the one the packet came in at."""
 SAME_TABLE: Final = 255
@@ -46,29 +47,40 @@ _FIXED_SIZES: Final = {
     RESUBMIT: 16, POP_QUEUE: 16, MOVE: 24, LOAD: 24, MULTIPATH: 32, RESUBMIT_TABLE: 16, EXIT: 16, CONTROLLER: 16,
     PUSH: 24, POP: 24, CONJUNCTION: 16, CT_CLEAR: 16,
 }
-_KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS, LEARN, BUNDLE, BUNDLE_LOAD))
+_LEAST_SIZES: Final = {MOVE: 24, CT: nicira_ct.SIZE, NAT: 16}
+"""Of those that may be longer."""
+_KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS, LEARN, BUNDLE, BUNDLE_LOAD, CT))
+_WITHIN: Final = frozenset((LOAD, MOVE, NAT))
+"""What an action ct may hold."""
 _IN_SET: Final = frozenset((LOAD, MOVE, RESUBMIT, RESUBMIT_TABLE, DEC_TTL_IDS, CT_CLEAR))
 """What an action set may hold."""
 _HASH_FIELDS, _ALGORITHMS = 6, 4
 """How many ways of hashing and of choosing a link a multipath knows."""
+_ZONE_BITS: Final = 16
 
 
-def check(action: bytes, *, in_set: bool = False) -> None:
-    """Raises Refused for an action that is wrong in itself."""
+def check(action: bytes, *, in_set: bool = False, within: bool = False, committed: bool = False) -> None:
+    """Raises Refused for an action that is wrong in itself, but for actions in it. `within`: it stands in an action ct,
+    which has its connection `committed`."""
     experimenter = int.from_bytes(action[4:8], "big")
     if experimenter == ONF_ID and int.from_bytes(action[8:10], "big") != _COPY_FIELD:
         refuse(of13.OFPBAC_BAD_EXP_TYPE, "unknown action of the ONF")
     if experimenter != NICIRA_ID:  # which may be shorter than ours
         refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
     _, length, _, kind = _HEAD.unpack_from(action)
-    if kind not in _KNOWN:
+    if kind == NAT and not within and _has_size(kind, length):
+        refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "nat outside ct")
+    if kind not in _KNOWN and kind != NAT:
         refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
     if kind == MOVE and length < _FIXED_SIZES[MOVE]:
         raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_LEN, "move without its fields")
     if not _has_size(kind, length):
         refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
     for header in _headers(kind, action):
-        (check_settable if kind in (LOAD, MULTIPATH) else check_named)(header)
+        (check_settable if kind in (LOAD, MULTIPATH, CT) else check_named)(header)
+    if within:
+        _check_within(kind, action, committed)
+        return
     one = _CHECKS.get(kind)
     if one is not None:
         one(action)
@@ -87,6 +99,10 @@ def check_order(action: bytes, headers: Headers) -> bool:
         nicira_learn.check_order(action, headers)
     if kind in (BUNDLE, BUNDLE_LOAD):
         nicira_bundle.check_order(action, headers)
+    if kind == CT:
+        nicira_ct.check_order(action, headers)
+    if kind == NAT:
+        nicira_ct.check_nat_order(action, headers)
     for header in _headers(kind, action):
         field = target(header).field
         if field is not None and not field.allows(headers):
@@ -118,6 +134,8 @@ def canonical(action: bytes) -> bytes:
         return action[:at] + header + (tail if kind != MULTIPATH else b"")
     if kind in (POP_QUEUE, EXIT, CT_CLEAR):
         return action[:10] + bytes(6)
+    if kind == NAT:
+        return nicira_ct.canonical_nat(action)
     if kind == RESUBMIT:
         return action[:12] + bytes(4)
     if kind == CONTROLLER:
@@ -130,7 +148,7 @@ def lowered(action: bytes, first_table: int, same_table: int) -> bytes:
     """What carries out a tenant's action, given what his table 0 is below, and the table that is his current one."""
     kind = _HEAD.unpack_from(action)[3]
     if kind in (NOTE, POP_QUEUE, CT_CLEAR):
-        return b""  # they do nothing: there are no queues, and no connection is tracked
+        return b""  # they do nothing: there are no queues, and no connection is tracked here
     if kind in (RESUBMIT, RESUBMIT_TABLE):
         table = SAME_TABLE if kind == RESUBMIT else _RESUBMIT.unpack(action)[5]
         if table == SAME_TABLE:
@@ -252,6 +270,11 @@ def names_no_table(action: bytes) -> bool:
         kind == RESUBMIT or kind == RESUBMIT_TABLE and action[12] == SAME_TABLE)
 
 
+def tracks(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER tracks a connection."""
+    return nicira_ct.is_ct(action)
+
+
 def controller_id(action: bytes) -> int | None:
     """The id of the controllers to which an action of OFPAT_EXPERIMENTER sends, None if it does not."""
     to = controller(action)
@@ -309,7 +332,27 @@ def _headers(kind: int, action: bytes) -> tuple[int, ...]:
         return (_STACK.unpack(action)[1],)
     if kind == MULTIPATH:
         return (_MULTIPATH.unpack(action)[6],)
+    if kind == CT and (source := nicira_ct.zone_source(action)):
+        return (source,)
     return ()
+
+
+def _check_within(kind: int, action: bytes, committed: bool) -> None:
+    """The action may stand in an action ct."""
+    if kind == NAT:
+        nicira_ct.check_nat(action, committed)
+        return
+    if kind not in _WITHIN:
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not")
+    written = load_of(action)[0] if kind == LOAD else move_of(action)[1]
+    if kind == MOVE:
+        check_part(move_of(action)[0], written=False)
+    tracked = target(written.header).field in nicira_ct.WRITABLE
+    check_part(written, written=not tracked)
+    if not tracked or not committed:
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not, or without commit")
+    if kind == LOAD and load_of(action)[1] >> written.bits:
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
 
 
 def _check_load(action: bytes) -> None:
@@ -325,7 +368,8 @@ def _check_load(action: bytes) -> None:
 
 def _has_size(kind: int, length: int) -> bool:
     """Whether an action of that kind may be so long: behind a move there may be zeros."""
-    return length >= _MOVE.size if kind == MOVE else length == _FIXED_SIZES.get(kind, length)
+    least = _LEAST_SIZES.get(kind)
+    return length == _FIXED_SIZES.get(kind, length) if least is None else length >= least
 
 
 def _check_move(action: bytes) -> None:
@@ -369,6 +413,13 @@ def _check_ids(action: bytes) -> None:
         refuse(of13.OFPBAC_BAD_LEN, "controller ids cut short")
 
 
+def _check_ct(action: bytes) -> None:
+    place = nicira_ct.zone(action)
+    if nicira_ct.zone_source(action) and (place & 0x3f) + 1 != _ZONE_BITS:
+        refuse(of13.OFPBAC_BAD_SET_LEN, "a zone has 16 bits")
+    nicira_ct.check(action)
+
+
 def bad_conjunction() -> NoReturn:
     """A conjunction that is none, or beside other actions."""
     error(BAD_CONJUNCTION, "conjunction")
@@ -378,5 +429,5 @@ _CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
     LOAD: _check_load, MOVE: _check_move, RESUBMIT: _check_resubmit, RESUBMIT_TABLE: _check_resubmit,
     MULTIPATH: _check_multipath, PUSH: _check_stack, POP: _check_stack, CONJUNCTION: _check_conjunction,
     DEC_TTL_IDS: _check_ids, LEARN: nicira_learn.check, BUNDLE: nicira_bundle.check,
-    BUNDLE_LOAD: nicira_bundle.check,
+    BUNDLE_LOAD: nicira_bundle.check, CT: _check_ct,
 }

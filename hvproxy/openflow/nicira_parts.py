@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
-from hvproxy.openflow.oxm_fields import BY_NUMBER, OWN_REGISTER, Field
+from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_LABEL, CT_MARK, CT_STATE, OWN_REGISTER, Field
 
 TENANT_BITS: Final = 32
 """Of the metadata."""
@@ -29,6 +29,8 @@ _RESERVED: Final = 0xffff0000
 _NXM_NX: Final = 1
 _TUNNEL_OPTIONS: Final = range(40, 104)
 """Fields of Open vSwitch's class to which an operator gives a meaning; without one, their error is one of their own."""
+_OF_CONNECTIONS: Final = tuple(BY_NUMBER[number] for number in (CT_STATE, CT_MARK, CT_LABEL))
+"""What is known of a packet's connection, and may be read; not its zone, whose number below is another."""
 _NEW_REGISTERS: Final = {header: len(registers) * 32 for header, registers in WIDE_REGISTERS.items()}
 
 
@@ -61,8 +63,9 @@ class Part(NamedTuple):
 def target(header: int) -> Target:
     """What a header that is known names. Raises Refused for what is not the tenant's."""
     found = TARGETS[header]
-    if found.field is not None and (found.field.zero or found.field is IN_PORT):
-        refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{found.field.name} says where a packet came from")
+    field = found.field
+    if field is not None and (field.zero and field not in _OF_CONNECTIONS or field is IN_PORT):
+        refuse(of13.OFPBAC_BAD_SET_ARGUMENT, f"{field.name} says where a packet came from")
     return found
 
 
@@ -171,6 +174,8 @@ def _targets() -> dict[int, Target]:
     found = {field.header: _target(field, OLD_HEADERS.get(field.number, field.header)) for field in BY_NUMBER.values()}
     for header, number in ALIASES.items():
         found[header] = _target(BY_NUMBER[number], OLD_HEADERS.get(number, BY_NUMBER[number].header))
+    state = BY_NUMBER[CT_STATE]
+    found[state.header] = Target(state, 8 * state.size, state.header, ((state, state.full.bit_length()),))
     # Of different widths, and so each told as itself.
     found[IN_PORT.header] = _target(IN_PORT, IN_PORT.header)
     found[NXM_IN_PORT] = Target(IN_PORT, 16, NXM_IN_PORT, ((IN_PORT, 16),))

@@ -27,8 +27,8 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm_aliases import Part, read, telling
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER, PACKET_TYPE, VLAN_PRESENT, ZEROS, Field,
-    Headers,
+    BY_NUMBER, CT_STATE, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER, PACKET_TYPE, VLAN_PRESENT,
+    ZEROS, ZEROS_TRACKED, Field, Headers,
 )
 
 _MATCH_HEADER: Final = Struct("!HH")
@@ -46,6 +46,8 @@ _ALONGSIDE: Final = sum(field.full << field.shift for field in BY_NUMBER.values(
     _PACKET_TYPE, *(BY_NUMBER[number] for number in range(3, 8))) and not field.conditional)
 """The bits of the fields that are no headers of a frame."""
 _ICMPV6: Final = 58
+_CT_STATE: Final = BY_NUMBER[CT_STATE]
+_INVALID: Final = 0x10
 _ND_FIELDS: Final = sum(BY_NUMBER[number].full << BY_NUMBER[number].shift for number in (31, 32, 33))
 _UNKNOWN: Final = 0x1000
 """Sorts TLVs of fields we do not know behind those we do."""
@@ -93,8 +95,18 @@ class Match:
 
     @property
     def never(self) -> bool:
-        """It asks for what no packet of a logical switch has, such as a tunnel."""
+        """It asks for what no packet has whose connection is not tracked, such as a tunnel."""
         return bool(self.value & ZEROS)
+
+    @property
+    def never_tracked(self) -> bool:
+        """It asks for what no packet of a logical switch has."""
+        return bool(self.value & ZEROS_TRACKED)
+
+    @property
+    def connection(self) -> bool:
+        """It looks at what tells of a connection."""
+        return bool(self.mask & (ZEROS ^ ZEROS_TRACKED))
 
     @property
     def extended(self) -> bool:
@@ -199,9 +211,11 @@ def headers_of(values: int) -> Headers:
     eth_type = values >> _ETH_TYPE.shift & 0xffff
     ip_proto = values >> _IP_PROTO.shift & 0xff
     vlans = 1 if values >> _VLAN_VID.shift & VLAN_PRESENT else 0
+    invalid = bool(values >> _CT_STATE.shift & _INVALID)
     if ip_proto != _ICMPV6:
-        return Headers(eth_type, ip_proto, vlans=vlans)
-    return Headers(eth_type, ip_proto, values >> _ICMPV6_TYPE.shift & 0xff, values >> _ICMPV6_CODE.shift & 0xff, vlans)
+        return Headers(eth_type, ip_proto, vlans=vlans, invalid=invalid)
+    return Headers(eth_type, ip_proto, values >> _ICMPV6_TYPE.shift & 0xff, values >> _ICMPV6_CODE.shift & 0xff, vlans,
+                   invalid)
 
 
 @remembered(1 << 14)

@@ -28,6 +28,9 @@ MPLS_TTL: Final = NX + 30
 TCP_FLAGS: Final = NX + 34
 TUN_FLAGS: Final = NX + 104
 CT_STATE: Final = NX + 105
+CT_ZONE: Final = NX + 106
+CT_MARK: Final = NX + 107
+CT_LABEL: Final = NX + 108
 PACKET_TYPE: Final = 44
 _IPV4: Final = frozenset((ETH_TYPE_IPV4,))
 _IPV6: Final = frozenset((ETH_TYPE_IPV6,))
@@ -48,6 +51,8 @@ class Headers(NamedTuple):
     """Of ICMPv6 only."""
     vlans: int = 0
     """VLAN tags that are there for certain."""
+    invalid: bool = False
+    """It is known to belong to no connection that there can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ class Field:
     icmp_types: frozenset[int] = frozenset()
     vlan: bool = False
     zero: bool = False
-    """A packet that came in at a port of a bridge without tunnels and connection tracking has 0 there, always."""
+    """A packet that came in at a port of a bridge without tunnels has 0 there, always, unless its connection is
+    tracked (`TRACKED`)."""
 
     @property
     def header(self) -> int:
@@ -163,9 +169,9 @@ def _fields() -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     add(NX + 39, "tun_gbp_flags", 8, maskable=True, writable=False, zero=True)
     add(TUN_FLAGS, "tun_flags", 1, 2, maskable=True, writable=False, zero=True)
     add(CT_STATE, "ct_state", 8, 4, maskable=True, writable=False, zero=True)
-    add(NX + 106, "ct_zone", 16, writable=False, zero=True)
-    add(NX + 107, "ct_mark", 32, maskable=True, writable=False, zero=True)
-    add(NX + 108, "ct_label", 128, maskable=True, writable=False, zero=True)
+    add(CT_ZONE, "ct_zone", 16, writable=False, zero=True)
+    add(CT_MARK, "ct_mark", 32, maskable=True, writable=False, zero=True)
+    add(CT_LABEL, "ct_label", 128, maskable=True, writable=False, zero=True)
     add(NX + 109, "tun_ipv6_src", 128, maskable=True, writable=False, zero=True)
     add(NX + 110, "tun_ipv6_dst", 128, maskable=True, writable=False, zero=True)
     return standard, tuple(fields)
@@ -181,8 +187,14 @@ REGISTERS: Final = tuple(BY_NUMBER[NX + register] for register in range(16))
 OWN_REGISTER: Final = REGISTERS[-1]
 """hvproxy's own: to tenants it is no field, nor are the wider registers that it is a part of."""
 
+TRACKED: Final = tuple(BY_NUMBER[number] for number in (CT_STATE, CT_ZONE, CT_MARK, CT_LABEL))
+"""What tells of a packet's connection, once it is tracked."""
+
 ZEROS: Final = sum(field.full << field.shift for field in BY_NUMBER.values() if field.zero)
-"""The bits of the layout that are 0 in every packet."""
+"""The bits of the layout that are 0 in every packet whose connection is not tracked."""
+
+ZEROS_TRACKED: Final = ZEROS & ~sum(field.full << field.shift for field in TRACKED)
+"""Those that are 0 in every packet."""
 
 HEADERS_EXACT: Final[dict[int, Field]] = {field.header: field for field in BY_NUMBER.values()}
 """By the OXM header without a mask."""

@@ -11,7 +11,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.nicira_learn import LOAD, MATCH, Learn, Spec
 from hvproxy.openflow.nicira_parts import long_port, read, write
 from hvproxy.openflow.oxm import Match, of_layout
-from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
+from hvproxy.openflow.oxm_fields import BY_NUMBER, TRACKED, VLAN_PRESENT
 
 _LAST_PORT: Final = 0xff00
 _OTHER_PORTS: Final = frozenset((of13.OFPP_IN_PORT, of13.OFPP_FLOOD, of13.OFPP_LOCAL, of13.OFPP_ALL))
@@ -49,7 +49,7 @@ def decided_by(learn: Learn, packet: int) -> tuple[int, int]:
         asked = mask >> field.shift & field.full
         if not asked:
             continue
-        if field.zero or field.vlan and not packet >> _VLAN_VID.shift & VLAN_PRESENT:
+        if field.zero and field not in TRACKED or field.vlan and not packet >> _VLAN_VID.shift & VLAN_PRESENT:
             mask &= ~(field.full << field.shift)  # it says nothing
             if field.vlan:
                 mask |= VLAN_PRESENT << _VLAN_VID.shift

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from hvproxy.openflow import nicira, nicira_bundle, nicira_learn
+from hvproxy.openflow import nicira, nicira_bundle, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.nicira_parts import Part, field_of, long_port, part_text
 from hvproxy.openflow.oxm_aliases import VLAN_TCI, WIDE_REGISTERS
@@ -24,7 +24,7 @@ _TTL: Final = Struct("!4xB").unpack_from
 _REGISTER_BITS: Final = 32
 _WITHOUT_EFFECT: Final = {
     nicira.NOTE: "it only says something", nicira.POP_QUEUE: "there are no queues",
-    nicira_learn.LEARN: "what it has taught is in the tables", nicira.CT_CLEAR: "no connection is tracked",
+    nicira_learn.LEARN: "what it has taught is in the tables", nicira_ct.CT_CLEAR: "no connection is tracked",
     nicira.CONJUNCTION: "it is a part of a match"}
 
 

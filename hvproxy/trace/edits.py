@@ -11,7 +11,7 @@ from hvproxy.openflow.oxm_fields import MPLS_ETH_TYPES, VLAN_PRESENT
 from hvproxy.trace.frame import (
     ARP_OP, ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ETH_DST, ETH_SRC, ETH_TYPE, ICMPV4_CODE, ICMPV4_TYPE, ICMPV6,
     ICMPV6_CODE, ICMPV6_TYPE, IP_DSCP, IP_ECN, IP_PROTO, IPV4, IPV4_DST, IPV4_SRC, IPV6, IPV6_DST, IPV6_FLABEL,
-    IPV6_SRC, MPLS_LABEL, MPLS_TC, ND_SLL, ND_TARGET, ND_TLL, PIPELINE, SCTP, SCTP_SRC, TCP, TCP_SRC, UDP,
+    IN_PORT, IPV6_SRC, MPLS_LABEL, MPLS_TC, ND_SLL, ND_TARGET, ND_TLL, PIPELINE, SCTP, SCTP_SRC, TCP, TCP_SRC, UDP,
     UDP_SRC, VLAN_PCP, VLAN_VID, Frame,
 )
 
@@ -114,7 +114,7 @@ def set_mpls_ttl(frame: Frame, value: int) -> None:
 def set_field(frame: Frame, field: int, value: int) -> None:
     """Overwrite one field by its OXM number."""
     fields = frame.fields
-    if field in PIPELINE:
+    if field in PIPELINE or field == IN_PORT:
         fields[field] = value
     elif field == ETH_DST:
         frame.addresses = value.to_bytes(6, "big") + frame.addresses[6:]

@@ -109,11 +109,14 @@ class Switch:
     def __init__(
         self, flows: Iterable[Flow], groups: Mapping[int, GroupLike], ports: Mapping[int, Port],
         choose: Choice = heaviest, normal: Normal | None = None,
+        takes_up_anew: Callable[[GroupLike], bool] = lambda group: False,
     ) -> None:
         self.groups = groups
         self.ports = ports
         self.choose = choose
         self.normal = normal
+        self.takes_up_anew = takes_up_anew
+        """Whether a group has the packet read again, so that what a tag has hidden can be seen."""
         self._tables: dict[int, list[Flow]] = {}
         self._buckets: dict[int, Sequence[Bucket]] = {}
         for flow in flows:

@@ -12,7 +12,7 @@ from enum import Enum
 from struct import Struct
 from typing import Final, NamedTuple
 
-from hvproxy.openflow import actions, nicira, nicira_bundle
+from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_ct
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
 from hvproxy.openflow.nicira_parts import long_port
@@ -21,7 +21,7 @@ from hvproxy.openflow.oxm_fields import VLAN_PRESENT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
 from hvproxy.trace import changing, edits
 from hvproxy.trace.action_set import Item, in_order, sends
-from hvproxy.trace.frame import METADATA, TUNNEL_ID, VLAN_PCP, VLAN_VID, Frame
+from hvproxy.trace.frame import IN_PORT, METADATA, TUNNEL_ID, VLAN_PCP, VLAN_VID, Frame
 from hvproxy.trace.switch import Flow, GroupLike, Switch
 
 DEEPEST = 64
@@ -104,13 +104,15 @@ class Walk:
     keys: list[int] = field(default_factory=list)
     """The tunnel id that goes with each of them: its key, where the port is a tunnel's."""
     told: list[Told] = field(default_factory=list)
+    tracked: list[int] = field(default_factory=list)
+    """Tables in which copies are looked up with what is known of their connection: these are not followed."""
     failed: str = ""
     """Why the frame leaves nowhere although the steps say so."""
 
 
 def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id: int = 0) -> Walk:
     """What `switch` does with a frame that arrives at a port."""
-    walker = _Walker(switch, Frame(data, in_port, metadata, tunnel_id), in_port)
+    walker = _Walker(switch, Frame(data, in_port, metadata, tunnel_id))
     done = walker.done
     try:
         walker.tables()
@@ -124,7 +126,8 @@ def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id
         done.sent.clear()
         done.keys.clear()
         done.told.clear()
-    elif not any(step.kind in (Kind.OUTPUT, Kind.PACKET_IN, Kind.DROP) for step in done.steps):
+    elif not done.tracked and not any(
+            step.kind in (Kind.OUTPUT, Kind.PACKET_IN, Kind.DROP) for step in done.steps):
         walker.step(Kind.DROP, "nothing sends the frame anywhere: it is dropped", depth=0)
     return done
 
@@ -132,10 +135,9 @@ def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id
 class _Walker:
     """One frame under way."""
 
-    def __init__(self, switch: Switch, frame: Frame, in_port: int) -> None:
+    def __init__(self, switch: Switch, frame: Frame) -> None:
         self.switch = switch
         self.frame = frame
-        self.in_port = in_port
         self.done = Walk()
         self.items: tuple[Item, ...] = ()
         self.flow: Flow | None = None
@@ -252,6 +254,8 @@ class _Walker:
             self._tell(frame, of13.OFPR_ACTION, nicira.controller_id(action) or 0)
         elif kind in (nicira_bundle.BUNDLE, nicira_bundle.BUNDLE_LOAD):
             self._choose(action, frame)
+        elif kind == nicira_ct.CT:
+            self._track(action)
         elif kind == nicira.DEC_TTL_IDS:
             return self._count_down(Item(of13.OFPAT_DEC_NW_TTL, actions.dec_nw_ttl(), None), frame)
         else:
@@ -270,6 +274,19 @@ class _Walker:
             self._output(long_port(chosen), frame)
         else:
             self.step(Kind.APPLY, "bundle: no port is alive")
+
+    def _track(self, action: bytes) -> None:
+        """The connection is known to the datapath alone."""
+        table, said = nicira_ct.table(action), actions_text(action)
+        if table is None:
+            self.step(Kind.APPLY, f"{said}: the connection is tracked, and nothing is changed")
+            return
+        if self.items:
+            self.items = ()
+            self.step(Kind.CLEAR, "the action set is cleared: the packet is taken up anew without it")
+        self.done.tracked.append(table)
+        self.step(Kind.APPLY, f"{said}: a copy goes on in table {table} with what is known of its connection, and is "
+                  "not followed")
 
     def _resubmit(self, action: bytes, frame: Frame) -> None:
         """Look up another table; what was under way goes on after that."""
@@ -314,17 +331,17 @@ class _Walker:
         if port == of13.OFPP_CONTROLLER:
             self._tell(frame, of13.OFPR_ACTION)
         elif port == of13.OFPP_IN_PORT:
-            self._send(self.in_port, frame, "IN_PORT: ")
+            self._send(frame.fields[IN_PORT], frame, "IN_PORT: ")
         elif port == of13.OFPP_NORMAL and self.switch.normal is not None:
             self._normal(self.switch.normal(frame), frame)
         elif port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
             others = [number for number in sorted(self.switch.ports)
-                      if number != self.in_port and number < of13.OFPP_MAX]
+                      if number != frame.fields[IN_PORT] and number < of13.OFPP_MAX]
             if not others:
                 self.step(Kind.DROP, f"{port_text(port)}: there is no other port")
             for number in others:
                 self._send(number, frame, f"{port_text(port)}: ")
-        elif port == self.in_port:
+        elif port == frame.fields[IN_PORT]:
             self.step(Kind.DROP, f"port {port} is where the frame came from: nothing goes back without IN_PORT",
                       port=port)
         else:
@@ -375,6 +392,8 @@ class _Walker:
             return
         self._enter(True)
         self.step(Kind.GROUP, f"group {group_number(group_id)}, {group_type(group.type)}", group=group)
+        if self.switch.takes_up_anew(group):
+            frame.read(frame.data)
         buckets = self.switch.buckets(group)
         self.depth += 1
         for index, why in self._taken(group, buckets, frame):

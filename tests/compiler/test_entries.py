@@ -15,7 +15,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, decode
 from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
-from hvproxy.openflow.oxm_fields import NX, OWN_REGISTER
+from hvproxy.openflow.oxm_fields import CT_MARK, CT_STATE, CT_ZONE, NX, OWN_REGISTER
 from tests.compiler.placed import FRAME, LAYOUT, LS_ID, VIEW, VIFS, AnEntry, a_group, edge, plane, sent, told
 
 CONTROLLER, FLOOD, IN_PORT = of13.OFPP_CONTROLLER, of13.OFPP_FLOOD, of13.OFPP_IN_PORT
@@ -252,3 +252,48 @@ def test_where_the_tunnel_id_is_the_tenants_it_goes_with_the_packet() -> None:
     for number in (1, 3, 4):  # the last one is at the other datapath
         assert sent(made, number) == {2: FRAME}
         assert [packet["others"] for packet in told(made)] == [tlv(TUNNEL_ID, 1 << 63 | 5)]
+
+
+AT_HOME = replace(VIEW, home=1)
+TRACKING = bytes.fromhex("ffff0018000023200023000100000000") + b"\0\5\1" + bytes(5)
+
+
+def home(dpid: int = 1, zones: dict[int, int] | None = None) -> Edge:
+    return Edge(LAYOUT, AT_HOME, dpid, {}, {}, {5: 77} if zones is None else zones)
+
+
+def test_connections_are_tracked_at_home_alone() -> None:
+    tracked = entry(match=Match.from_tlvs(tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800)), apply=TRACKING)
+    assert not rules_for(tracked, home(2))
+    for rule in rules_for(tracked, home()):
+        assert decode(rule.instructions).apply == (
+            actions.resubmit(Table.EMPTY_SET) + TRACKING[:16] + b"\0\x4d" + bytes((Table.LOGICAL + 1,)) + TRACKING[19:])
+    (last,) = {decode(rule.instructions).apply[-6] for rule in rules_for(
+        entry(apply=TRACKING[:18] + bytes((HOLDING_TABLES,)) + TRACKING[19:]), home())}
+    assert last == Table.EMPTY_SET
+
+
+def test_ct_clear_does_something_where_something_is_tracked() -> None:
+    clear = bytes.fromhex("ffff001000002320002b000000000000")
+    for where, does in ((home(), clear), (home(2), b""), (edge(), b"")):
+        assert {decode(rule.instructions).apply for rule in rules_for(entry(apply=clear), where)} == {does}
+
+
+@pytest.mark.parametrize("asked, found", [(tlv(CT_STATE, 0x21, 0x21), [tlv(CT_STATE, 0x21, 0x21)]),
+                                          (tlv(CT_ZONE, 5), [tlv(CT_ZONE, 77)]), (tlv(CT_ZONE, 6), []),
+                                          (tlv(CT_ZONE, 0), [tlv(CT_ZONE, 0)]),
+                                          (tlv(CT_STATE, 0, 0x20) + tlv(CT_MARK, 7), [tlv(CT_STATE, 0, 0x20)
+                                                                                      + tlv(CT_MARK, 7)])])
+def test_a_match_of_a_connection_is_looked_at_where_it_is_tracked(asked: bytes, found: list[bytes]) -> None:
+    wanted = entry(match=Match.from_tlvs(asked), apply=out(CONTROLLER))
+    assert {next((each for each in found if rule.match.endswith(each)), None)
+            for rule in rules_for(wanted, home())} == set(found)
+    elsewhere = rules_for(wanted, home(2))
+    assert bool(elsewhere) is not Match.from_tlvs(asked).never
+
+
+def test_at_home_an_entry_is_there_for_the_ports_of_other_edges_too() -> None:
+    away = {lport.number for lport in AT_HOME.away}
+    assert away
+    for number in away:
+        assert rules_for(entry(match=in_port(number), apply=out(FLOOD)), home())

@@ -242,3 +242,40 @@ def test_frames_that_a_sub_port_does_not_take_are_not_the_whole_ports(config: di
     made.send(1, 3, FRAME)
     packet, = told(made)
     assert isinstance(packet["metadata"], int) and LAYOUT.read(packet["metadata"])[1] == 1
+
+
+AT_HOME = replace(VIEW, home=1, resubmits=True)
+HOMEWARD = replace(TRANSPORT, resume={(LS_ID, lport.index): 300 + lport.number for lport in AT_HOME.away})
+
+
+@pytest.mark.parametrize("port", [of13.OFPP_FLOOD, of13.OFPP_IN_PORT, 1, 3, 5, 6])
+@pytest.mark.parametrize("number", VIFS)
+def test_what_is_decided_at_home_goes_where_it_would_go_from_the_edge_where_it_entered(port: int, number: int) -> None:
+    entry = AnEntry(instructions=Instructions(apply=actions.output(port)))
+    before = sent(plane(entry), number)
+    assert sent(plane(entry, view=AT_HOME, transport=HOMEWARD), number) == before, "the home is being made ready"
+    made = plane(entry, view=replace(AT_HOME, resumes=True), transport=HOMEWARD)
+    assert sent(made, number) == before
+
+
+def test_frames_are_decided_upon_at_home_alone_once_they_come_there() -> None:
+    told_at_home = plane(TO_CONTROLLER, view=replace(AT_HOME, resumes=True), transport=HOMEWARD)
+    ready = plane(TO_CONTROLLER, view=AT_HOME, transport=HOMEWARD)
+    for number, vif in VIFS.items():
+        for made, dpid in ((told_at_home, 1), (ready, vif.dpid)):
+            assert sent(made, number) == {}
+            assert [where for where, _ in made.packet_ins()] == [dpid]
+
+
+def test_without_a_label_or_a_way_nothing_comes_home() -> None:
+    away = replace(AT_HOME, resumes=True)
+    for transport in (TRANSPORT, replace(HOMEWARD, reachable=CUT.reachable)):
+        made = plane(ALL_OUT, view=away, transport=transport)
+        for number in (5, 6):
+            assert sent(made, number) == {}
+
+
+def test_without_a_home_a_logical_switch_has_what_it_would_have_if_there_were_no_homes() -> None:
+    for content in placement(LAYOUT, VIEW, TRANSPORT).values():
+        assert GroupKind.AGAIN not in {group_id >> 28 for group_id in content.groups}
+        assert {rule.table for rule in content.rules.values()} <= {Table.CLASSIFY, Table.LABEL, Table.EGRESS}

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 
+from hvproxy.compiler.connections import EMPTYING
 from hvproxy.compiler.learning import UNKNOWN
 from hvproxy.compiler.members import SPECIAL
 from hvproxy.hypervisor import aside, intent
@@ -27,8 +28,12 @@ def test_it_begins_once_and_is_emptied() -> None:
     assert [each.number for each in first] == [UNKNOWN] and table.learn() == []
     new, gone = table.choose((1, 2))
     assert len(new) == 2 + len(SPECIAL) and gone == []
+    emptying = table.track()
+    assert [each.number for each in emptying] == [EMPTYING] and table.track() == []
     answer, _ = table.know(entry(1), 0, 5, 0xff, entry(2))
-    assert table.emptied() == [*first, *new, answer] and list(table.entries()) == [] and not table.learning
+    assert list(table.entries()) == [*first, *emptying, *new, answer]
+    assert table.emptied() == [*first, *emptying, *new, answer] and list(table.entries()) == []
+    assert not (table.learning or table.choosing or table.tracking)
 
 
 def test_outlets_follow_the_ports() -> None:

@@ -12,7 +12,7 @@ from hvproxy.model.rules import Change, Group, Rule, RuleKey
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
-from hvproxy.openflow.messages import FlowMod, PacketOut
+from hvproxy.openflow.messages import FlowMod, PacketOut, type_of
 from hvproxy.openflow.meters import NO_METERS, MeterMod
 from hvproxy.openflow.multipart import Kind
 from hvproxy.openflow.ports import PortDesc
@@ -661,3 +661,25 @@ def test_meter_waiting_for_its_switch_keeps_its_origin() -> None:
     scene.connect()
     scene.pump()
     assert ("refused", "origin", meter(1), (12, 10)) in scene.owner.take()
+
+
+def test_zones_are_forgotten_at_once_or_before_a_switch_is_used_again() -> None:
+    scene = Scene(1)
+    sent: list[bytes] = []
+
+    def forgotten() -> list[bytes]:
+        told = [message[-2:] for message in sent if type_of(message) == of13.OFPT_EXPERIMENTER]
+        sent.clear()
+        return told
+
+    scene.dp.attached(sent.append, FEATURES, scene.now)
+    scene.dp.forget_connections(5, scene.now)
+    assert forgotten() == [b"\0\5"]
+    scene.dp.detached(scene.now)
+    for zone in (7, 6, 7):
+        scene.dp.forget_connections(zone, scene.now)
+    scene.dp.attached(sent.append, FEATURES, scene.now)
+    assert forgotten() == [b"\0\6", b"\0\7"]
+    scene.dp.detached(scene.now)
+    scene.dp.attached(sent.append, FEATURES, scene.now)
+    assert forgotten() == []

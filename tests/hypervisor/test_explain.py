@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.explain import Explanations, Why
+from hvproxy.hypervisor.fabric import RESUME
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.layout import GroupKind, cookie
@@ -19,6 +20,7 @@ from tests.hypervisor.test_learning import teach
 from tests.hypervisor.test_mac_table import frame
 from tests.hypervisor.worlds import add, flow_mod, red
 from tests.openflow.learn_cases import BACK, TO_PORT, bundle, learn
+from tests.openflow.test_nicira_ct import ct
 
 LINKS = tuple(NamedLink(a, b) for a, b in (((1, 7), (0x11, 1)), ((2, 7), (0x11, 2)), ((1, 8), (0x12, 1)),
                                            ((2, 8), (0x12, 2))))
@@ -193,3 +195,15 @@ def test_classification_says_what_a_ports_configuration_leaves_of_it() -> None:
         controller.send(build.port_mod(3, number, address, config, config))
         world.pass_time(1.0)
         assert texts <= rules(world, 1)
+
+
+def test_what_tracks_connections_says_where_frames_are_decided_upon() -> None:
+    world = a_world()
+    add(Controller(world, "red"), flow_mod(match=tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800), apply=ct(table=1)))
+    ((key, at),) = ((key, number) for key, number in world.hv.fabric.labels.used.items() if key[0] == RESUME)
+    assert world.hv.fabric.labels.used[key] == at
+    assert {f"takes label {at} in as frames of red/2",
+            "empties the action set before a connection of red is tracked"} <= rules(world, 1)
+    assert "takes frames of red up anew when their label is off" in groups(world, 1)
+    assert f"carries label {at}, frames of red/2 to be decided upon, towards edge 0000000000000001" in rules(
+        world, 0x11)

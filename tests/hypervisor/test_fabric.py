@@ -1,13 +1,17 @@
 """The parts of the fabric: who holds what for which placement, and where paths and labels come from."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hvproxy.errors import Exhausted
-from hvproxy.hypervisor.fabric import Fabric, labels_needed, links_between
+from hvproxy.hypervisor.fabric import RESUME, Fabric, labels_needed, links_between
 from hvproxy.hypervisor.labels import DRAIN
 from hvproxy.model.layout import ContextLayout, GroupKind, Table, destination_group_id
 from hvproxy.model.view import Link, LogicalSwitchView, Lport, Vif
+from hvproxy.openflow.constants import of13
+from hvproxy.openflow.oxm import tlv
 
 RING = [Link(1, 1, 2, 1), Link(2, 2, 3, 1), Link(3, 2, 4, 1), Link(1, 2, 4, 2)]
 
@@ -174,3 +178,18 @@ def test_a_lost_link_changes_base_ways_and_placements() -> None:
 def test_links_between_have_both_ends_up() -> None:
     up = {(1, 1): True, (2, 1): True, (2, 2): True, (3, 1): False}
     assert links_between(RING[:2], up) == {RING[0]}
+
+
+def test_what_comes_to_a_home_has_labels_of_its_own_for_each_port_elsewhere() -> None:
+    fabric = a_fabric()
+    fabric.place(view(1, 2, 2), 0.0)
+    assert not any(key[0] == RESUME for key in fabric.labels.used)
+    at_home = replace(view(1, 2, 2), home=1)
+    parts = fabric.place(at_home, 0.0)
+    labels = fabric.transport(at_home).resume
+    assert labels.keys() == {(1, 2), (1, 3)} and len({*labels.values(), *fabric.labels.used.values()}) == len(
+        fabric.labels.used)
+    taken = {key[2] for key in parts["place", 1][1].rules if key[0] == Table.LABEL}
+    assert taken >= {tlv(of13.OFPXMT_OFB_VLAN_VID, label | 0x1000) for label in labels.values()}
+    moved = fabric.transport(replace(view(1, 2, 2), home=2))
+    assert not moved.resume, "what leads to one home never comes to another under the same label"

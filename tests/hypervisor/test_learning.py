@@ -4,25 +4,26 @@ from __future__ import annotations
 from hvproxy.compiler.learning import UNKNOWN
 from hvproxy.hypervisor.learning import MOST_PER_SECOND, MOST_SENT, Pupil
 from hvproxy.model.layout import LEARN_SHIFT, LEARNS_FLAG, OUTLET, PLACE, ContextLayout, Table, cookie
-from hvproxy.openflow import actions, build
+from hvproxy.openflow import actions, build, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm import tlv
-from hvproxy.openflow.oxm_fields import OWN_REGISTER
+from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_MARK, OWN_REGISTER
 from tests.harness import Controller, World
 from tests.hypervisor.test_mac_table import frame
 from tests.hypervisor.worlds import a_stored_world, add, assert_equal_to_recompute, flow_mod, red
 from tests.openflow.learn_cases import BACK, LOAD, REG0, TO_PORT, bundle, field, learn
+from tests.openflow.test_nicira_ct import IP, ct
 
 A, B = 0x020000000001, 0x020000000002
 LAYOUT = ContextLayout()
 
 
-def teach(world: World, dpid: int, port: int, data: bytes, number: int = 1, index: int = 0) -> None:
+def teach(world: World, dpid: int, port: int, data: bytes, number: int = 1, index: int = 0, known: bytes = b"") -> None:
     """A datapath reports a packet that has come to an action learn of an entry."""
     ls = world.hv.logical_switches["red"]
     metadata = LAYOUT.context(ls.ls_id, ls.ports[port].index) | LEARNS_FLAG | index << LEARN_SHIFT
     world.switches[dpid].packet_in(data, table=Table.ASIDE, cookie=cookie(ls.ls_id, UNKNOWN), metadata=metadata,
-                                   others=tlv(OWN_REGISTER.number, number))
+                                   others=tlv(OWN_REGISTER.number, number) + known)
     world.run()
 
 
@@ -179,3 +180,15 @@ def test_what_was_learnt_and_how_it_is_asked_is_there_after_a_restart() -> None:
     assert A in told(controller)
     assert_equal_to_recompute(world)
     assert len(world.switches[2].cookies(Table.ASIDE)) > 6
+
+
+def test_what_is_known_of_a_connection_is_learnt_and_decides_what_is_known() -> None:
+    world, controller = red()
+    mark = BY_NUMBER[CT_MARK].header
+    add(controller, flow_mod(match=IP, apply=ct(table=1)),
+        flow_mod(table=1, apply=learn(BACK, field(LOAD, 32, mark, REG0))))
+    for value in (7, 8, 0):
+        teach(world, 1, 1, frame(A), number=2, known=tlv(CT_MARK, value) if value else b"")
+        assert told(controller) == {A: (nicira.load(0, 32, REG0, value), 5)}
+        assert [aside(world, dpid) > 0 for dpid in (1, 2)] == [True, value == 0], "elsewhere no packet has a mark"
+        assert_equal_to_recompute(world)

@@ -23,6 +23,7 @@ from hvproxy.trace.compose import compose
 from tests.harness import Controller, World, spec
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
 from tests.openflow.learn_cases import BACK, REG0, TO_PORT, bundle, learn
+from tests.openflow.test_nicira_ct import ct
 from tests.packets import Plane, tagged
 from tests.test_packets_agree import BLUE, BPDU, LINKS, RED, Both, Program, frames, programs
 from tools.emulator import wire
@@ -328,3 +329,13 @@ def test_what_is_learnt_and_chosen_is_followed() -> None:
     assert sorted(port for port, _ in found.logical.sent) == [2, 3]
     said = "\n".join(step.text for step in found.logical.steps)
     assert "into reg0[0..15]" in said and "what it has taught is in the tables" in said
+
+
+def test_what_only_the_datapath_knows_of_a_connection_is_noted() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800), apply=ct(table=1) + actions.output(2)))
+    for number in (1, 4):
+        found = traced(world, number)
+        assert found.agree and [sent.port for sent in found.logical.sent] == [2]
+        assert found.notes == ["what is known of the connection decides in table 1, and only the datapath knows it: "
+                               "what becomes of the copy that goes there is not told"]

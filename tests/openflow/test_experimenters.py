@@ -31,3 +31,8 @@ def test_a_role_status_is_as_open_vswitch_sends_it() -> None:
 
 def test_niciras_role_reply() -> None:
     assert ex.nicira_role_reply(5, 1) == bytes.fromhex("04040014" "00000005" "00002320" "0000000b" "00000001")
+
+
+def test_a_zone_is_forgotten_in_niciras_words() -> None:
+    assert ex.forget_connections(5, 7) == bytes.fromhex(
+        "04040018" "00000005" "00002320" "0000001d" "000000000000" "0007")

@@ -157,7 +157,7 @@ OURS: dict[str, tuple[bytes, bytes, tuple[int, int]]] = {
     "the ONF's copy": (b"", bytes.fromhex("ffff00204f4e46000c8000000020000000000000000100040001020400000000"),
                        NO_EXPERIMENTER),
     "set upper metadata": (b"", sf(t(2, 1 << 32)), BAD_SET_ARGUMENT),
-    **{f"action {kind}": (TCP, nx(kind, bytes(6)), BAD_EXP_TYPE) for kind in (15, 19, 29, 32, 35, 37, 42, 45)},
+    **{f"action {kind}": (TCP, nx(kind, bytes(6)), BAD_EXP_TYPE) for kind in (15, 19, 29, 32, 37, 42, 45)},
 }
 """Refused although Open vSwitch takes them."""
 

@@ -38,6 +38,7 @@ class Carrier(Sites):
 
     mtu = 9000
     tenants = ["red"]
+    places = PLACES
 
     def __init__(self, encapsulation: str) -> None:
         one = [Site(1, (1, 2), 1, ((1, 9, 2, 9),))]
@@ -57,7 +58,7 @@ class Carrier(Sites):
             "tenants": [{"name": "red", "logical_switches": [{
                 "name": "red", "datapath_id": 0xA1, "listen": [f"ptcp:{LISTEN_PORT}:127.0.0.1"],
                 "ports": [{"number": number, "name": f"p{number}", "attach": {"datapath": dpid, "port": port}}
-                          for number, (dpid, port) in PLACES.items()]}]}],
+                          for number, (dpid, port) in self.places.items()]}]}],
         }
 
     def carry(self, *flows: str) -> tuple[Carried, Carried]:
@@ -126,7 +127,7 @@ class Carrier(Sites):
         """The interfaces outside."""
         ovs = self.ovs
         ovs.add_bridge("plain", 0xA1)
-        for number in PLACES:
+        for number in self.places:
             self._raw[PLAIN, number] = ovs.raw(ovs.add_port("plain", number))
         for site in self.sites:
             for name in re.findall(r"^\d+: ([ve]\d+)@", site.ovs.run("ip", "-o", "link").stdout, re.MULTILINE):
@@ -134,7 +135,7 @@ class Carrier(Sites):
 
     def _add_datapaths(self, site: Site) -> None:
         super()._add_datapaths(site)
-        for number, (dpid, port) in PLACES.items():
+        for number, (dpid, port) in self.places.items():
             if dpid in site.dpids:
                 self._raw[LOGICAL, number] = site.ovs.raw(site.ovs.add_port(f"s{dpid}", port))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hvproxy.model.rules import Group
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions
@@ -275,3 +275,36 @@ def test_normal_takes_off_a_tag_that_says_nothing(pcp: int, left: bytes) -> None
     switch = Switch([flow(apply=port + actions.output(3))], {}, {2: Port(), 3: Port()}, normal=lambda frame: 2)
     done = walk(switch, whole, 1)
     assert [(each.port, each.data) for each in done.sent] == [(2, left), (3, whole)]
+
+
+def tracking(table: int = 255) -> bytes:
+    return bytes.fromhex("ffff0018000023200023000100000000") + b"\0\5" + bytes((table,)) + bytes(5)
+
+
+def test_what_only_the_datapath_knows_of_a_connection_is_not_followed() -> None:
+    done = through(flow(apply=tracking() + tracking(1) + actions.output(2)), flow(1, apply=actions.output(3)))
+    assert [port for port, _ in done.sent] == [2] and done.tracked == [1]
+    assert [text.split(":")[0] for _, kind, text in texts(done) if kind == "apply"] == [
+        "ct(commit,zone=5)", "ct(commit,table=1,zone=5)"]
+    dropped = through(flow(apply=tracking(1)))
+    assert not dropped.sent and all(step.kind is not Kind.DROP for step in dropped.steps)
+
+
+def test_a_copy_that_goes_on_leaves_no_action_set_behind() -> None:
+    done = through(flow(write=actions.output(2), goto=1), flow(1, apply=tracking(2)))
+    assert not done.sent and any(step.kind is Kind.CLEAR for step in done.steps)
+
+
+def test_a_frame_is_read_anew_where_a_group_has_it_taken_up() -> None:
+    again = Group(9, of13.OFPGT_SELECT, bucket(b"", 1))
+    inner = flow(1, match=tlv(of13.OFPXMT_OFB_VLAN_VID, 0x1000 | 7), apply=actions.output(2))
+    frame = tagged(tagged(PING, 7), 5)
+    for takes, sent in ((True, [2]), (False, [])):
+        switch = Switch((flow(apply=actions.pop_vlan() + actions.group(9), goto=1), inner), {9: again},
+                        {number: Port() for number in PORTS}, takes_up_anew=lambda group, takes=takes: takes)
+        assert [port for port, _ in walk(switch, frame, 1).sent] == sent
+
+
+def test_a_frame_goes_back_where_its_port_of_arrival_is_forgotten() -> None:
+    forget = nicira.load(0, 16, 2, 0)
+    assert [port for port, _ in through(flow(apply=actions.output(1) + forget + actions.output(1))).sent] == [1]
