@@ -66,12 +66,13 @@ def get_async(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> 
 
 
 def set_async(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
-    _set_masks(session, decode_async(message))
+    """Sets all masks: those it cannot name end."""
+    _set_masks(session, decode_async(message), (0, 0))
 
 
 def set_async_config(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
     """Nicira's, of the same form."""
-    _set_masks(session, decode_async_config(message))
+    _set_masks(session, decode_async_config(message), (0, 0))
 
 
 def set_async_config2(ls: LogicalSwitch, session: ControllerSession, message: bytes) -> None:
@@ -85,17 +86,17 @@ def set_async_config2(ls: LogicalSwitch, session: ControllerSession, message: by
         if mask & ~_LEGAL[kind]:
             raise Refused(of13.OFPET_EXPERIMENTER, _ASYNC_INVALID, "mask of unknown reasons", ONF_ID)
         now[kind ^ 1] = mask  # OpenFlow 1.4 puts the slave's mask first
-    session.requests_heard = now[10], now[11]
-    _set_masks(session, AsyncConfig(0, (now[0], now[1]), (now[2], now[3]), (now[4], now[5])))
+    _set_masks(session, AsyncConfig(0, (now[0], now[1]), (now[2], now[3]), (now[4], now[5])), (now[10], now[11]))
 
 
-def _set_masks(session: ControllerSession, asked: AsyncConfig) -> None:
+def _set_masks(session: ControllerSession, asked: AsyncConfig, requests_heard: tuple[int, int]) -> None:
     def kept(masks: tuple[int, int], offered: tuple[int, int]) -> tuple[int, int]:
         return masks[0] & offered[0], masks[1] & offered[1]
 
     session.masks = AsyncConfig(0, kept(asked.packet_in, OFFERED.packet_in),
                                 kept(asked.port_status, OFFERED.port_status),
                                 kept(asked.flow_removed, OFFERED.flow_removed))
+    session.requests_heard = requests_heard
     if session.passive and not session.miss_send_len:
         session.miss_send_len = DEFAULT_MISS_SEND_LEN
 

@@ -7,6 +7,7 @@ from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.experimenters import Nicira, Onf, kind_of, nicira
 from hvproxy.openflow.groups import bucket
+from hvproxy.openflow.messages import AsyncConfig
 from tests.harness import Controller
 from tests.hypervisor.worlds import meter_mod, red
 
@@ -55,3 +56,16 @@ def test_what_is_refused_is_not_heard_and_a_slave_has_a_mask_of_its_own() -> Non
     asks(asking, 0, 3)
     sender.send(build.group_mod(8, of13.OFPGC_DELETE, 0, 9))
     assert heard(asking) == [build.group_mod(8, of13.OFPGC_DELETE, 0, 9)]
+
+
+@pytest.mark.parametrize("masks", [
+    build.set_async(AsyncConfig(2, (7, 0), (7, 7), (15, 0))),
+    nicira(2, Nicira.SET_ASYNC_CONFIG, build.set_async(AsyncConfig(2, (7, 0), (7, 7), (15, 0)))[8:]),
+])
+def test_masks_that_cannot_name_requests_of_others_end_it(masks: bytes) -> None:
+    world, sender = red()
+    asking = Controller(world, "red")
+    asks(asking, 3, 3)
+    asking.send(masks)
+    sender.send(GROUP)
+    assert heard(asking) == []
