@@ -9,7 +9,8 @@ from tests.oracle.telling import Item
 
 BRIDGE = "bridge"
 TOLERANCE = 1.6
-"""Seconds by which ages may differ."""
+"""Seconds by which ages may differ, besides those for which a switch has not answered: it does what it is told at any
+time until it confirms that."""
 Part = dict[str, list[Item]]
 """What one system gave, by what it was: `answer 7`, `messages`, `frames`."""
 
@@ -33,34 +34,36 @@ class Difference(NamedTuple):
         return f"step {self.number}, {self.system} switch against the bridge, {self.about}:\n{self.detail}"
 
 
-def unlike(name: str, start: int, expected: Part, given: Part, table: tuple[deviations.Deviation, ...]
-           ) -> Iterator[Difference]:
-    """The differences between what the bridge gave and what another system gave."""
+def unlike(name: str, start: int, expected: Part, given: Part, table: tuple[deviations.Deviation, ...],
+           waited: float = 0) -> Iterator[Difference]:
+    """The differences between what the bridge gave and what another system gave; `waited`: the longest that a switch
+    has taken to answer."""
+    tolerance = TOLERANCE + 2 * waited  # what has an age was made in one round, and told of or removed in another
     for about in expected:
         ours, theirs = (sorted(filter(None, (deviations.normal(item, table) for item in part[about])), key=key)
                         for part in (given, expected))
         if len(ours) == len(theirs):
             ours = [deviations.excused(one, other, table) for one, other in zip(ours, theirs)]
-            if all(map(alike, ours, theirs)):
+            if all(alike(one, other, tolerance) for one, other in zip(ours, theirs)):
                 continue
         number, what = (int(about.split()[1]), about.split()[0]) if about[-1].isdigit() else (start, about)
-        yield Difference(number, name, what, difference_text(name, ours, theirs))
+        yield Difference(number, name, what, difference_text(name, ours, theirs, tolerance))
 
 
 def key(item: Item) -> str:
     return repr([(name, value) for name, value in item.items() if name != "age"])
 
 
-def alike(one: Item, other: Item) -> bool:
-    return key(one) == key(other) and abs(one.get("age", 0) - other.get("age", 0)) <= TOLERANCE
+def alike(one: Item, other: Item, tolerance: float) -> bool:
+    return key(one) == key(other) and abs(one.get("age", 0) - other.get("age", 0)) <= tolerance
 
 
-def difference_text(name: str, ours: list[Item], theirs: list[Item]) -> str:
+def difference_text(name: str, ours: list[Item], theirs: list[Item], tolerance: float) -> str:
     """What only one of the two has; records that differ in few parts only with these."""
     left = list(theirs)
     extra = []
     for item in ours:
-        same = next((each for each in left if alike(item, each)), None)
+        same = next((each for each in left if alike(item, each, tolerance)), None)
         if same is None:
             extra.append(item)
         else:

@@ -27,6 +27,8 @@ class Line:
         """Everything that carried the xid of a message of ours."""
         self.told: list[bytes] = []
         """Asynchronous messages."""
+        self.waited = 0.0
+        """The longest that an answer has been waited for."""
         self._channel = channel
         self._xid = OURS
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -74,7 +76,9 @@ class Line:
     async def _wait(self, xid: int) -> None:
         if self._reading.done():
             raise Lost(f"{self.name} has closed the session")
-        future = self._waiting[xid] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future, since = loop.create_future(), loop.time()
+        self._waiting[xid] = future
         try:
             async with asyncio.timeout(SAFETY_NET):  # wait_for may swallow a cancellation (Python 3.11)
                 await future
@@ -82,6 +86,7 @@ class Line:
             raise Lost(f"{self.name} does not answer") from None
         finally:
             self._waiting.pop(xid, None)
+            self.waited = max(self.waited, loop.time() - since)
 
     def _complete(self, xid: int) -> bool:
         answers = self.answers[xid]

@@ -289,6 +289,11 @@ def some_refusal(rng: Dice) -> Step:
     return Step(name, kind, body)
 
 
+ENDS: tuple[dict[str, int], ...] = (
+    {"hard": 2}, {"hard": 3}, {"idle": 2}, {"idle": 2, "hard": 60}, {"idle": 3, "hard": 2}, {})
+"""Timeouts. No hard one soon after an idle one, which a logical switch notices up to a second late (see README)."""
+
+
 def some_expiry(rng: Dice) -> list[Step]:
     """Entries with short timeouts, some traffic, and the wait until they are gone."""
     steps = []
@@ -297,7 +302,7 @@ def some_expiry(rng: Dice) -> list[Step]:
         steps.append(Step("flow-mod", wire.FLOW_MOD, flow_mod(
             match(**fields), apply(output(rng.choice(rng.ports))), priority=own_priority(rng, fields),
             flags=rng.choice((1, 1, 0)), cookie=0x31,
-            **rng.choice(({"hard": 2}, {"hard": 3}, {"idle": 2}, {"idle": 2, "hard": 3}, {"idle": 3, "hard": 2}, {})),
+            **rng.choice(ENDS),
             table=rng.choice((0, 0, 1)))))
     return [*steps, *(some_frame(rng) for _ in range(rng.choice((0, 5, 10)))), Step("expire", EXPIRE)]
 

@@ -248,6 +248,7 @@ class World:
         for system in self.systems.values():
             for line in system.lines:
                 line.answers.clear()
+                line.waited = 0.0
             system.collect()
             system.forget()
 
@@ -284,10 +285,11 @@ class World:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.patience
         while True:
+            waited = max(line.waited for system in self.systems.values() for line in system.lines)
             given = {name: self._given(system, range(start, end)) for name, system in self.systems.items()}
             found = [difference for name, table in (
                 (LOGICAL, deviations.LOGICAL), (EMULATED, deviations.EMULATED)) if name in given
-                for difference in unlike(name, start, given[BRIDGE], given[name], table)]
+                for difference in unlike(name, start, given[BRIDGE], given[name], table, waited)]
             if not found or loop.time() > deadline:
                 break
             await asyncio.sleep(0.02)
