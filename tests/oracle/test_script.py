@@ -6,8 +6,10 @@ from itertools import combinations
 import pytest
 
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
-from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, SPECIAL, random_script
+from tests.oracle.script import (
+    DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, SPECIAL, no_group_uncovered, random_script)
 from tests.oracle.world import rounds, together
+from tests.tools.controller import group, output, simple
 from tools.emulator import oxm, wire
 
 
@@ -81,3 +83,9 @@ def test_entries_of_one_priority_are_the_same_or_meet_no_packet_in_common() -> N
 
 def overlap(one: oxm.Match, other: oxm.Match) -> bool:
     return all((one[name][0] ^ other[name][0]) & one[name][1] & other[name][1] == 0 for name in one.keys() & other)
+
+
+def test_no_group_stands_behind_what_takes_a_label_off_in_the_same_list() -> None:
+    pop, other = simple(20, 0x0800), group(3)
+    assert no_group_uncovered([pop, output(1), other, pop]) == [output(1), other, pop]
+    assert no_group_uncovered([pop, output(1)]) == [pop, output(1)]
