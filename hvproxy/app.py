@@ -106,7 +106,10 @@ async def start(reactor: Any, config: Config, path: str) -> None:
     store = open_store(reactor, config.store.file(path))
     records = await load_records(store, config.store)
     now = reactor.seconds()
+    gc.disable()  # what is restored lives long, see serve
     hv = restored(settings_of(config, os.urandom(32), time.time() - now), now, records)
+    gc.freeze()
+    gc.enable()
     runtime = Runtime(hv, reactor)
     committer = Committer(store, reactor, runtime)
     runtime.committer = committer

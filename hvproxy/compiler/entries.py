@@ -136,6 +136,8 @@ def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tu
 def _named_in_set(entry: EntryLike) -> int:
     """The number of an entry that may have its part of the action set send to the controller, 0 of any other."""
     write = entry.instructions.write
+    if not write:
+        return 0
     reaches = (bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write)
                or actions.decrements(write))  # which comes before what the set writes into fields
     return entry.number if reaches else 0

@@ -15,8 +15,6 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match
 
-_NONE: frozenset[int] = frozenset()
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -78,14 +76,10 @@ class Entry:
     def instructions(self, value: Instructions) -> None:
         """Also sets what filters ask about: `output_ports` and `groups` of apply and write actions together."""
         self._instructions = value
-        self.output_ports: frozenset[int] = _NONE
-        self.groups: frozenset[int] = _NONE
-        for data in (value.apply, value.write):
-            if data:
-                self.output_ports |= frozenset(actions.outputs(data))
-                self.groups |= frozenset(actions.groups(data))
-                if actions.controller_ids(data):
-                    self.output_ports |= {of13.OFPP_CONTROLLER}
+        self.output_ports, self.groups = actions.named(value.apply)
+        if value.write:
+            ports, groups = actions.named(value.write)
+            self.output_ports, self.groups = self.output_ports | ports, self.groups | groups
 
     @property
     def is_table_miss(self) -> bool:

@@ -82,11 +82,13 @@ class EntryIndex:
     def _places(self, entry: Entry) -> Iterator[tuple[dict[int, dict[Entry, None]], frozenset[int]]]:
         yield self._by_output, entry.output_ports
         yield self._by_group, entry.groups
-        yield self._by_member, frozenset(
-            port for choice in actions.choices(entry.instructions.apply) for port in choice.ports)
+        choices = actions.choices(entry.instructions.apply)
+        if choices:
+            yield self._by_member, frozenset(port for choice in choices for port in choice.ports)
 
 
 def _lessons(entry: Entry) -> list[tuple[int, int]]:
     apply = entry.instructions.apply
-    return [(learn.table_id, learn.cookie) for learn in (learns(apply) if actions.learns(apply) else ())
-            if learn.flags & DELETE_LEARNED]
+    if not actions.learns(apply):
+        return []
+    return [(learn.table_id, learn.cookie) for learn in learns(apply) if learn.flags & DELETE_LEARNED]

@@ -71,10 +71,10 @@ class RestoredSwitch:
             for number, part in sorted(parts.get(kind, ())):
                 with judged(part):
                     readers[kind](number, part)
-        for entry in ls.tables.entries():
-            if actions.learns(entry.instructions.apply):
+        for apply in {entry.instructions.apply for entry in ls.tables.entries()}:
+            if actions.learns(apply):
                 ls.aside.learn()
-            if actions.choices(entry.instructions.apply):
+            if actions.choices(apply):
                 ls.aside.choose(ls.ports)
         if ls.tracking.in_use:
             ls.aside.track()

@@ -8,6 +8,7 @@ One object, one record: what an operation changes is what it writes, whatever th
 """
 from __future__ import annotations
 
+import struct
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -20,6 +21,8 @@ VERSION: Final = 1
 """Of all layouts here. What a later version has written is refused, not guessed at."""
 SEAL: Final = Struct("version" / Int8ub, "checksum" / Int32ub).compile()
 _SEAL_SIZE: Final = SEAL.sizeof()
+_PACKED: Final = struct.Struct("!BI")
+"""SEAL without construct: there is one for each record."""
 FORMAT: Final = "format"
 """The key of the Format record, which is there if any is."""
 
@@ -275,19 +278,18 @@ _DECODERS: dict[type[Record], msgspec.msgpack.Decoder[Any]] = {}
 def encode(key: str, record: Record) -> bytes:
     """The record as it is stored under `key`."""
     body = _ENCODER.encode(record)
-    seal: bytes = SEAL.build({"version": VERSION, "checksum": checksum(key, body)})
-    return seal + body
+    return _sealed(key, body) + body
 
 
 def decode(key: str, kind: type[R], data: bytes) -> R:
     """Read what was stored under `key`. Raises DamagedRecord."""
     if len(data) < _SEAL_SIZE:
         raise DamagedRecord(key, f"{len(data)} bytes are no record")
-    seal, body = SEAL.parse(data), data[_SEAL_SIZE:]
-    if seal.version != VERSION:
-        raise DamagedRecord(key, f"is of version {seal.version}; this hvproxy reads version {VERSION}")
-    if seal.checksum != checksum(key, body):
-        raise DamagedRecord(key, "its checksum is wrong")
+    body = data[_SEAL_SIZE:]
+    if not data.startswith(_sealed(key, body)):
+        version = SEAL.parse(data).version
+        raise DamagedRecord(key, "its checksum is wrong" if version == VERSION else
+                            f"is of version {version}; this hvproxy reads version {VERSION}")
     decoder = _DECODERS.get(kind)
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
@@ -296,6 +298,11 @@ def decode(key: str, kind: type[R], data: bytes) -> R:
     except msgspec.DecodeError as error:
         raise DamagedRecord(key, f"is no {kind.__name__}: {error}") from error
     return record
+
+
+def _sealed(key: str, body: bytes) -> bytes:
+    """The seal of what this hvproxy writes."""
+    return _PACKED.pack(VERSION, checksum(key, body))
 
 
 def checksum(key: str, body: bytes) -> int:

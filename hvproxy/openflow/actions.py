@@ -26,9 +26,9 @@ from hvproxy.openflow.oxm_fields import BY_NUMBER, VLAN_PRESENT
 
 __all__ = [
     "canonical", "canonical_buckets", "check", "choices", "controller_ids", "controllers", "dec_nw_ttl", "group",
-    "groups", "learns", "load_bit", "move", "output", "outputs", "pop_vlan", "push_vlan", "refuse_extensions",
-    "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "tracks", "walk",
-    "zones",
+    "groups", "learns", "load_bit", "move", "named", "output", "outputs", "pop_vlan", "push_vlan",
+    "refuse_extensions", "resubmit", "resubmits", "resubmits_here", "rewrite", "set_field", "set_vlan_vid", "tracks",
+    "walk", "zones",
 ]
 
 _HEADER: Final = Struct("!HH")
@@ -77,6 +77,13 @@ def rewrite(data: bytes, output: Callable[[int, int], bytes], group: Callable[[i
         parts.append(output(number, max_len) if is_output else group(number))
     parts.append(tail if other is None else _each(tail, other))
     return b"".join(parts)
+
+
+@remembered(1 << 13)
+def named(data: bytes) -> tuple[frozenset[int], frozenset[int]]:
+    """(the ports that a list sends to, with CONTROLLER for controllers named by their ids; the groups)."""
+    ports = frozenset(outputs(data))
+    return ports | {of13.OFPP_CONTROLLER} if controller_ids(data) else ports, frozenset(groups(data))
 
 
 @remembered(1 << 13)

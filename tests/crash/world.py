@@ -180,9 +180,9 @@ class World:
         self.traffic = Traffic(sockets)
         for dpid in DPIDS:
             ovs.set_controllers(f"s{dpid:x}", f"tcp:127.0.0.1:{SWITCH_PORT}")
+        wait_until(self.is_ready, "hvproxy is not ready")
         # Open vSwitch keeps to the greatest pause between attempts from the next change of its configuration on.
         ovs.vsctl("set", "bridge", f"s{DPIDS[-1]:x}", "other_config:noted=1")
-        wait_until(self.is_ready, "hvproxy is not ready")
         for index, name in enumerate(TENANTS):
             tenant = Tenant(name, self._seed, lambda port=FIRST_LISTEN + index: ovs.connection(port),
                             self.plain.management(name))

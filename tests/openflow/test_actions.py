@@ -39,6 +39,13 @@ def test_outputs_and_groups_in_order() -> None:
     assert actions.outputs(DEC_TTL) == actions.groups(b"") == ()
 
 
+def test_what_a_list_names_counts_controllers_named_by_their_ids_as_the_controller() -> None:
+    to_controller_3 = bytes.fromhex("ffff00100000232000140009000300" "00")
+    assert actions.named(LIST + group_action(9)) == ({1, CONTROLLER}, {9})
+    assert actions.named(out(2) + to_controller_3) == ({2, CONTROLLER}, set())
+    assert actions.named(DEC_TTL) == actions.named(b"") == (set(), set())
+
+
 def test_rewrite_replaces_outputs_and_groups_and_copies_the_rest() -> None:
     seen: list[tuple[int, ...]] = []
 
