@@ -81,6 +81,12 @@ class Conflict(ModelError):
     status = 409
 
 
+class NotStored(ModelError):
+    """What was ordered is carried out, and is lost when hvproxy is killed before the store is well again."""
+
+    status = 503
+
+
 class Exhausted(ModelError):
     """Identifiers (labels, contexts, ports) have run out."""
 

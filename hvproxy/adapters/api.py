@@ -59,6 +59,13 @@ class Route:
     statuses: tuple[int, ...] = (200,)
     binary: bool = False
     """It takes (POST) or answers (GET) bytes."""
+    asks: bool = False
+    """It changes nothing, although it is no GET."""
+
+    @property
+    def changes(self) -> bool:
+        """It may change something, and is answered when that is stored."""
+        return self.method != "GET" and not self.asks
 
 
 class Api:
@@ -73,6 +80,10 @@ class Api:
     @property
     def _hv(self) -> Hypervisor:
         return self._carrying.hv
+
+    async def stored(self) -> None:
+        """Wait until what was ordered is stored. Raises NotStored."""
+        await self._carrying.stored()
 
     # The configuration as a whole
 
@@ -357,12 +368,12 @@ def _without_state(body: object) -> object:
 _LS = "/v1/logical-switches/<name>"
 Api.ROUTES = (
     Route("PUT", "/v1/configuration", Api.put_configuration, Config, "Outcome"),
-    Route("POST", "/v1/configuration/plan", Api.post_plan, Config, "Outcome"),
+    Route("POST", "/v1/configuration/plan", Api.post_plan, Config, "Outcome", asks=True),
     Route("GET", "/v1/datapaths", Api.list_datapaths, answers="Datapath[]"),
     Route("GET", "/v1/datapaths/<dpid>", Api.get_datapath, answers="DatapathDetails"),
     Route("GET", "/v1/datapaths/<dpid>/rules", Api.list_rules, answers="Rule[]"),
     Route("GET", "/v1/datapaths/<dpid>/groups", Api.list_rule_groups, answers="RuleGroup[]"),
-    Route("POST", "/v1/datapaths/<dpid>/audit", Api.post_audit, answers="Audit"),
+    Route("POST", "/v1/datapaths/<dpid>/audit", Api.post_audit, answers="Audit", asks=True),
     Route("GET", "/v1/datapaths/<dpid>/drain", Api.list_drains, answers="Drain[]"),
     Route("POST", "/v1/datapaths/<dpid>/drain", Api.post_drain, DrainSpec, "Drain"),
     Route("DELETE", "/v1/datapaths/<dpid>/drain", Api.delete_drains, statuses=(204,)),
@@ -392,5 +403,5 @@ Api.ROUTES = (
     Route("GET", f"{_LS}/snapshot", Api.get_snapshot, binary=True),
     Route("POST", f"{_LS}/rollback", Api.post_rollback, answers="RolledBack", binary=True),
     Route("POST", f"{_LS}/clone", Api.post_clone, CloneSpec, "LogicalSwitch", (201,)),
-    Route("POST", f"{_LS}/trace", Api.post_trace, TraceSpec, "Trace"),
+    Route("POST", f"{_LS}/trace", Api.post_trace, TraceSpec, "Trace", asks=True),
 )

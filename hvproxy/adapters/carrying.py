@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from hvproxy.adapters.sockets import tls_options
-from hvproxy.errors import Conflict, ModelError
+from hvproxy.errors import Conflict, ModelError, NotStored
 from hvproxy.hypervisor import intent, replacing, tenants
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.model.address import Address
@@ -58,6 +58,15 @@ class Carrying:
         confirmed: Deferred[float] = Deferred()
         self.carry_out(lambda now: call(confirmed.callback, now))
         await confirmed
+
+    async def stored(self) -> None:
+        """Wait until a restart would find everything that was ordered before. Raises NotStored where that cannot be
+        said, because the store has failed."""
+        stored: Deferred[float] = Deferred()
+        journal = self.hv.journal
+        self.carry_out(lambda now: journal.promise(journal.revision, stored.callback, lambda at: stored.errback(
+            NotStored("", f"carried out, but not stored: {journal.failure}")), now))
+        await stored
 
     async def replace(self, plan: replacing.Plan) -> None:
         """Carry out a plan."""

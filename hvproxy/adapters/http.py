@@ -165,7 +165,10 @@ class Pages:
                 body = read_json(request)
             elif route.binary and route.method == "POST":
                 body = read_bytes(request)
-            return finish_with(request, await route.handler(self._api, body=body, **names))
+            answer = await route.handler(self._api, body=body, **names)
+            if route.changes:
+                await self._api.stored()
+            return finish_with(request, answer)
 
         def endpoint(request: TwistedRequest, **names: str) -> Deferred[bytes]:
             return ensureDeferred(call(request, **names))

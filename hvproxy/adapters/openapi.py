@@ -222,6 +222,8 @@ def _operation(route: Route, path: str) -> Schema:
         for status, what in (("400", _MISTAKE), ("409", "it contradicts what exists"), ("413", "more than 1 MiB"),
                              ("415", "not application/json"), ("507", "identifiers have run out")):
             operation["responses"][status] = _json(what, _ref("Error"))
+    if route.changes:
+        operation["responses"]["503"] = _json("carried out, and not stored: the store has failed", _ref("Error"))
     return operation
 
 

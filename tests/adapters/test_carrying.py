@@ -7,9 +7,12 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from hvproxy.adapters.carrying import Carrying
-from hvproxy.errors import Conflict
-from hvproxy.hypervisor import intent, replacing
+from hvproxy.errors import Conflict, NotStored
+from hvproxy.hypervisor import intent, replacing, tenants
+from hvproxy.hypervisor.journal import Durability
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.model.address import Address
+from hvproxy.model.intent import TenantSpec, parse
 from tests.adapters.client import Loop
 from tests.harness import World, spec
 
@@ -26,6 +29,24 @@ def test_what_waits_for_the_switches_ends_when_they_have_confirmed() -> None:
     silent.release()
     world.run()
     assert job.called and "red" not in world.hv.logical_switches
+
+
+def test_what_is_to_be_stored_is_waited_for_until_it_is_or_the_store_has_failed() -> None:
+    world = World(settings=Settings(durability=Durability.BARRIER))
+    carrying = Carrying(Loop(world), Clock())
+    world.hold_commits = True
+    carrying.carry_out(lambda now: tenants.create_tenant(world.hv, parse(TenantSpec, {"name": "red"}), now))
+    jobs = [ensureDeferred(carrying.stored()), ensureDeferred(carrying.stored())]
+    assert not any(job.called for job in jobs)
+    world.commit()
+    world.run()
+    assert [job.result for job in jobs] == [None, None]
+    carrying.carry_out(lambda now: tenants.create_tenant(world.hv, parse(TenantSpec, {"name": "blue"}), now))
+    job = ensureDeferred(carrying.stored())
+    world.hv.store_failed("the disk is full", world.now)
+    why: list[Exception] = []
+    job.addErrback(lambda failure: why.append(failure.value))
+    assert isinstance(why[0], NotStored) and why[0].what == "carried out, but not stored: the disk is full"
 
 
 def test_a_plan_deletes_changes_and_creates() -> None:

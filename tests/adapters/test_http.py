@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from hvproxy.adapters.http import MAX_BODY
+from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.settings import Settings
 from tests.adapters.client import Client
 from tests.harness import World, spec
@@ -49,6 +50,23 @@ def test_it_is_not_ready_while_the_store_has_failed() -> None:
     assert (reply.status, reply.json["reasons"]) == (503, ["the store has failed: the disk is full"])
     client.world.hv.store_recovered(client.world.now)
     assert client.ask("GET", "/readyz").status == 200
+
+
+def test_what_changes_something_is_answered_when_it_is_stored_and_says_when_it_is_not() -> None:
+    world = World(spec("red", {1: (1, 1)}), settings=Settings(grace=0.0, durability=Durability.BARRIER))
+    world.pass_time(0.1)
+    client = Client(world)
+    world.hold_commits = True
+    reply = client.ask("PUT", "/v1/tenants/blue", {"name": "blue"})
+    assert not reply.arrived and client.ask("GET", "/v1/tenants/blue").status == 200
+    world.commit()
+    assert reply.status == 201
+    world.hv.store_failed("the disk is full", world.now)
+    reply = client.ask("PUT", "/v1/tenants/green", {"name": "green"})
+    assert (reply.status, reply.json["error"]) == (503, "carried out, but not stored: the disk is full")
+    assert client.ask("GET", "/v1/tenants/green").status == 200
+    trace = {"port": 1, "frame": "02" * 12 + "0800" + "00" * 46}
+    assert client.ask("POST", "/v1/logical-switches/red/trace", trace).status == 200
 
 
 def test_metrics_parse_as_prometheus_does() -> None:
