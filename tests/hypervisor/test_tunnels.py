@@ -299,7 +299,8 @@ def test_what_transacts_has_told_is_not_asked_for_twice() -> None:
 
 
 MIXES: tuple[dict[str, Any], ...] = (
-    {}, {"encapsulation": "geneve"}, {"links": (((1, 8), (2, 8)),)},
+    {}, {"encapsulation": "geneve"}, {"encapsulation": "vxlan"}, {"links": (((1, 8), (2, 8)),)},
+    {"links": (((1, 8), (2, 8)), ((2, 7), (3, 8))), "encapsulation": "vlan"},
     {"links": (((1, 8), (2, 8)),), "encapsulation": "gre", "secret": b"s" * 32}, {"secret": b"s" * 32})
 
 

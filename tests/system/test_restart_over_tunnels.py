@@ -1,6 +1,6 @@
 """hvproxy is killed while hosts ping each other across tunnels of real Open vSwitch: nobody notices.
 
-TUNNEL_KILLS says how many times in each fabric, and has every kind of tunnel tried.
+TUNNEL_KILLS says how many times in each fabric, and has every encapsulation tried, VLAN links without tunnels too.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.system.ovs import require
 from tests.system.sites import ROUTER, Site, Sites
 
 KILLS = int(os.environ.get("TUNNEL_KILLS", "1"))
-ENCAPSULATIONS = ("auto", "gre", "vxlan", "geneve") if "TUNNEL_KILLS" in os.environ else ("auto",)
+ENCAPSULATIONS = ("auto", "vlan", "gre", "vxlan", "geneve") if "TUNNEL_KILLS" in os.environ else ("auto",)
 PINGS, INTERVAL = 400, 0.01
 TRIES = 5
 HOSTS = tuple(HostSpec("red", number, number, 1) for number in (1, 2, 3))
@@ -93,9 +93,11 @@ class Stored(Sites):
 
 
 def fabric(encapsulation: str) -> Stored:
-    """Three sites; or one with a VLAN link, and another."""
+    """Three sites; or one with a VLAN link, and another, which hosts are at or, without tunnels, none."""
     if encapsulation == "auto":
         return Stored([Site(1, (1, 2), 1, ((1, 8, 2, 8),)), Site(3, (3,), 3)], HOSTS, links=2)
+    if encapsulation == "vlan":
+        return Stored([Site(4, (4,), 4), Site(1, (1, 2, 3), 1, ((1, 8, 2, 8), (2, 9, 3, 8)))], HOSTS, "vlan", links=2)
     return Stored([Site(number, (number,), number) for number in (1, 2, 3)], HOSTS, encapsulation, links=3)
 
 
