@@ -32,6 +32,8 @@ DPIDS = (*LEAVES, *SPINES)
 TENANTS = ("red", "blue")
 API_PORT, SWITCH_PORT, FIRST_LISTEN = 8080, 6633, 16653
 LOGS_KEPT = 5
+PATIENCE = 60
+"""Seconds of silence after which a switch asks whether hvproxy is there."""
 HVPROXY = (str(Path(sys.executable).parent / "hvproxy"),)
 RECEIVE_BUFFER_FORCED = 33
 """The socket option, which Python does not name."""
@@ -181,8 +183,10 @@ class World:
         for dpid in DPIDS:
             ovs.set_controllers(f"s{dpid:x}", f"tcp:127.0.0.1:{SWITCH_PORT}")
         wait_until(self.is_ready, "hvproxy is not ready")
-        # Open vSwitch keeps to the greatest pause between attempts from the next change of its configuration on.
-        ovs.vsctl("set", "bridge", f"s{DPIDS[-1]:x}", "other_config:noted=1")
+        # A busy machine may leave hvproxy without a turn for longer than Open vSwitch would wait for an answer, which
+        # keeps to the greatest pause between attempts from the next change of its configuration on, too.
+        ovs.vsctl(*(word for dpid in DPIDS for word in (
+            "--", "set", "controller", f"s{dpid:x}", f"inactivity_probe={PATIENCE * 1000}")))
         for index, name in enumerate(TENANTS):
             tenant = Tenant(name, self._seed, lambda port=FIRST_LISTEN + index: ovs.connection(port),
                             self.plain.management(name))
