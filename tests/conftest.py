@@ -1,11 +1,15 @@
 """How hard random tests try: HYPOTHESIS_PROFILE=deep for a long night, quick while at work, else enough for each push.
 
 With CI=true nothing may be skipped: a skip, of a test or of a whole module, is a failure that says its reason.
+
+With several processes (-n 2) a test that measures is marked `alone`: it waits until no other runs, and none begins.
 """
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -17,6 +21,22 @@ settings.register_profile("fast", max_examples=60, deadline=None, suppress_healt
 settings.register_profile("quick", max_examples=8, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("deep", max_examples=5000, deadline=None, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """First of all hooks, so that no test's time limit counts what it has waited here."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    assert item.config.cache is not None
+    folder = Path(item.config.cache.mkdir("turns"))
+    with open(folder / "gate", "w") as gate, open(folder / "room", "w") as room:
+        # Who waits for the room stands in the gate: so nobody slips in again and again before one that wants it alone.
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        return (yield)
+
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
 

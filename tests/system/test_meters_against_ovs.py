@@ -137,6 +137,7 @@ def test_the_tenant_sees_the_meters_of_one_bridge(net: tuple[Switches, Load, Loa
         assert "meter" not in said
 
 
+@pytest.mark.alone
 def test_what_enters_at_one_edge_is_metered_as_by_one_bridge(net: tuple[Switches, Load, Load]) -> None:
     ovs, logical, plain = net
     both(ovs, "add-meter", "meter=1,pktps,burst,stats,band=type=drop,rate=1,burst_size=5")
@@ -159,6 +160,7 @@ def test_what_enters_at_one_edge_is_metered_as_by_one_bridge(net: tuple[Switches
     both(ovs, "del-meters")
 
 
+@pytest.mark.alone
 def test_two_edges_keep_one_rate_and_share_it_as_one_bucket_does(net: tuple[Switches, Load, Load]) -> None:
     ovs, logical, plain = net
     both(ovs, "add-meter", f"meter=1,pktps,stats,band=type=drop,rate={RATE}")

@@ -108,6 +108,7 @@ def test_a_vif_at_two_places_moves_without_loss_when_the_old_one_is_marked_inact
     assert pings.lost == [] and len(pings.answered) == len(set(pings.answered)) > 3 * DRAIN / INTERVAL / 10
 
 
+@pytest.mark.alone
 def test_when_the_old_one_goes_it_moves_at_once(sites: Moving) -> None:
     sites.mark(2, "active")
     assert sites.place == ("up", "3")
@@ -118,6 +119,7 @@ def test_when_the_old_one_goes_it_moves_at_once(sites: Moving) -> None:
     assert len(pings.lost) * INTERVAL < 1.0
 
 
+@pytest.mark.alone
 def test_break_before_make_loses_no_more_than_its_own_absence_and_a_second(sites: Moving) -> None:
     with Pings(sites.at(ASKING), ASKING, MOVING) as pings:
         before = time.monotonic()

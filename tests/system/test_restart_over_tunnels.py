@@ -103,6 +103,7 @@ def fabric(encapsulation: str) -> Stored:
 
 @pytest.mark.timeout(180 + 30 * KILLS)
 @pytest.mark.parametrize("encapsulation", ENCAPSULATIONS)
+@pytest.mark.alone
 def test_no_ping_across_a_tunnel_is_lost_and_nothing_changes_when_hvproxy_is_killed(encapsulation: str) -> None:
     require()
     with fabric(encapsulation) as sites, ThreadPoolExecutor(2) as pool:

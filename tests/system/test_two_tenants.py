@@ -168,6 +168,7 @@ def test_logical_counters_equal_what_the_hosts_sent_and_received(network: Networ
     assert [b - a for a, b in zip(before, after)] == [200, 200, 200]
 
 
+@pytest.mark.alone
 def test_a_spine_link_failure_loses_at_most_five_pings_and_no_tenant_hears_of_it(network: Network) -> None:
     a, b = network.of("red")[0], network.of("red")[3]
     assert network.ping(a, b) == 1
