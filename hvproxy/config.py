@@ -267,6 +267,7 @@ def read_object(value: object, faults: Iterable[tuple[Path, str]] = ()) -> Confi
     check(reading)
     _check_fabric(reading)
     _check_databases(reading)
+    _check_peers(reading)
     if reading.value is None or reading.faults:
         raise ConfigError(reading.mistakes())
     return msgspec.structs.replace(reading.value, tenants=tuple(owned(each) for each in reading.value.tenants))
@@ -289,6 +290,36 @@ def _check_fabric(reading: Reading[Config]) -> None:
     for path, value in list(reading.found.items()):
         if isinstance(value, AttachSpec) and value.place is not None and (link := ends.get(LinkEnd(*value.place))):
             reading.fault(path, f"VIF ({attach_text(value)}) is an end of the link {format_path(link)}")
+
+
+def _check_peers(reading: Reading[Config]) -> None:
+    """Note the peers that are not there, are another tenant's, or do not name the port that names them."""
+    switches: dict[object, Path] = {}
+    ports: dict[str, Path] = {}
+    for path, value in list(reading.found.items()):
+        match path:
+            case (*scope, "name") if scope[-2:-1] == ["logical_switches"]:
+                switches[value] = tuple(scope)
+            case (*scope, "ports", int() as index, "number"):
+                name = reading.found.get((*scope, "name"))
+                ports[f"{name}/{value}"] = (*scope, "ports", index)
+    for port, path in ports.items():
+        attach = reading.found.get((*path, "attach"))
+        if not isinstance(attach, AttachSpec) or attach.peer is None:
+            continue
+        at, name = (*path, "attach", "peer"), attach.peer.partition("/")[0]
+        there = ports.get(attach.peer)
+        theirs = None if there is None else reading.found.get((*there, "attach"))
+        if name not in switches:
+            reading.fault(at, f"there is no logical switch {name}")
+        elif switches[name][:2] != path[:2]:
+            reading.fault(at, f"logical switch {name} is another tenant's")
+        elif there is None:
+            reading.fault(at, f"logical switch {name} has no port {attach.peer.partition('/')[2]}")
+        elif attach.peer == port:
+            reading.fault(at, f"{port} is this port itself")
+        elif not isinstance(theirs, AttachSpec) or theirs.peer != port:
+            reading.fault(at, f'{attach.peer} does not name this port in turn: write attach: {{peer: "{port}"}} there')
 
 
 def _check_databases(reading: Reading[Config]) -> None:

@@ -97,6 +97,8 @@ def settings(row: Mapping[str, Any]) -> object:
 
 def vif(attach: object) -> object:
     """Where a port is attached."""
+    if isinstance(attach, Mapping) and "peer" in attach:
+        return f"peer {attach['peer']}"
     if not isinstance(attach, Mapping) or not attach.keys() & {"datapath", "iface_id"}:
         return attach
     vlan = attach.get("vlan")

@@ -9,7 +9,7 @@ from hvproxy.config import (
 )
 from hvproxy.errors import ConfigError
 from hvproxy.model.address import Address, DatabaseAddress
-from hvproxy.model.intent import TlsSpec
+from hvproxy.model.intent import AttachSpec, TlsSpec
 
 EXAMPLE = Path(__file__).parents[1] / "conf" / "example.yaml"
 
@@ -181,6 +181,44 @@ tenants:
           - {number: 2, name: b, attach: {datapath: 0x1, port: 1, vlan: 7}}
           - {number: 3, name: c, attach: {datapath: 0x1, port: 1, vlan: 7}}
 """
+
+
+def wired(*peers: str, tenants: str = "") -> str:
+    """Logical switches a, b and so on, each with a port 1 that names that peer; all of red's, or of tenants by their
+    first letters."""
+    rows = ["tenants:"]
+    for number, (name, peer) in enumerate(zip("abc", peers, strict=False)):
+        if number == 0 or tenants:
+            rows.append(f"- name: {tenants[number] if tenants else 'red'}\n  logical_switches:")
+        rows.append(f"  - {{name: {name}, datapath_id: {number + 1}, "
+                    f"ports: [{{number: 1, name: up, attach: {{peer: {peer}}}}}]}}")
+    return "\n".join(rows)
+
+
+def test_ports_that_name_each_other_are_wired() -> None:
+    (tenant,) = parse(wired("b/1", "a/1")).tenants
+    assert [ls.ports[0].attach for ls in tenant.logical_switches] == [AttachSpec(peer="b/1"), AttachSpec(peer="a/1")]
+
+
+NAMED_BACK = "does not name this port in turn: write attach: {peer:"
+
+
+@pytest.mark.parametrize(("text", "faults"), [
+    (wired("b/1"), [(0, 0, "there is no logical switch b")]),
+    (wired("b/2", "a/1"), [(0, 0, "logical switch b has no port 2"), (0, 1, f'a/1 {NAMED_BACK} "b/1"}} there')]),
+    (wired("a/1"), [(0, 0, "a/1 is this port itself")]),
+    (wired("b/1", "a/1", tenants="rb"), [(0, 0, "logical switch b is another tenant's"),
+                                         (1, 0, "logical switch a is another tenant's")]),
+    (wired("b/1", "a/1", "b/1"), [
+        (0, 2, f'b/1 {NAMED_BACK} "c/1"}} there'),
+        (0, 2, "peer b/1 is used already by tenants[0].logical_switches[0].ports[0].attach.peer")]),
+])
+def test_a_peer_that_is_not_there_or_does_not_name_its_peer_is_a_mistake(
+    text: str, faults: list[tuple[int, int, str]]
+) -> None:
+    assert sorted(mistakes(text)) == [
+        (f"tenants[{tenant}].logical_switches[{number}].ports[0].attach.peer", what)
+        for tenant, number, what in faults]
 
 
 def test_every_mistake_is_told_in_file_order() -> None:

@@ -27,7 +27,7 @@ def test_lists_and_counts() -> None:
 def test_places() -> None:
     assert end({"dpid": "01", "port": 5}) == "01:5" and end(None) is None
     assert vif({"datapath": "01", "port": "eth1", "vlan": 20}) == "01:eth1 vlan 20"
-    assert vif({"iface_id": "vm"}) == "iface-id vm" and vif(None) is None
+    assert vif({"iface_id": "vm"}) == "iface-id vm" and vif({"peer": "core/1"}) == "peer core/1" and vif(None) is None
 
 
 def test_an_entry_as_its_tenant_knows_it() -> None:

@@ -168,6 +168,8 @@ def _trace() -> Schema:
     return _object(
         logical_switch=_TEXT, port=_NUMBER, name=_TEXT, frame=_BYTES, fields=_TEXT,
         logical=_object(steps=_list(step), out=out, packet_ins=packet_ins),
+        beyond=_list(_object(logical_switch=_TEXT, port=_NUMBER, name=_TEXT, steps=_list(step), out=out,
+                             packet_ins=packet_ins)),
         physical=_nullable(_object(hops=_list(hop), out=out, packet_ins=packet_ins)),
         agree={"type": ["boolean", "null"]}, differences=_TEXTS, notes=_TEXTS)
 

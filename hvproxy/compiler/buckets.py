@@ -47,7 +47,9 @@ def alive_group(lport: Lport, edge: Edge) -> Group:
     """The group of an edge that is alive while a logical port is."""
     view = edge.logical_switch
     buckets = b""
-    if lport.vif is not None and lport.index in view.live:
+    if lport.peer is not None and lport.index in view.live:
+        buckets = bucket(b"", watch_group=edge.group_id(GroupKind.CONTROLLER))  # which is always alive
+    elif lport.vif is not None and lport.index in view.live:
         if lport.vif.dpid == edge.dpid:
             buckets = bucket(b"", watch_port=lport.vif.port_no)
         else:

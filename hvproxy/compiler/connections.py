@@ -25,7 +25,7 @@ EMPTYING: Final = HIDDEN
 
 def emptying() -> HiddenEntry:
     """What empties the action set of what is about to be taken up anew."""
-    return HiddenEntry(EMPTYING, Table.EMPTY_SET - Table.LOGICAL, 1, Match.EMPTY, Instructions(clear=True))
+    return HiddenEntry(EMPTYING, Table.HOP - Table.LOGICAL, 1, Match.EMPTY, Instructions(clear=True))
 
 
 @remembered(1 << 12)
@@ -38,8 +38,8 @@ def track(action: bytes, zone: int) -> bytes:
     table = nicira_ct.table(action)
     if table is None:
         return nicira_ct.lowered(action, zone, nicira_ct.NO_TABLE)
-    below = Table.LOGICAL + table if table < HOLDING_TABLES else Table.EMPTY_SET
-    return actions.resubmit(Table.EMPTY_SET) + nicira_ct.lowered(action, zone, below)
+    below = Table.LOGICAL + table if table < HOLDING_TABLES else Table.HOP
+    return actions.resubmit(Table.HOP) + nicira_ct.lowered(action, zone, below)
 
 
 def bodies(match: Match, body: bytes, zones: Mapping[int, int]) -> list[bytes]:

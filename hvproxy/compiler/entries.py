@@ -102,7 +102,7 @@ def _ingresses(entry: EntryLike, edge: Edge) -> list[tuple[Lport | None, int, in
         if in_port == of13.OFPP_CONTROLLER:
             return [(None, 0, layout.lport_mask)]
         lport = edge.lports.get(in_port)
-        if lport is None or not lport.vifs or not edge.is_home and all(vif.dpid != edge.dpid for vif in lport.vifs):
+        if lport is None or not edge.logical_switch.enters(lport, edge.dpid):
             return []
         return [(lport if lport.number in edge.apart else None, layout.context(ls_id, lport.index), layout.lport_mask)]
     cases: list[tuple[Lport | None, int, int]] = [(None, 0, SHARED_FLAG)]

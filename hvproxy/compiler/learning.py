@@ -4,6 +4,8 @@ What is learnt must be known to all edges, and is the tenant's to see and to rem
 NORMAL. An entry there answers for all packets whose fields teach the same, and says nothing; of all others a copy goes
 up, and what it says of itself tells what to learn: the number of the entry in the register which is hvproxy's own,
 which of its actions it is in the metadata, and the packet as it is at that point. Both are as before afterwards.
+Where logical switches are wired together, these bits of the metadata count how many wires a packet has crossed: there
+they are kept meanwhile.
 
 Pure. What is taught is said in openflow.taught.
 """
@@ -14,7 +16,7 @@ from typing import Final
 from hvproxy.compiler.members import ASIDE, OWN
 from hvproxy.compiler.normal import HiddenEntry
 from hvproxy.model import layout
-from hvproxy.model.layout import LEARN_SHIFT, LEARNS_FLAG
+from hvproxy.model.layout import CROSSING_BITS, FIRST_CROSSING_BIT, LEARN_SHIFT, LEARNS_FLAG
 from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
@@ -28,17 +30,20 @@ UNKNOWN: Final = layout.ASIDE
 FIRST_KNOWN: Final = 1
 LAST_KNOWN: Final = (1 << 28) - 1
 _WHOLE: Final = Part(OWN, 0, 32)
+_CROSSINGS: Final = Part(METADATA.header, FIRST_CROSSING_BIT, CROSSING_BITS)
 _FLAG_BIT: Final = LEARNS_FLAG.bit_length() - 1
 _PRIORITY: Final = 100
 
 
-def ask(number: int, index: int) -> bytes:
-    """What carries out the action learn of that index in the list of the entry of that number."""
+def ask(number: int, index: int, crossed: bool = False) -> bytes:
+    """What carries out the action learn of that index in the list of the entry of that number; on packets, where that
+    is said, that may have crossed wires."""
     place, bits = METADATA.header, LEARN_MASK.bit_length() - _FLAG_BIT
+    keep, restore = ((nicira.stack(kind, _CROSSINGS) for kind in (nicira.PUSH, nicira.POP)) if crossed else (b"", b""))
     return actions.canonical(
-        nicira.stack(nicira.PUSH, _WHOLE) + nicira.load(0, 32, OWN, number)
+        keep + nicira.stack(nicira.PUSH, _WHOLE) + nicira.load(0, 32, OWN, number)
         + nicira.load(_FLAG_BIT, bits, place, _metadata(index) >> _FLAG_BIT) + actions.resubmit(layout.Table.ASIDE)
-        + nicira.load(_FLAG_BIT, bits, place, 0) + nicira.stack(nicira.POP, _WHOLE))
+        + nicira.load(_FLAG_BIT, bits, place, 0) + nicira.stack(nicira.POP, _WHOLE) + restore)
 
 
 def index_of(metadata: int) -> int:

@@ -92,13 +92,10 @@ class Edge:
     def shared(self) -> tuple[Lport, ...]:
         """The lports whose packets need rules of their own here. At the home those of other edges are among them: the
         physical port that their packets come in at tells nothing."""
-        if self.is_home:
-            away = set(self.logical_switch.away)
-            here = {lport for lport, _ in self.logical_switch.entering(self.dpid)}
-            return tuple(lport for lport in self.logical_switch.lports
-                         if lport in away or lport.shared and lport in here)
-        entering = dict.fromkeys(lport for lport, _ in self.logical_switch.entering(self.dpid))
-        return tuple(lport for lport in entering if lport.shared)
+        view = self.logical_switch
+        away = set(view.away) if self.is_home else ()
+        return tuple(lport for lport in view.lports
+                     if view.enters(lport, self.dpid) and (lport.shared or lport in away))
 
     @cached_property
     def apart(self) -> frozenset[int]:
@@ -149,7 +146,7 @@ def lower(data: bytes, edge: Edge, ingress: Lport | None, *, in_set: bool, table
 
     def other(action: bytes) -> bytes:
         if nicira_learn.is_learn(action):
-            return b"" if in_set else learning.ask(number, next(learnt))
+            return b"" if in_set else learning.ask(number, next(learnt), bool(edge.logical_switch.peers))
         if nicira_bundle.is_bundle(action):
             return b"" if in_set else choose(action, edge, ingress)
         return lower_other(action, edge, table)

@@ -8,6 +8,7 @@ from hvproxy.compiler import egress
 from hvproxy.compiler.egress import NXM_IN_PORT
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import fits, has_label, label_rule_on_the_way, put_label, ways
+from hvproxy.compiler.wires import SPANNING_TREE, crossing, entering
 from hvproxy.model.layout import (
     FRAGMENT, GUARD, PACKET_OUT_FLAG, PLACE, SHARED_FLAG, TENANT_MASK, ContextLayout, GroupKind, RuleKind,
     Table, cookie, destination_group_id,
@@ -28,9 +29,6 @@ ACCESS_PRIORITY = 200
 FABRIC_PRIORITY = 100
 DROP_PRIORITY = 1
 """Above a switch's own priority 0 rule, such as Open vSwitch's NORMAL: unknown frames must never be switched."""
-SPANNING_TREE = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x05FF)
-"""What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
-type, which OpenFlow writes as type 0x05ff."""
 _IS_FRAGMENT = tlv(NW_FRAG, 1, 1)
 CLASSIFIED = 0xFFFFFFFFFFFFFFFF & ~TENANT_MASK & ~PACKET_OUT_FLAG
 """The bits of the metadata that classification writes. The tenant's are 0 in what a port has received, and in a
@@ -78,6 +76,8 @@ def placement(
     for dpid in edges:
         edge = Edge(layout, logical_switch, dpid, {})
         _classify(contents[dpid], edge, transport)
+        for rule in entering(edge):
+            contents[dpid].add_rule(rule)
         if logical_switch.drops_fragments and not edge.plain:
             _drop_fragments(contents[dpid], edge)
         _groups(contents[dpid], edge, transport)
@@ -171,10 +171,12 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
                 content.add_rule(rule)
     for lport in edge.shared:
         content.add_group(_hairpin_group(lport, edge, transport))
-    remote = {dpid: _copies(dpid, edge, transport) for dpid in edge.logical_switch.edges
+    remote = {dpid: _copies(dpid, edge, transport) for dpid in sorted(edge.logical_switch.bound)
               if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]}
     here = [bucket(_to_lport(edge, lport, None)) for lport in local]
-    content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL, b"".join([*here, *remote.values()])))
+    across = {lport.index: bucket(crossing(lport, edge.layout)) for lport in edge.logical_switch.peers if lport.sends}
+    content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL,
+                            b"".join([*here, *remote.values(), *across.values()])))
     now = [bucket(_arrived(edge, lport, lport.vif)) for lport in local]
     content.add_group(Group(_flood_arrived(edge), of13.OFPGT_ALL, b"".join(now)))
     if edge.dpid in edge.logical_switch.in_motion:
@@ -182,15 +184,15 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
                   if not lport.crosses or vif == lport.former]
         content.add_group(Group(_flood_arrived(edge, former=True), of13.OFPGT_ALL, b"".join(before)))
     for ingress in edge.shared:
-        assert ingress.vif is not None
         others = [lport for lport in local if lport != ingress]
         away = dict(remote)
-        if away.pop(ingress.vif.dpid, None) is not None:
+        if ingress.vif is not None and away.pop(ingress.vif.dpid, None) is not None:
             # It has moved there: a flood under the edge's label would come back to its host.
             others += [lport for lport in edge.logical_switch.at(ingress.vif.dpid) if lport != ingress]
         content.add_group(Group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index), of13.OFPGT_ALL,
                                 b"".join([*(bucket(_to_lport(edge, lport, ingress)) for lport in others),
-                                          *away.values()])))
+                                          *away.values(),
+                                          *(each for index, each in across.items() if index != ingress.index)])))
 
 
 def _copies(dpid: Dpid, edge: Edge, transport: Transport) -> bytes:
@@ -205,6 +207,8 @@ def _copies(dpid: Dpid, edge: Edge, transport: Transport) -> bytes:
 def _hairpin_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
     """What sends a frame of a shared ingress lport back, or to another lport of its physical port."""
     group_id = edge.group_id(GroupKind.HAIRPIN, lport.index)
+    if lport.peer is not None:
+        return _across(group_id, lport, edge)
     if not lport.sends or lport.claimed and edge.plain:
         return _nowhere(group_id)
     if lport.claimed:
@@ -217,6 +221,8 @@ def _hairpin_group(lport: Lport, edge: Edge, transport: Transport) -> Group:
 
 
 def _lport_group(group_id: int, lport: Lport, edge: Edge, transport: Transport, before: bytes = b"") -> Group:
+    if lport.peer is not None:
+        return _across(group_id, lport, edge)
     if lport.vif is None or not lport.sends:
         return _nowhere(group_id)
     if lport.vif.dpid == edge.dpid:
@@ -307,13 +313,13 @@ def _labels_on_the_way(
     contents: dict[Dpid, Content], logical_switch: LogicalSwitchView, transport: Transport
 ) -> None:
     ls_id, edges = logical_switch.ls_id, logical_switch.edges
-    for destination in edges:
+    for destination in sorted(logical_switch.reached):
         crossed: set[Dpid] = set()
         for source in edges:
             if source != destination and destination in transport.reachable[source]:
                 crossed |= transport.visited(source, destination)
         crossed.discard(destination)
-        labels = [transport.flood[ls_id, destination]]
+        labels = [transport.flood[ls_id, destination]] if destination in logical_switch.bound else []
         labels += [transport.deliver[ls_id, lport.index] for lport in logical_switch.at(destination)]
         if destination == logical_switch.home:
             labels += [label for lport in logical_switch.away
@@ -349,6 +355,11 @@ def _labelled(label: int, destination: Dpid, edge: Edge, transport: Transport) -
 def _to_lport(edge: Edge, lport: Lport, ingress: Lport | None) -> bytes:
     kind = GroupKind.HAIRPIN if ingress is not None and on_one_port(ingress, lport) else GroupKind.LPORT
     return actions.group(edge.group_id(kind, lport.index))
+
+
+def _across(group_id: int, lport: Lport, edge: Edge) -> Group:
+    """The group of an lport that is wired to another."""
+    return _indirect(group_id, crossing(lport, edge.layout)) if lport.sends else _nowhere(group_id)
 
 
 def _indirect(group_id: int, bucket_actions: bytes) -> Group:

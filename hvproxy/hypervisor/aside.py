@@ -1,5 +1,5 @@
 """What the table ASIDE holds of a logical switch: the ports that bundles choose, and which packets teach nothing new;
-and the table EMPTY_SET.
+and the table HOP.
 
 What a packet teaches is known while the entry that teaches it and the one that was learnt are as they were; when one
 of them changes or goes, its packets go up again. A learnt entry's hard timeout begins anew with each of them, also of

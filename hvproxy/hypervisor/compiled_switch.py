@@ -26,7 +26,7 @@ from hvproxy.hypervisor.tracking import Tracking
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import FRAGMENT, HOLDING_TABLES, PLACE, ContextLayout
 from hvproxy.model.rules import Change, Content, all_differences, merged, rule_difference
-from hvproxy.model.view import Dpid, LogicalSwitchView, Lport
+from hvproxy.model.view import Dpid, LogicalSwitchView, Lport, Peer
 from hvproxy.openflow.constants import of13
 
 
@@ -67,6 +67,8 @@ class CompiledSwitch:
         """Edges whose floods come under the second of their two labels (moves)."""
         self.claimed: Mapping[int, frozenset[int]] = {}
         """By number of ports that have a whole physical port: the VLANs of it that are other VIFs (sharing)."""
+        self.wired: frozenset[Dpid] = frozenset()
+        """The edges of the logical switches it is wired to (wiring)."""
         self.last_index = 0
         """The index of the port that was added last."""
         self._hidden_gone: list[HiddenEntry] = []
@@ -124,13 +126,16 @@ class CompiledSwitch:
             vif, config = port.vif, port.config
             down, forwards = bool(config & of13.OFPPC_PORT_DOWN), not config & of13.OFPPC_NO_FWD
             shared = (port.number in sharing or vif is not None and not forwards and not down
-                      or port.crosses)
+                      or port.crosses or port.wire is not None)
+            peer = None if port.wire is None else Peer(
+                port.wire.ls.ls_id, port.wire.port.index, bool(port.wire.port.config & of13.OFPPC_PORT_DOWN),
+                bool(port.wire.ls.meters.meters) or port.wire.ls.tracking.in_use)
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
                                 receives=not config & of13.OFPPC_NO_RECV, former=port.former, turned=port.turned,
-                                claimed=self.claimed.get(port.number, frozenset())))
-        plain = self.plain & {vif.dpid for lport in lports for vif in lport.vifs}
+                                claimed=self.claimed.get(port.number, frozenset()), peer=peer))
+        plain = self.plain & {*self.wired, *(vif.dpid for lport in lports for vif in lport.vifs)}
         return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
-                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned,
+                                 self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned, self.wired,
                                  self.tracking.home, self.tracking.resumes)
 
     @property
@@ -242,8 +247,13 @@ class CompiledSwitch:
         if in_port is None or in_port == of13.OFPP_CONTROLLER:
             return self._edges
         port = self.ports.get(in_port)
-        home = self._view.home
-        dpids = set() if port is None else set(port.dpids)
+        return () if port is None else self._enters(port)
+
+    def _enters(self, port: LogicalPort) -> Collection[Dpid]:
+        """The edges where frames of a port may be decided upon: by a wire, wherever they were decided to take it."""
+        if port.wire is not None:
+            return self._edges
+        home, dpids = self._view.home, set(port.dpids)
         return dpids | {home} if dpids and home is not None else dpids
 
     def entered(self, meter_id: int) -> list[Dpid]:
@@ -256,7 +266,7 @@ class CompiledSwitch:
                 return sorted(self._edges)
             port = self.ports.get(in_port)
             if port is not None:
-                edges.update(port.dpids)
+                edges.update(self._enters(port))
         return sorted(edges & self._edges.keys())
 
     def meter_changes(self, meter_ids: Iterable[int]) -> dict[Dpid, Change]:

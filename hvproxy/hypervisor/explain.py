@@ -106,6 +106,9 @@ class Explanations:
             if last != label:
                 return Why(f"carries labels {label} to {last} towards {towards}")
             return Why(f"carries label {label}{what} towards {towards}", name)
+        if kind == RuleKind.CROSSING:
+            return Why("lets packets cross to other logical switches" if rule.instructions
+                       else "drops packets that have crossed to other logical switches too often")
         if kind == RuleKind.TRANSIT:
             return Why(self._transit(rule, match))
         return Why("is of a kind that this hvproxy does not know")
@@ -137,6 +140,11 @@ class Explanations:
             some = ("spanning tree of " if match.get(of13.OFPXMT_OFB_ETH_DST) is not None
                     else "packet-outs to " if match.metadata is not None else "")
             return f"classifies {some}port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)}"
+        if rule.table == Table.HOP:
+            if not rule.instructions:
+                return f"drops what comes to {self._lport(ls.ls_id, index)} from its peer as that is configured"
+            some = "spanning tree" if match.get(of13.OFPXMT_OFB_ETH_DST) is not None else "packets"
+            return f"takes {some} in at {self._lport(ls.ls_id, index)} from its peer"
         if decode(rule.instructions).goto == Table.LOGICAL:
             return f"takes label {_label(match)} in as frames of {self._lport(ls.ls_id, index)}"
         if index == 0:
@@ -152,7 +160,7 @@ class Explanations:
         return f"knows what packets teach {ls.spec.name} by entry {0 if teacher is None else teacher[0]}"
 
     def _switching(self, rule: Rule, ls: LogicalSwitch) -> str:
-        if rule.table == Table.EMPTY_SET:
+        if rule.table == Table.HOP:
             return f"empties the action set before a connection of {ls.spec.name} is tracked"
         match = Match.from_tlvs(rule.match)
         source, destination = match.get(of13.OFPXMT_OFB_ETH_SRC), match.get(of13.OFPXMT_OFB_ETH_DST)

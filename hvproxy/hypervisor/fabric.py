@@ -10,6 +10,7 @@ from itertools import permutations
 from hvproxy.compiler import pipeline
 from hvproxy.compiler.paths import Topology, Tree, tree, visited
 from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, ways
+from hvproxy.compiler.wires import crossings
 from hvproxy.errors import Exhausted
 from hvproxy.hypervisor.labels import Labels
 from hvproxy.hypervisor.rollout import Part
@@ -50,6 +51,8 @@ class Fabric:
         """What names each edge (destination_index)."""
         self._trees: dict[Dpid, Tree] = {}
         self._visited: dict[tuple[Dpid, Dpid], frozenset[Dpid]] = {}
+        self._wired: frozenset[Dpid] = frozenset()
+        """Where packets cross from one logical switch to another."""
         self._needs: dict[int, dict[Dpid, frozenset[Dpid]]] = {}
         """Logical switch -> destination edge -> the datapaths its frames may cross."""
 
@@ -144,9 +147,12 @@ class Fabric:
                 changed.update(self.place(view, now))
         return changed
 
-    def room(self, view: LogicalSwitchView) -> bool:
-        """Whether there are labels to place it."""
-        return self._space(view).room(self._missing(view))
+    def room(self, *views: LogicalSwitchView) -> bool:
+        """Whether there are labels to place them, all together."""
+        missing: dict[int, list[LabelKey]] = {}
+        for view in views:
+            missing.setdefault(self.label_spaces.index(self._space(view)), []).extend(self._missing(view))
+        return all(self.label_spaces[number].room(keys) for number, keys in missing.items())
 
     def place(self, view: LogicalSwitchView, now: float) -> dict[Part, dict[Dpid, Content]]:
         """A logical switch is like this now: the parts that changes. Raises Exhausted with nothing changed."""
@@ -165,6 +171,7 @@ class Fabric:
             self.placed.pop(view.ls_id, None)
             self.starved.discard(view.ls_id)
         changed = self._placement(view)
+        changed.update(self._crossings())
         concerned = {d for d in {*before, *self._needs.get(view.ls_id, {})}
                      if before.get(d) != self._needs.get(view.ls_id, {}).get(d)}
         changed.update(self._uplinks(concerned | self._lent()))
@@ -204,8 +211,8 @@ class Fabric:
 
     def _label_keys(self, view: LogicalSwitchView) -> dict[LabelKey, Dpid]:
         """What needs a label, and the edge that it leads to."""
-        edges = view.edges
-        if len(edges) < 2:
+        edges = sorted(view.bound)
+        if len(view.edges) < 2:
             return {}
         keys = {(DELIVER[lport.turned], view.ls_id, lport.index): lport.vif.dpid
                 for lport in view.lports if lport.vif is not None}
@@ -237,7 +244,7 @@ class Fabric:
             reachable={a: frozenset(b for b in edges if self.joined(view.ls_id, a, b)) for a in edges},
             visited=self.crossed,
             deliver=found(DELIVER, indexes, turned),
-            flood=found(FLOOD, edges, view.turned),
+            flood=found(FLOOD, view.bound, view.turned),
             former_deliver=found(DELIVER, crossing, {n for n in crossing if n not in turned}),
             former_flood=found(FLOOD, view.in_motion, view.in_motion - view.turned),
             carriages=self.topology.carriages,
@@ -253,12 +260,17 @@ class Fabric:
             destination: frozenset().union(*(
                 {source} | self.crossed(source, destination) for source in edges
                 if source != destination and self.joined(view.ls_id, source, destination)))
-            for destination in edges if len(edges) > 1
+            for destination in view.reached if len(edges) > 1
         }
         if not view.lports:
             del self._needs[view.ls_id]
             return {("place", view.ls_id): {}}
         return {("place", view.ls_id): pipeline.placement(self.layout, view, transport)}
+
+    def _crossings(self) -> dict[Part, dict[Dpid, Content]]:
+        before = self._wired
+        self._wired = frozenset(dpid for view in self.placed.values() if view.peers for dpid in view.edges)
+        return {} if self._wired == before else {("crossings",): dict.fromkeys(self._wired, crossings())}
 
     def _uplinks(self, destinations: Iterable[Dpid]) -> dict[Part, dict[Dpid, Content]]:
         changed: dict[Part, dict[Dpid, Content]] = {}
@@ -293,10 +305,10 @@ def beside_vlan(topology: Topology) -> frozenset[Dpid]:
     return frozenset(seen)
 
 
-def labels_needed(edges: Collection[Dpid]) -> int:
-    """How many labels a logical switch takes whose ports are on these edges, one for each port."""
-    others = len(set(edges))
-    return 0 if others < 2 else len(edges) + others
+def labels_needed(edges: Collection[Dpid], beside: Collection[Dpid] = ()) -> int:
+    """How many labels a logical switch takes whose ports are on these edges, one for each port, and whose packets may
+    come from those `beside` too."""
+    return 0 if len({*edges, *beside}) < 2 else len(edges) + len(set(edges))
 
 
 def links_between(links: Iterable[Link], up: Mapping[tuple[Dpid, int], bool]) -> frozenset[Link]:

@@ -14,10 +14,10 @@ from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.commands import Command, Outbox
+from hvproxy.hypervisor.compiled_switch import joined
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.databases import Databases
 from hvproxy.hypervisor.datapath import Datapath
-from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
 from hvproxy.hypervisor.drains import Drains
 from hvproxy.hypervisor.fabric import Fabric
@@ -30,14 +30,16 @@ from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.mtu import Mtus
 from hvproxy.hypervisor.places import Places
-from hvproxy.hypervisor.rollout import Rollout
+from hvproxy.hypervisor.port_states import is_up
+from hvproxy.hypervisor.rollout import Part, Rollout
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.sharing import Sharing
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.to_switches import ToSwitches
 from hvproxy.hypervisor.tracking import Zones
 from hvproxy.hypervisor.tunnels import Tunnels
-from hvproxy.model.rules import Item
+from hvproxy.hypervisor.wiring import Wiring, neighbours
+from hvproxy.model.rules import Change, Content, Item
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
@@ -81,6 +83,7 @@ class Hypervisor(ToSwitches):
         self.zones = Zones()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
+        self.wiring = Wiring(self.logical_switches, self._why_not_joined, self.switches.alarm)
         self.tenants: set[str] = set()
         """Also those that have no logical switch."""
         self.named_tenants: set[str] = set()
@@ -240,10 +243,11 @@ class Hypervisor(ToSwitches):
         self._dial_when_known(now)
 
     def missing(self, dp: Datapath) -> list[str]:
-        """What a switch lacks of what hvproxy needs for the logical switches on it; nothing before it has told."""
+        """What a switch lacks of what hvproxy needs for the logical switches there; nothing before it has told."""
         if dp.offer.features is None:
             return []
-        tables = max((min(ls.spec.tables, ls.tables.holding) for ls in self._on(dp.dpid)), default=0)
+        decided = [ls for ls in self.logical_switches.values() if dp.dpid in ls.edges or ls in self._on(dp.dpid)]
+        tables = max((min(ls.spec.tables, ls.tables.holding) for ls in decided), default=0)
         return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, tables)
 
     def _see_missing(self, dp: Datapath) -> None:
@@ -275,7 +279,7 @@ class Hypervisor(ToSwitches):
         self._find_room(now)
         self.moves.ways_changed(now)
         for ls in self.logical_switches.values():
-            if ls.tracking.in_use:
+            if ls.tracking.in_use or ls.tracking.home is not None:
                 homes.settle(self, ls, now, links_changed=True)
                 self.bind(ls, now)
         for link in self.fabric.topology.ambiguous:
@@ -352,40 +356,47 @@ class Hypervisor(ToSwitches):
             ls.ports[number].placed = False
         moved = resolve(ls, self.switches, self.places, self.holder, self.moves, self.sharing, now)
         self.without_identifiers.discard(ls.spec.name)
-        ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
-        edges = sorted({dpid for port in ls.ports.values() for dpid in port.dpids})
-        ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
-        for dpid in edges:
-            self._note_datapath(dpid)
         others = self.sharing.look(ls)
         turned = self.sharing.turn(ls, moved, now)
-        homes.settle(self, ls, now)
-        view = ls.seen()
         moving = {number for number in moved if ls.ports[number].former is not None}
-        if moving and not self.fabric.room(view):
+        if moving and not self.fabric.room(*(each.seen() for each in self.wiring.members(ls))):
             self.switches.alarm("not enough labels for a port to be at both places: it is down while it moves",
                                 logical_switch=ls.spec.name, ports=sorted(moving))
             for number in moving:
                 ls.ports[number].former, ls.ports[number].placed = None, False
-            moving, view = set(), ls.seen()
+            moving = set()
+        found = self.wiring.look(ls)
+        for each in found.members:
+            self._see_edges(each)
+        for each in found.members:
+            homes.settle(self, each, now)
+        view = ls.seen()
         if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.apart)):
             self.switches.alarm("no identifiers left: logical ports stay down; widen fabric.vlan_range, or "
                                 "delete ports", logical_switch=ls.spec.name, ports=moved)
             self.without_identifiers.add(ls.spec.name)
             for number in moved:
                 ls.ports[number].vif = ls.ports[number].former = None
+            found.members += [each for each in self.wiring.look(ls).members if each not in found.members]
             others |= self.sharing.look(ls)
         if moving:
             # The new place counts from here.
             port_counters.port_stats(ls, sorted(moving), lambda stats, at: None, now)
-        if ls.look_again():
+        changed = [each for each in found.members if each.look_again()]
+        if changed:
             self._count_bound()
-            parts = self.fabric.place(ls.view, now)
-            entries = metering.asking(ls, ls.meters.meters.values(), ls.recompile_all, now) if ls.reshaped else {}
-            parting = group_counters.parting(ls, entries)
-            self.rollout.aim(parts, now, entries)
-            if parting:
-                self.rollout.when_settled(lambda at: group_counters.part(ls, parting, at), now)
+            parts: dict[Part, dict[Dpid, Content]] = {}
+            entries: dict[LogicalSwitch, dict[Dpid, Change]] = {}
+            for each in changed:
+                parts.update(self.fabric.place(each.view, now))
+                if each.reshaped:
+                    entries[each] = metering.asking(each, each.meters.meters.values(), each.recompile_all, now)
+            parting = {each: gone for each, change in entries.items()
+                       if (gone := group_counters.parting(each, change))}
+            self.rollout.aim(parts, now, joined(*entries.values()))
+            for each, gone in parting.items():
+                self.rollout.when_settled(
+                    lambda at, each=each, gone=gone: group_counters.part(each, gone, at), now)  # type: ignore[misc]
             self.tunnels.look_soon(now)
         for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
             if self.ready(dpid):
@@ -395,16 +406,36 @@ class Hypervisor(ToSwitches):
                 # What they send must not pass for these ports' before these are up; or there is room for them now.
                 self.bind(self.logical_switches[name], now)
         self.sharing.count_anew(ls, turned, now)
-        homes.turn(self, ls, now)
+        for each in found.members:
+            homes.turn(self, each, now)
         self.moves.drain(ls, now)
         placing = [number for number in (*moved, *risen) if number not in moving]
         if placing:
             self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
-        self._tell_ports(ls, now)
+        for each, numbers in found.rewired.items():
+            self.rollout.when_settled(
+                lambda at, each=each, numbers=numbers: self._placed(each, numbers, at), now)  # type: ignore[misc]
+        for each in found.members:
+            self._tell_ports(each, now)
+
+    def _see_edges(self, ls: LogicalSwitch) -> None:
+        """Take what is known of the edges of a logical switch."""
+        ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
+        edges = sorted({*ls.wired, *(dpid for port in ls.ports.values() for dpid in port.dpids)})
+        ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
+        for dpid in edges:
+            self._note_datapath(dpid)
+
+    def _why_not_joined(self, switches: list[LogicalSwitch]) -> str:
+        """What keeps logical switches from being wired together as they would be now; empty where nothing does."""
+        plain = sorted(dpid for dpid in switches[0].wired if self.switches.datapaths[dpid].offer.extended is False)
+        if plain:
+            return f"switch {plain[0]:016x} is no Open vSwitch"
+        return "" if homes.room_for_wired(self, switches) else "there are not enough labels, or identifiers for groups"
 
     def _find_room(self, now: float) -> None:
         """There may be labels now for those that had found none."""
-        for name in sorted(self.without_identifiers & set(self.logical_switches)):
+        for name in sorted((self.without_identifiers | self.wiring.cut.keys()) & self.logical_switches.keys()):
             self.bind(self.logical_switches[name], now)
 
     def holder(self, ls: LogicalSwitch, number: int) -> LogicalPort | None:
@@ -423,49 +454,22 @@ class Hypervisor(ToSwitches):
 
     def _placed(self, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:
         """The fabric carries these ports now; they are up once it is known from where their counters count."""
-        ports = [(port, port.vif) for number in numbers if (port := ls.ports.get(number)) is not None]
+        ports = [(port, port.vif, port.wire) for number in numbers if (port := ls.ports.get(number)) is not None]
 
         def counted(at: float) -> None:
-            for port, vif in ports:
-                port.placed = port.placed or vif is not None and port.vif == vif
-            self._tell_ports(ls, at)
+            for port, vif, wire in ports:
+                port.placed = port.placed or (port.vif, port.wire) == (vif, wire) != (None, None)
+            for each in (ls, *neighbours(ls)):
+                self._tell_ports(each, at)
 
-        port_counters.begin(ls, [port.number for port, _ in ports], counted, now)
+        port_counters.begin(ls, [port.number for port, *_ in ports], counted, now)
 
     def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
         for port in ls.ports.values():
-            for desc, configured_by in port.news(self._is_up(ls, port.number)):
+            for desc, configured_by in port.news(is_up(self, ls, port)):
                 ls.tell_port(desc, of13.OFPPR_MODIFY, configured_by)
         ls.ledger.ports()
         self.change(ls.see_liveness(), now)
-
-    def _is_up(self, ls: LogicalSwitch, number: int) -> bool | None:
-        """Whether a logical port is up; None while that cannot be said and nothing is told (design 6)."""
-        port = ls.ports[number]
-        if port.config & of13.OFPPC_PORT_DOWN:
-            return False
-        if port.vif is None:
-            place = self.place(ls, port)
-            dp = None if place is None else self.switches.datapaths.get(place[0])
-            return None if dp is not None and dp.state not in (State.READY, State.ABSENT) else False
-        dp = self.switches.datapaths[port.vif.dpid]
-        if dp.state is State.ABSENT:
-            return False
-        if dp.state is not State.READY:
-            return None
-        return port.placed and dp.port_up(port.vif.port_no) and not self.is_cut_off(ls, port.vif.dpid)
-
-    def is_cut_off(self, ls: LogicalSwitch, dpid: Dpid) -> bool:
-        """In a partitioned fabric the ports outside the largest part are down (trap 36); of equal parts the one
-        with the smallest dpid counts as the largest."""
-        edges = ls.view.edges
-        if len(edges) < 2:
-            return False
-        ports = {edge: len(ls.view.at(edge)) for edge in edges}
-        part = {edge: frozenset(other for other in edges if self.fabric.joined(ls.ls_id, edge, other))
-                for edge in edges}
-        largest = max(edges, key=lambda edge: (sum(ports[other] for other in part[edge]), -min(part[edge])))
-        return dpid not in part[largest]
 
     # Dialling
 

@@ -4,7 +4,7 @@ Each function checks everything first and raises ModelError with nothing changed
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from hvproxy.errors import Conflict, Exhausted, ModelError, NotFound
 from hvproxy.hypervisor import fabric
@@ -12,7 +12,7 @@ from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.switches import NamedLink
-from hvproxy.model.intent import NEEDS_DATABASE, AttachSpec, LogicalSwitchSpec, PortSpec
+from hvproxy.model.intent import NEEDS_DATABASE, AttachSpec, LogicalSwitchSpec, PortSpec, attach_text
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
 
@@ -40,7 +40,7 @@ def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -
             if any(address.collides(theirs) for theirs in other.spec.listen):
                 raise Conflict("listen", f"{address} is in use by logical switch {other.spec.name}")
     for index, port in enumerate(spec.ports):
-        _check_attach(hv, port.attach, f"ports[{index}].attach", None)
+        _check_attach(hv, port.attach, f"ports[{index}].attach", (spec.tenant, spec.name, port.number))
     check_labels(hv, [spec.ports], [spec.name], "ports")
     last = hv.settings.layout.last_logical_switch
     ls_id = next((i for i in range(1, last + 1) if i not in hv.by_id), None)
@@ -92,7 +92,7 @@ def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> 
 def put_port(hv: Hypervisor, name: str, spec: PortSpec, now: float) -> bool:
     """Create a logical port (True), or bind or rename an existing one."""
     ls = logical_switch(hv, name)
-    _check_attach(hv, spec.attach, "attach", (name, spec.number))
+    _check_attach(hv, spec.attach, "attach", (ls.tenant, name, spec.number))
     for other in ls.ports.values():
         if other.spec.name == spec.name and other.number != spec.number:
             raise Conflict("name", f"port {other.number} is called {spec.name} already")
@@ -151,27 +151,52 @@ def check_labels(hv: Hypervisor, wanted: Iterable[Iterable[PortSpec]], mine: Col
 
 def _labels_needed(hv: Hypervisor, ports: Iterable[PortSpec]) -> int:
     """How many labels the fabric needs for a logical switch with these ports when all are found; VIFs of which no
-    database says yet where they are count as on one edge more."""
-    places = (hv.places.said(port.attach) for port in ports if port.attach is not None)
+    database says yet where they are count as on one edge more, and so do logical switches it is wired to."""
+    ports = tuple(ports)
+    places = (hv.places.said(port.attach) for port in ports if port.attach is not None and port.attach.peer is None)
     edges = [NOWHERE if place is None else place[0] for place in places]
+    beside = {NOWHERE} if any(port.attach is not None and port.attach.peer is not None for port in ports) else set()
     if hv.tunnels.possible and not hv.fabric.meets_vlan(edges):
         return 0  # as far as is known: tunnels have labels enough
-    return fabric.labels_needed(edges)
+    return fabric.labels_needed(edges, beside)
 
 
-def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tuple[str, int] | None) -> None:
+def check_peer(
+    switches: Mapping[str, LogicalSwitch], attach: AttachSpec, path: str, mine: tuple[str, str, int]
+) -> None:
+    """Raises ModelError where the port `mine` (of tenant, logical switch, number) is to be wired to itself, or to one
+    of these logical switches that is another tenant's. A port that is not there, or does not name this one, may come
+    to do so: until then this one is down."""
+    if attach.peer is None:
+        return
+    tenant, name, number = mine
+    other = switches.get(attach.peer.partition("/")[0])
+    if attach.peer == f"{name}/{number}":
+        raise ModelError(f"{path}.peer", f"{attach.peer} is this port itself")
+    if other is not None and other.tenant != tenant:
+        raise ModelError(f"{path}.peer", f"logical switch {other.spec.name} is another tenant's")
+
+
+def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tuple[str, str, int]) -> None:
     if attach is None:
         return
+    check_peer(hv.logical_switches, attach, path, mine)
     if attach.iface_id is not None:
         check_iface_id(hv, path)
     key = vif_key(hv, attach)
     for ls in hv.logical_switches.values():
         for port in ls.ports.values():
             theirs = port.spec.attach
-            if theirs is not None and (ls.spec.name, port.number) != mine and vif_key(hv, theirs) == key:
-                raise Conflict(path, f"this VIF is bound to port {port.number} of logical switch {ls.spec.name}")
+            if theirs is not None and (ls.spec.name, port.number) != mine[1:] and vif_key(hv, theirs) == key:
+                raise Conflict(
+                    path, f"{what(attach)} is bound to port {port.number} of logical switch {ls.spec.name}")
     if key[0] in link_ends(hv):
         raise Conflict(path, "this port is the end of a configured link")
+
+
+def what(attach: AttachSpec) -> str:
+    """What a port is attached to, for people."""
+    return "this VIF" if attach.peer is None else attach_text(attach)
 
 
 def check_iface_id(hv: Hypervisor, path: str) -> None:
@@ -181,8 +206,10 @@ def check_iface_id(hv: Hypervisor, path: str) -> None:
 
 
 def vif_key(hv: Hypervisor, attach: AttachSpec) -> tuple[object, int | None]:
-    """What no two logical ports may share: a port or an iface-id, and the VLAN. A port is named by its number as soon
-    as that is known: named either way, it is the same."""
+    """What no two logical ports may share: a port or an iface-id, and the VLAN, or a peer. A port is named by its
+    number as soon as that is known: named either way, it is the same."""
+    if attach.peer is not None:
+        return ("peer", attach.peer), None
     return (attach.iface_id if attach.place is None else _numbered(hv, *attach.place)), attach.vlan
 
 

@@ -16,7 +16,7 @@ from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.mac_table import Host
-from hvproxy.hypervisor.port_counters import BY_RULES, COUNTERS
+from hvproxy.hypervisor.port_counters import BY_PEER, BY_RULES, COUNTERS
 from hvproxy.hypervisor.retiring import Retired, number_of
 from hvproxy.model import records
 from hvproxy.model.layout import HIDDEN
@@ -280,7 +280,8 @@ def spec_json(spec: msgspec.Struct) -> bytes:
 def _shown(
     shown: Mapping[str, tuple[Hashable, int]]
 ) -> dict[str, tuple[tuple[int, int, int | None] | bool | None, int]]:
-    return {name: (True if source is BY_RULES else _vif(source), value) for name, (source, value) in shown.items()}
+    return {name: (source == BY_RULES if source in (BY_RULES, BY_PEER) else _vif(source), value)
+            for name, (source, value) in shown.items()}
 
 
 def _vif(vif: object) -> tuple[int, int, int | None] | None:

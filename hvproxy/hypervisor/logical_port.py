@@ -1,15 +1,26 @@
 """A logical port as its tenant sees it: number, name, MAC and state of its own (traps 33 to 36)."""
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hvproxy.hypervisor.port_counters import Tally
 from hvproxy.model.intent import LOCAL, PortSpec
 from hvproxy.model.view import Dpid, Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.ports import PortDesc
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.logical_switch import LogicalSwitch
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What a logical port is wired to: another one, of the same logical switch or of another."""
+
+    ls: LogicalSwitch
+    port: LogicalPort
 
 
 _FULL_DUPLEX: Final[dict[int, int]] = {
@@ -30,6 +41,8 @@ class LogicalPort:
         """Where it was, while it moves (moves)."""
         self.turned = False
         """Which of its two labels names it (moves)."""
+        self.wire: Wire | None = None
+        """What it is wired to (wiring)."""
         self.carrier: PortDesc | None = None
         """The physical port it is bound to, while that is known."""
         self.placed = False

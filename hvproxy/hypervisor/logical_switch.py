@@ -301,6 +301,8 @@ class LogicalSwitch(CompiledSwitch):
 
     def send_meters(self, meter_ids: Collection[int], now: float, origin: Origin | None) -> None:
         self.send(self.shares_changed(meter_ids, now), now, origin)
+        if self.wired and len(self.meters.meters) == 1:
+            self.down.configured(self, [], now)  # those that it is wired to must know of the first one
 
     def send(self, changes: Mapping[Dpid, Change], now: float, origin: Origin | None) -> None:
         if origin is not None:

@@ -16,7 +16,7 @@ from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import check_out_port
 from hvproxy.hypervisor.logical_port import LogicalPort
-from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, read_cookie
+from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, RuleKind, cookie, read_cookie
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_learn
 from hvproxy.openflow.constants import NO_BUFFER, of13
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
 TOLD = (of13.OFPXMT_OFB_TUNNEL_ID, *(each.number for each in REGISTERS if each is not OWN_REGISTER))
+CROSSING_COOKIE = cookie(0, RuleKind.CROSSING)
 WHOLE: int = of13.OFPCML_NO_BUFFER
 """Instead of a length: the packet is not to be kept."""
 FIRST_RESERVED = 0xFFFFFF00
@@ -104,9 +105,11 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
     fields = Match.from_tlvs(arrived.match_tlvs)
     owner = read_cookie(arrived.cookie)
     if owner is not None:
-        if owner[0] != ls.ls_id:
+        crossed = arrived.cookie == CROSSING_COOKIE
+        if owner[0] != ls.ls_id and not crossed:
             return False
-        from_set = bool(owner[1] & PLACE)
+        # The first rule is that which has classified a packet, or let it cross from another logical switch.
+        from_set = crossed or bool(owner[1] & PLACE)
         number = _writer(fields) if from_set else owner[1]
         # What an entry sent before it was removed arrives before its rules' last counts do.
         entry = ls.tables.by_number(number) or ls.farewells.entry(number)
@@ -245,12 +248,13 @@ def _carry_out(ls: LogicalSwitch, origin: Origin, out: PacketOut, now: float) ->
         return None
     lport = None if port is None else edge.lports.get(port.number)
     # A port that is down must not get back what an entry sends to IN_PORT.
-    known = vif is not None and lport is not None and (lport.number in edge.apart or not lport.down)
+    known = lport is not None and (vif is not None or lport.peer is not None) and (
+        lport.number in edge.apart or not lport.down)
     physical, ingress = of13.OFPP_CONTROLLER, None
-    if known and vif is not None and lport is not None:
+    if known and lport is not None:
         ingress = lport if lport.number in edge.apart else None
-        # Where another edge decides, the frame comes in at none of its ports.
-        physical = vif.port_no if vif.dpid == edge.dpid else of13.OFPP_CONTROLLER
+        # Where another edge decides, or a peer has sent it, the frame comes in at no port that the datapath knows.
+        physical = vif.port_no if vif is not None and vif.dpid == edge.dpid else of13.OFPP_CONTROLLER
     context = ls.layout.context(ls.ls_id, 0 if lport is None else lport.index)
     context |= PACKET_OUT_FLAG | (SHARED_FLAG if ingress else 0)
     lowered = actions.set_field(tlv(of13.OFPXMT_OFB_METADATA, context))

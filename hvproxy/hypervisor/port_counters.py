@@ -11,12 +11,15 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from hvproxy.hypervisor.counters import Count
+from hvproxy.hypervisor.gather import all_of
 from hvproxy.model.layout import FRAGMENT, PLACE, GroupKind
 from hvproxy.model.view import Vif
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.multipart import GroupStats, PortStats
 
 if TYPE_CHECKING:
+    from hvproxy.hypervisor.logical_port import LogicalPort
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
 
 COUNTERS: Final = tuple(f.name for f in fields(PortStats) if f.name not in ("port_no", "duration_sec", "duration_nsec"))
@@ -26,6 +29,8 @@ Reading: TypeAlias = tuple[Hashable, Mapping[str, int]]
 """A source and what it shows."""
 BY_RULES: Final = "rules"
 """The source of what a port's own rules count."""
+BY_PEER: Final = "peer"
+"""The source of what a port has sent to the one it is wired to, and that has received."""
 _SENT: Final = (GroupKind.LPORT, GroupKind.HAIRPIN)
 _ITS_OWN: Final = 0
 """No VLAN: of a whole port, what is not the sub-ports' beside it. As a source, a port in part is another than all of
@@ -47,6 +52,15 @@ class Tally:
         """Something was counted."""
         self.rebased = False
         """From now on it counts from elsewhere: what was counted is told by no source any more."""
+        self._peer: Hashable = None
+        """What it was wired to last."""
+
+    def wired_to(self, peer: Hashable) -> None:
+        """The port is wired to that one: what another one has received does not count on."""
+        if self._peer not in (None, peer):
+            for name in [name for name, (source, _) in self.shown.items() if source == BY_PEER]:
+                del self.shown[name]
+        self._peer = peer
 
     def begin(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Count from here: what a source shows now is not this port's to tell."""
@@ -84,7 +98,7 @@ def begin(ls: LogicalSwitch, numbers: Iterable[int], done: Callable[[float], Non
             port = ls.ports.get(number)
             if port is not None and port.vif == where[number]:
                 for source, values in several:
-                    if source is BY_RULES:
+                    if source in (BY_RULES, BY_PEER):
                         port.tally.add(source, values)  # rules that are gone are in it too
                     else:
                         port.tally.begin(source, values)
@@ -134,6 +148,7 @@ def _read(
     shared = ls.sharing
     whole: dict[int, list[Vif]] = {}
     parts: dict[int, Vif] = {}
+    wires = {number: wire for number in numbers if (wire := ls.ports[number].wire) is not None}
     for number in numbers:
         vif = ls.ports[number].vif
         if vif is not None and number in shared:
@@ -161,18 +176,25 @@ def _read(
                 readings[number].append((replace(vif, vlan=_ITS_OWN) if vif.vlan is None else vif, {
                     "tx_packets": sum(found[place].packets for place in places),
                     "tx_bytes": sum(found[place].bytes for place in places)}))
-        if parts:
-            ls.read_counters(received, at, {vif.dpid for vif in parts.values()})
-        else:
-            received(at)
+        reading = {ls: {vif.dpid for vif in parts.values()}} if parts else {}
+        for wire in wires.values():
+            for each in (ls, wire.ls):
+                reading.setdefault(each, set()).update(each.edges)
+        one = all_of(len(reading), received, at)
+        for each, dpids in reading.items():
+            each.read_counters(one, at, dpids)
 
     def received(at: float) -> None:
-        for number in parts:
+        for number in (*parts, *wires):
             port = ls.ports.get(number)
             if port is not None:
-                packets, octets = map(sum, zip(
-                    ls.counters.total(PLACE | port.index), ls.counters.total(FRAGMENT | port.index), strict=True))
-                readings[number].append((BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
+                packets, octets = _entered(ls, port)
+                readings.setdefault(number, []).append((BY_RULES, {"rx_packets": packets, "rx_bytes": octets}))
+        for number, wire in wires.items():
+            port = ls.ports.get(number)
+            if port is not None and port.wire == wire:
+                packets, octets = _entered(wire.ls, wire.port)
+                readings[number].append((BY_PEER, {"tx_packets": packets, "tx_bytes": octets}))
         done(readings, at)
 
     ls.down.port_counts([(vif.dpid, vif.port_no) for vifs in whole.values() for vif in vifs], physical, now)
@@ -183,3 +205,9 @@ def _groups(ls: LogicalSwitch, index: int, vif: Vif) -> list[tuple[GroupKind, in
     if vif.vlan is None:
         return [(GroupKind.LPORT, ls.layout.guarded(index))]
     return [(kind, index) for kind in _SENT]
+
+
+def _entered(ls: LogicalSwitch, port: LogicalPort) -> Count:
+    """What the rules have counted that let packets in by a port."""
+    (packets, octets), (dropped, bytes_dropped) = (ls.counters.total(kind | port.index) for kind in (PLACE, FRAGMENT))
+    return packets + dropped, octets + bytes_dropped

@@ -14,6 +14,7 @@ from hvproxy.compiler.lowering import Edge
 from hvproxy.compiler.meters import meter_on
 from hvproxy.compiler.pipeline import base, placement
 from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, ways
+from hvproxy.compiler.wires import crossings
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.rules import Content
@@ -35,7 +36,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
         transport = fabric.transport(view)
         for dpid, content in placement(hv.settings.layout, view, transport).items():
             _add(contents, dpid, content)
-        for destination in view.edges:
+        for destination in view.reached:
             for source in view.edges:
                 if source != destination and fabric.joined(ls.ls_id, source, destination):
                     crossed.setdefault(destination, set()).update({source}, fabric.crossed(source, destination))
@@ -58,6 +59,9 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
     for ls in hv.logical_switches.values():
         for each in ls.retiring:
             contents[each.dpid].add_rule(each.rule)
+    wired = {dpid for ls in hv.logical_switches.values() if ls.view.peers for dpid in ls.view.edges}
+    for dpid in wired:
+        _add(contents, dpid, crossings())
     for destination, datapaths in crossed.items():
         tree, index = fabric.tree_to(destination), fabric.destination_index(destination)
         for dpid in datapaths - {destination}:
@@ -90,4 +94,5 @@ def _entered(ls: LogicalSwitch, meter_id: int) -> set[Dpid]:
     in_ports = {entry.match.in_port for entry in ls.tables.entries() if entry.instructions.meter == meter_id}
     if in_ports & {None, of13.OFPP_CONTROLLER}:
         return set(ls.view.edges)
-    return {vif.dpid for lport in ls.view.lports if lport.number in in_ports for vif in lport.vifs}
+    return {dpid for lport in ls.view.lports if lport.number in in_ports
+            for dpid in ls.view.edges if ls.view.enters(lport, dpid)}

@@ -68,13 +68,14 @@ def adjust(hv: Hypervisor, specs: Iterable[LogicalSwitchSpec], now: float) -> No
     wanted = {intent.vif_key(hv, port.attach) for _, spec in changing for port in spec.ports
               if port.attach is not None}
     for ls, spec in changing:
+        ls.tenant = spec.tenant  # first of all: only one tenant's are wired together
+    for ls, spec in changing:
         _detach(hv, ls, spec, wanted, now)
     for ls, spec in changing:
         _attach(hv, ls, spec, now)
         _connect(hv, ls, spec, now)
         ls.spec = spec
         ls.tables.max_entries = spec.most_entries
-        ls.tenant = spec.tenant
         ls.ledger.begin()
 
 
@@ -152,8 +153,9 @@ def _check(hv: Hypervisor, spec: LogicalSwitchSpec, mine: Collection[str], link_
             continue
         if wanted.attach.iface_id is not None:
             intent.check_iface_id(hv, f"ports[{index}].attach")
+        intent.check_peer(others, wanted.attach, f"ports[{index}].attach", (spec.tenant, spec.name, wanted.number))
         key = intent.vif_key(hv, wanted.attach)
         if key[0] in link_ends:
             raise Conflict(f"ports[{index}].attach", "this port is the end of a configured link")
         if key in vifs:
-            raise Conflict(f"ports[{index}].attach", f"this VIF is bound to {vifs[key]}")
+            raise Conflict(f"ports[{index}].attach", f"{intent.what(wanted.attach)} is bound to {vifs[key]}")

@@ -241,6 +241,8 @@ def why_down(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> str:
     attach = port.spec.attach
     if attach is None:
         return "it is not attached"
+    if attach.peer is not None:
+        return _why_not_wired(hv, ls, port, attach.peer)
     place = hv.place(ls, port)
     if place is None and (said := hv.places.said(attach)) is not None and hv.drains.banned(ls.spec.name, said[0]):
         return f"its switch is drained by force: hvproxy drain {format_dpid(said[0])} --undo"
@@ -263,6 +265,20 @@ def why_down(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> str:
     if not port.placed:
         return "the switches have not confirmed its rules yet"
     return "its switch is cut off from the larger part of the fabric"
+
+
+def _why_not_wired(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort, peer: str) -> str:
+    if port.wire is None:
+        cut = hv.wiring.cut.get(ls.spec.name)
+        other = hv.logical_switches.get(peer.partition("/")[0])
+        if other is not None and other.tenant != ls.tenant:
+            return f"logical switch {other.spec.name} is another tenant's"
+        return f"{peer} does not name it as its peer" if cut is None else f"it is not wired: {cut}"
+    if port.wire.port.config & of13.OFPPC_PORT_DOWN:
+        return f"the tenant of {peer} has set that down"
+    if not any(hv.switches.ready(dpid) for dpid in ls.wired):
+        return "no switch is there that carries its logical switch or those it is wired to"
+    return "the switches have not confirmed its rules yet"
 
 
 def flows(hv: Hypervisor, name: str, done: Callable[[list[Row]], None], now: float) -> None:

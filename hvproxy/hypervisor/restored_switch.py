@@ -20,7 +20,7 @@ from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.mac_table import LOOK_EVERY
-from hvproxy.hypervisor.port_counters import BY_RULES, COUNTERS
+from hvproxy.hypervisor.port_counters import BY_PEER, BY_RULES, COUNTERS
 from hvproxy.hypervisor.retiring import Retired
 from hvproxy.hypervisor.tenant_meters import TenantMeter
 from hvproxy.model import records
@@ -133,7 +133,8 @@ class RestoredSwitch:
         for shown, stored in ((port.tally.shown, record.shown), (port.tally.former, record.former_shown)):
             for name, (source, value) in stored.items():
                 shown[name] = (
-                    source if source is None else BY_RULES if isinstance(source, bool) else Vif(*source), value)
+                    source if source is None else (BY_RULES if source else BY_PEER) if isinstance(source, bool)
+                    else Vif(*source), value)
         last_index = ls.last_index
         ls.add_port(port)
         ls.last_index = last_index

@@ -10,7 +10,7 @@ from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.explain import Explanations, Why
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.report import Row
-from hvproxy.hypervisor.tracing import Carried, Hop, Left, Sent, Trace, TraceSpec, Upward, label_of, trace
+from hvproxy.hypervisor.tracing import Carried, Crossed, Hop, Left, Sent, Trace, TraceSpec, Upward, label_of, trace
 from hvproxy.model.layout import LAST_KEY
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
@@ -35,16 +35,22 @@ def rows(hv: Hypervisor, found: Trace) -> Row:
         "name": found.port.spec.name,
         "frame": found.data.hex(),
         "fields": summary(found.data),
-        "logical": {
-            "steps": _steps(found.logical, _of_entry, lambda group: None),
-            "out": [_out(ls.spec.name, port, ls.ports[port].spec.name, found.data, data)
-                    for port, data in found.logical.sent],
-            "packet_ins": [_packet_in(ls.spec.name, up) for up in found.upward],
-        },
+        "logical": _logical(found, found.decided[0]),
+        "beyond": [{"logical_switch": each.ls.spec.name, "port": each.port.number, "name": each.port.spec.name,
+                    **_logical(found, each)} for each in found.decided[1:]],
         "physical": None if found.carried is None else _physical(hv, why, found, found.carried),
         "agree": found.agree,
         "differences": found.differences,
         "notes": found.notes,
+    }
+
+
+def _logical(found: Trace, crossed: Crossed) -> Row:
+    name = crossed.ls.spec.name
+    return {
+        "steps": _steps(crossed.walk, _of_entry, lambda group: None),
+        "out": [_out(name, port.number, port.spec.name, found.data, data) for port, data in crossed.sent],
+        "packet_ins": [_packet_in(name, up) for up in crossed.upward],
     }
 
 

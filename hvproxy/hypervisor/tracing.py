@@ -6,6 +6,7 @@ switch along the links. Only reads; nothing is decided by it, and no switch is a
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -22,7 +23,7 @@ from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.packets import attribute, is_spanning_tree
 from hvproxy.hypervisor.report import why_down
 from hvproxy.model.intent import PortRef
-from hvproxy.model.layout import HIDDEN, GroupKind, is_kind, read_cookie
+from hvproxy.model.layout import HIDDEN, MOST_CROSSINGS, GroupKind, is_kind, read_cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.schema import format_dpid
 from hvproxy.model.view import Dpid, PortNo, Vif
@@ -123,20 +124,41 @@ class Carried:
 
 
 @dataclass(slots=True)
+class Crossed:
+    """What a logical switch does with a frame that has come to one of its ports."""
+
+    ls: LogicalSwitch
+    port: LogicalPort
+    walk: Walk
+    upward: list[Upward]
+    """Packet-ins of the walk."""
+
+    @property
+    def sent(self) -> Iterator[tuple[LogicalPort, bytes]]:
+        """The frames that leave by its ports."""
+        for number, data in self.walk.sent:
+            yield self.ls.ports[number], data
+
+
+@dataclass(slots=True)
 class Trace:
     """Both walks and what they differ in."""
 
     ls: LogicalSwitch
     port: LogicalPort
     data: bytes
-    logical: Walk
-    upward: list[Upward]
-    """Packet-ins of the logical walk."""
+    decided: list[Crossed]
+    """At first what its own logical switch does, then what those do that wires lead to."""
     carried: Carried | None
     """None where the port has no place in the fabric."""
     differences: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What to know when reading it."""
+
+    @property
+    def logical(self) -> Walk:
+        """What its own logical switch does."""
+        return self.decided[0].walk
 
     @property
     def agree(self) -> bool | None:
@@ -156,16 +178,32 @@ def trace(hv: Hypervisor, name: str, spec: TraceSpec) -> Trace:
     if vid is not None and port.vif is not None and vid in ls.claimed.get(port.number, ()):
         raise ModelError("frame", f"what arrives at that physical port under VLAN {vid} is another logical port's, "
                                   f"which {hv.sharing.owner((port.vif.dpid, port.vif.port_no), vid)} has")
-    shut = _shut(port, data)
-    if not shut and ls.frag_flags == of13.OFPC_FRAG_DROP and Frame(data, port.number).fragment:
-        shut = f"{ls.spec.name} is configured to drop fragments (FRAG_DROP): the frame is dropped"
-    logical = Walk([Step(0, Kind.DROP, shut)]) if shut else walk(logical_switch(hv, ls), data, port.number)
     carried = None if port.vif is None else carry(hv, port.vif, data)
-    upward = [_logical_upward(port.number, told) for told in logical.told if told.reason != of13.OFPR_INVALID_TTL]
-    found = Trace(ls, port, data, logical, upward, carried)
+    found = Trace(ls, port, data, _decided(hv, ls, port, data), carried)
     if carried is not None:
         found.differences = _differences(found, carried)
     found.notes = _notes(hv, found)
+    return found
+
+
+def _decided(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort, data: bytes) -> list[Crossed]:
+    """What logical switches do with a frame at a port, one after another along their wires."""
+    found: list[Crossed] = []
+    switches: dict[LogicalSwitch, Switch] = {}
+    ahead = deque([(ls, port, data, 0)])
+    while ahead and len(found) < MOST_HOPS:
+        ls, port, data, crossings = ahead.popleft()
+        if ls not in switches:
+            switches[ls] = logical_switch(hv, ls)
+        shut = _shut(port, data)
+        if not shut and ls.frag_flags == of13.OFPC_FRAG_DROP and Frame(data, port.number).fragment:
+            shut = f"{ls.spec.name} is configured to drop fragments (FRAG_DROP): the frame is dropped"
+        walked = Walk([Step(0, Kind.DROP, shut)]) if shut else walk(switches[ls], data, port.number)
+        found.append(Crossed(ls, port, walked, [_logical_upward(port.number, told) for told in walked.told
+                                                if told.reason != of13.OFPR_INVALID_TTL]))
+        for out, sent in found[-1].sent:
+            if out.wire is not None and crossings < MOST_CROSSINGS:
+                ahead.append((out.wire.ls, out.wire.port, sent, crossings + 1))
     return found
 
 
@@ -310,14 +348,14 @@ def _physical_upward(hv: Hypervisor, in_port: PortNo, told: Told) -> tuple[str, 
 
 def _differences(found: Trace, carried: Carried) -> list[str]:
     """What the fabric does otherwise than the logical switch, in sentences."""
-    name = found.ls.spec.name
     said: list[str] = []
-    wanted = Counter((name, port, data) for port, data in found.logical.sent)
+    wanted = Counter((each.ls.spec.name, port.number, data) for each in found.decided for port, data in each.sent
+                     if port.wire is None)
     delivered = Counter((left.logical_switch, left.lport, left.data) for left in carried.left
                         if left.logical_switch is not None)
-    for (_, number, data), count in (wanted - delivered).items():
-        said.append(f"the logical switch sends {_times(count)} out of port {number} what the fabric does not deliver "
-                    f"there: {data.hex()}")
+    for (owner, number, data), count in (wanted - delivered).items():
+        said.append(f"{_whose(found, owner)} sends {_times(count)} out of port {number} what the fabric does not "
+                    f"deliver there: {data.hex()}")
     for (owner, number, data), count in (delivered - wanted).items():
         said.append(f"the fabric delivers {_times(count)} at {owner}/{number} what the logical switch does not send "
                     f"there: {data.hex()}")
@@ -325,7 +363,8 @@ def _differences(found: Trace, carried: Carried) -> list[str]:
         if left.logical_switch is None:
             said.append(f"a frame leaves datapath {format_dpid(left.dpid)} by port {left.port_no}, where neither a "
                         "logical port nor a working link is")
-    told, expected = Counter(carried.upward), Counter((name, up) for up in found.upward)
+    told, expected = Counter(carried.upward), Counter(
+        (each.ls.spec.name, up) for each in found.decided for up in each.upward)
     for kind, packets in (("the logical switch sends its controllers {} a packet-in that the fabric does not",
                            expected - told),
                           ("the fabric sends controllers {} a packet-in that the logical switch does not",
@@ -333,9 +372,13 @@ def _differences(found: Trace, carried: Carried) -> list[str]:
         for (owner, up), count in packets.items():
             said.append(f"{kind.format(_times(count))}: {owner}, table {up.table}, cookie {up.cookie:#x}, in_port "
                         f"{up.in_port}, {up.data.hex()}")
-    if carried.cut:
+    if carried.cut or len(found.decided) == MOST_HOPS:
         said.append(f"the frame and its copies come to more than {MOST_HOPS} datapaths: they go round")
     return said
+
+
+def _whose(found: Trace, owner: str) -> str:
+    return "the logical switch" if owner == found.ls.spec.name else f"logical switch {owner}"
 
 
 def _times(count: int) -> str:
@@ -345,11 +388,14 @@ def _times(count: int) -> str:
 def _notes(hv: Hypervisor, found: Trace) -> list[str]:
     notes = []
     if not found.port.up:
-        notes.append(f"port {found.port.number} is down: {why_down(hv, found.ls, found.port)}; this is what became "
-                     "of a frame that arrived there all the same")
-    for table in dict.fromkeys(found.logical.tracked):
+        notes.append(f"port {found.port.number} is down: {why_down(hv, found.ls, found.port)}; this is what became of "
+                     "a frame that arrived there all the same")
+    for table in dict.fromkeys(table for each in found.decided for table in each.walk.tracked):
         notes.append(f"what is known of the connection decides in table {table}, and only the datapath knows it: what "
                      "becomes of the copy that goes there is not told")
+    if found.port.spec.attach is not None and found.port.spec.attach.peer is not None:
+        notes.append("the port is wired to another one; what the fabric does is told of frames that come from outside")
+        return notes
     if found.carried is None:
         notes.append("nothing in the fabric is bound to the port, so there is nothing to compare with")
         return notes

@@ -76,6 +76,11 @@ class Tracking:
         """The home is being made ready: what was set before is not carried out yet."""
         return self.home is not None and not self.resumes
 
+    def live_at(self, home: Dpid | None) -> None:
+        """Have that home. Where nothing tracks connections, and there is none, frames stay where they enter."""
+        self.home = home
+        self.resumes &= home is not None or self.in_use
+
     def check(self, zones: Collection[int], allocation: Zones) -> None:
         """Raises Refused unless the tenant can have all these zones."""
         wanted = len(set(zones) - self.zones.keys())

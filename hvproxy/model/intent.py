@@ -61,6 +61,14 @@ IfaceId: TypeAlias = Annotated[
         pattern=r"^[!-~]{1,255}$(?!\n)", extra={"rule": "an iface-id has 1 to 255 printable ASCII characters, no space"}
     ),
 ]
+PeerRef: TypeAlias = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}/[1-9][0-9]{0,4}$(?!\n)",
+        extra={"rule": "a peer is a logical switch and the number of a port of it: core/1"},
+    ),
+]
+"""Another logical port."""
 Vid: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=4094)]
 
 
@@ -80,9 +88,8 @@ class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A VIF as the operator names it: by its datapath and port, which may go by its name, or by its iface-id, wherever
-    the switches' databases say that is; with a datapath, there rather than elsewhere while it is at several places."""
-
-    LATER: ClassVar[frozenset[str]] = frozenset({"peer"})
+    the switches' databases say that is; with a datapath, there rather than elsewhere while it is at several places. Or,
+    instead of a VIF, another logical port."""
 
     datapath: DpidKey | None = None
     port: PortRef | None = None
@@ -90,10 +97,12 @@ class AttachSpec(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """None: every frame that no sibling VIF with a VLAN claims."""
     iface_id: IfaceId | None = None
     """external_ids:iface-id of an Interface in the database of an Open vSwitch."""
+    peer: PeerRef | None = None
+    """LOGICAL-SWITCH/PORT: a logical port that names this one in the same way. They are wired together."""
 
     @property
     def place(self) -> tuple[int, int | str] | None:
-        """The datapath and port; None when it is named by its iface-id."""
+        """The datapath and port; None when it is named by its iface-id, or is no VIF."""
         return None if self.datapath is None or self.port is None else (self.datapath, self.port)
 
     @property
@@ -215,6 +224,8 @@ def check(reading: Reading[T]) -> None:
                 once.say(path, ("datapath_id",), value, f"datapath id {format_dpid(value)}")
             case (*scope, "ports", int(), ("number" | "name") as key):
                 once.say(path, (*scope, key), value, f"port {key} {'LOCAL' if value == LOCAL else repr(value)}")
+            case (*_, "attach") if isinstance(value, AttachSpec) and value.peer:
+                once.say((*path, "peer"), ("attach",), value, attach_text(value))
             case (*_, "attach") if isinstance(value, AttachSpec) and (value.place or value.iface_id):
                 once.say(path, ("attach",), value.vif, f"VIF ({attach_text(value)})")
     for path in list(reading.places):
@@ -223,12 +234,15 @@ def check(reading: Reading[T]) -> None:
 
 
 def _check_attach(reading: Reading[T], path: Path) -> None:
-    """A VIF is named either way, and not by both."""
+    """A VIF is named either way, and not by both, and not where a peer is."""
     if reading.found.get(path, path) is None:
         return
     said = {key for key in ("datapath", "port", "vlan", "iface_id", "peer") if (*path, key) in reading.places}
+    for key in ("datapath", "port", "vlan", "iface_id"):
+        if "peer" in said and key in said:
+            reading.fault((*path, key), "excludes peer: write one of both")
     for key in ("datapath", "port"):
-        if "iface_id" in said and key in said:
+        if "peer" not in said and "iface_id" in said and key in said:
             if key == "port":
                 reading.fault((*path, key), "excludes iface_id: write one of both")
         elif not said & {"iface_id", "peer", key} and (said or path in reading.found):
@@ -236,7 +250,9 @@ def _check_attach(reading: Reading[T], path: Path) -> None:
 
 
 def attach_text(attach: AttachSpec) -> str:
-    """A VIF for people."""
+    """A VIF, or a peer, for people."""
+    if attach.peer is not None:
+        return f"peer {attach.peer}"
     vlan = "" if attach.vlan is None else f", vlan {attach.vlan}"
     if attach.place is None:
         return f"iface-id {attach.iface_id}{vlan}"

@@ -37,7 +37,15 @@ PACKET_OUT_FLAG = 1 << 34
 LEARNS_FLAG = 1 << 35
 """In the table ASIDE: it is asked whether what the packet teaches is known, and not for a port."""
 LEARN_SHIFT = 36
-"""From here on 3 bits tell which of the actions learn of an entry it is about."""
+"""From here on 3 bits tell there which of the actions learn of an entry it is about."""
+CROSSES_FLAG = 1 << 35
+"""In the table HOP: the packet goes from one logical switch to another."""
+IRREVOCABLE_FLAG = 1 << 33
+"""And what that one does to it, a datapath cannot take back (model.view.Peer)."""
+FIRST_CROSSING_BIT, CROSSING_BITS = 36, 4
+MOST_CROSSINGS = 12
+"""How many peer ports a packet may cross, which it counts in these bits. Open vSwitch looks up tables to a depth of
+64, of which a crossing takes 2 to 4; beyond it would drop the packet with all its copies."""
 TENANT_MASK = 0xFFFFFFFF
 """The metadata bits a tenant may match and write."""
 PLACE = 1 << 31
@@ -78,9 +86,11 @@ class Table(IntEnum):
     ASIDE = 8
     """What a list of actions asks on its way, about what OWN_REGISTER says: to be sent out of the port of that number,
     or whether what an entry of that number teaches is known."""
-    EMPTY_SET = 9
-    """Empties the action set, and nothing else: what must not be done while an action set waits looks here first, and
-    a packet that is only looked up here ends."""
+    HOP = 9
+    """What is looked up between two tables, or two logical switches. Without CROSSES_FLAG it empties the action set,
+    and nothing else: what must not be done while an action set waits looks here first, and a packet that is only looked
+    up here ends. With it, packets that leave a logical switch by a peer port go on as copies that the rest of their
+    actions knows nothing of; and, with SHARED_FLAG, are classified where they come in, as others are in CLASSIFY."""
     LOGICAL = 10
 
 
@@ -99,6 +109,7 @@ class RuleKind(IntEnum):
     LABEL = 3
     TRANSIT = 4
     INJECT = 5
+    CROSSING = 6
 
 
 class GroupKind(IntEnum):

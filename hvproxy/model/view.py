@@ -33,6 +33,18 @@ class Vif:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """The logical port at the other end of a wire."""
+
+    ls_id: int
+    index: int
+    down: bool = False
+    """Its tenant has set OFPPC_PORT_DOWN: nothing arrives."""
+    irrevocable: bool = False
+    """What its logical switch does to a packet, a datapath cannot take back: it has meters, or tracks connections."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lport:
     """A logical port as the compiler sees it."""
 
@@ -45,10 +57,10 @@ class Lport:
     """None while unbound or while the named physical port is unknown."""
     shared: bool = False
     """Entries are compiled for it apart as the ingress lport (design 3): it shares its physical port with another VIF
-    or has a VLAN of its own, where the switch's own ingress suppression does not fit, or beside VIFs of other logical
-    switches, where what the switch itself sends back would pass for theirs; or it takes frames in and sends
-    none, where the switch's own IN_PORT does not; or it moves from edge to edge, and its frames must not come back to
-    it at the other one."""
+    or has a VLAN of its own, or is wired to a peer, where the switch's own ingress suppression does not fit, or beside
+    VIFs of other logical switches, where what the switch itself sends back would pass for theirs; or it takes frames in
+    and sends none, where the switch's own IN_PORT does not; or it moves from edge to edge, and its frames must not come
+    back to it at the other one."""
     down: bool = False
     """Its tenant has set OFPPC_PORT_DOWN: nothing enters and nothing leaves."""
     receives: bool = True
@@ -62,6 +74,8 @@ class Lport:
     claimed: frozenset[int] = frozenset()
     """The VLANs of its physical port that are other VIFs: frames under these tags are not its own, and it must not
     send any (compiler.egress)."""
+    peer: Peer | None = None
+    """What it is wired to, of the ports that are; they have no VIF, and frames enter there at every edge."""
 
     @property
     def sends(self) -> bool:
@@ -81,7 +95,11 @@ class Lport:
     @property
     def shape(self) -> Lport:
         """All of it that the compilation of entries depends on; the rest is in groups and in classification."""
-        return replace(self, down=False, receives=True, forwards=True, turned=False, claimed=frozenset())
+        return replace(self, down=False, receives=True, forwards=True, turned=False, claimed=frozenset(),
+                       peer=None if self.peer is None else _SOME_PEER)
+
+
+_SOME_PEER = Peer(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +122,12 @@ class LogicalSwitchView:
     """IP fragments are dropped before its table 0 (OFPC_FRAG_DROP)."""
     turned: frozenset[Dpid] = frozenset()
     """Edges whose floods come under the second of their two labels (hypervisor.moves)."""
+    wired: frozenset[Dpid] = frozenset()
+    """The datapaths that hold VIFs of the logical switches it is wired to, through others too: their packets may come
+    to be its own there."""
     home: Dpid | None = None
-    """The one of its edges that decides about all its frames, because its entries track connections, which one datapath
-    alone knows."""
+    """The one of its edges that decides about all its frames, because its entries track connections, or those of one
+    that it is wired to: one datapath alone knows these."""
     resumes: bool = False
     """Frames that enter elsewhere are sent to the home; before, it only is made ready for them."""
 
@@ -122,9 +143,28 @@ class LogicalSwitchView:
         return not self.plain
 
     @property
+    def bound(self) -> frozenset[Dpid]:
+        """Datapaths that hold at least one of its VIFs, or have until the drain is over."""
+        return frozenset(vif.dpid for p in self.lports for vif in p.vifs)
+
+    @property
+    def reached(self) -> frozenset[Dpid]:
+        """Datapaths that the others send frames to: where it is bound, and its home."""
+        return self.bound if self.home is None else self.bound | {self.home}
+
+    @property
     def edges(self) -> tuple[Dpid, ...]:
-        """Datapaths that hold at least one of its VIFs, or have until the drain is over, sorted."""
-        return tuple(sorted({vif.dpid for p in self.lports for vif in p.vifs}))
+        """Datapaths where its packets are decided about, sorted: where it is bound, or one that it is wired to."""
+        return tuple(sorted(self.bound | self.wired))
+
+    @property
+    def peers(self) -> tuple[Lport, ...]:
+        """The lports that are wired to others."""
+        return tuple(p for p in self.lports if p.peer is not None)
+
+    def enters(self, lport: Lport, dpid: Dpid) -> bool:
+        """Whether frames of an lport enter at `dpid`, or come there to be decided upon."""
+        return lport.peer is not None or any(dpid in (vif.dpid, self.home) for vif in lport.vifs)
 
     @property
     def away(self) -> tuple[Lport, ...]:
@@ -149,7 +189,7 @@ class LogicalSwitchView:
         return tuple(p for p in self.lports if p.vif is not None and p.vif.dpid == dpid)
 
     def entering(self, dpid: Dpid) -> tuple[tuple[Lport, Vif], ...]:
-        """The lports whose frames enter at `dpid`, each with where."""
+        """The lports whose frames enter at `dpid` from outside, each with where."""
         return tuple((p, vif) for p in self.lports for vif in p.vifs if vif.dpid == dpid)
 
 

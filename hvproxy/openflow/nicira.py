@@ -27,7 +27,7 @@ from hvproxy.openflow.nicira_parts import (
 from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, Headers
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
-CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION = 20, 21, 27, 28, 34
+CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CUT_OUTPUT, CLONE = 20, 21, 27, 28, 34, 39, 42
 SAME_PORT: Final = 0xfff8
 """Instead of a port: the one the packet came in at."""
 SAME_TABLE: Final = 255
@@ -42,6 +42,9 @@ _MULTIPATH: Final = Struct("!10xHH2xHHI2xHI")
 _STACK: Final = Struct("!10xHIH6x")
 _CONTROLLER: Final = Struct("!HHIHHHBx")
 _CONJUNCTION: Final = Struct("!10xBBI")
+_CLONE: Final = Struct("!HHIH6x")
+_CUT: Final = Struct("!HHIHHI")
+_CUT_LENGTH: Final = 64
 _IDS: Final = Struct("!10xH4x")
 _FIXED_SIZES: Final = {
     RESUBMIT: 16, POP_QUEUE: 16, MOVE: 24, LOAD: 24, MULTIPATH: 32, RESUBMIT_TABLE: 16, EXIT: 16, CONTROLLER: 16,
@@ -231,6 +234,22 @@ def load(first: int, bits: int, header: int, value: int) -> bytes:
             + header.to_bytes(4, "big") + value.to_bytes(8, "big"))
 
 
+def clone(data: bytes) -> bytes:
+    """Have a copy of the packet, and of the action set, go through actions; both then are as they were."""
+    return _CLONE.pack(of13.OFPAT_EXPERIMENTER, _CLONE.size + len(data), NICIRA_ID, CLONE) + data
+
+
+def cloned(action: bytes) -> bytes | None:
+    """The actions that a clone has a copy go through; None of another action."""
+    known = len(action) >= _CLONE.size and _HEAD.unpack_from(action)[2:] == (NICIRA_ID, CLONE)
+    return action[_CLONE.size:] if known else None
+
+
+def cut_output(port: int) -> bytes:
+    """Output the beginning of the packet only."""
+    return _CUT.pack(of13.OFPAT_EXPERIMENTER, _CUT.size, NICIRA_ID, CUT_OUTPUT, port, _CUT_LENGTH)
+
+
 def move(first: int, source: int, target_first: int, target_header: int, bits: int) -> bytes:
     """Copy some bits of a field, named by its header, into another."""
     return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[MOVE], NICIRA_ID, MOVE)
@@ -313,6 +332,9 @@ def text(action: bytes) -> str | None:
     if kind in (PUSH, POP):
         first, header, bits = _STACK.unpack(action)
         return f"{'push' if kind == PUSH else 'pop'}:{part_text(Part(header, first, bits))}"
+    if kind == CUT_OUTPUT:
+        port, length = _CUT.unpack(action)[4:]
+        return f"output(port={'IN_PORT' if port == SAME_PORT else port},max_len={length})"
     if kind == NOTE:
         return f"note:{action[10:].hex('.')}"
     return {POP_QUEUE: "pop_queue", EXIT: "exit", CT_CLEAR: "ct_clear"}.get(kind)

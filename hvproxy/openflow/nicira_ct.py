@@ -100,6 +100,11 @@ def within(action: bytes) -> bytes:
     return action[SIZE:]
 
 
+def clear() -> bytes:
+    """Have nothing known of the packet's connection."""
+    return _HEAD.pack(of13.OFPAT_EXPERIMENTER, 16, NICIRA_ID, CT_CLEAR) + bytes(6)
+
+
 def check(action: bytes) -> None:
     """Raises Refused for an action that is wrong in itself, but for the actions within it, and proves where these end.
     """

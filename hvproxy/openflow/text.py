@@ -245,6 +245,9 @@ def _experimenter(action: bytes) -> str:
         nats = [nicira_ct.nat_text(each) for kind, each in walk(nicira_ct.within(action)) if _is_nat(kind, each)]
         others = b"".join(each for kind, each in walk(nicira_ct.within(action)) if not _is_nat(kind, each))
         return nicira_ct.text(action, ",".join(nats + ([f"exec({actions_text(others)})"] if others else [])))
+    cloned = nicira.cloned(action)
+    if cloned is not None:
+        return f"clone({','.join(_actions(cloned))})"
     return nicira.text(action) or _unknown(action)
 
 

@@ -13,6 +13,10 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"\nlogical switch {name}"
     yield from _step_lines(found["logical"]["steps"])
     yield from _result_lines(found["logical"])
+    for crossed in found["beyond"]:
+        yield f"\nlogical switch {crossed['logical_switch']}, in at port {crossed['port']} ({crossed['name']})"
+        yield from _step_lines(crossed["steps"])
+        yield from _result_lines(crossed)
     physical = found["physical"]
     if physical is not None:
         for hop in physical["hops"]:

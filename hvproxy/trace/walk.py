@@ -247,6 +247,10 @@ class _Walker:
         kind = nicira.kind_of(action)
         if kind in (nicira.RESUBMIT, nicira.RESUBMIT_TABLE):
             self._resubmit(action, frame)
+        elif kind == nicira.CLONE:
+            self._clone(action, frame)
+        elif kind == nicira.CUT_OUTPUT:
+            self.step(Kind.APPLY, f"{actions_text(action)}: leads to no port")
         elif kind == nicira.EXIT:
             self.step(Kind.APPLY, "exit: all that follows is void, the action set too")
             self.exited = True
@@ -303,6 +307,25 @@ class _Walker:
         self.levels -= deepens
         self.depth -= 1
         self.flow, self.writer, self.in_set = before
+
+    def _clone(self, action: bytes, frame: Frame) -> None:
+        """A copy goes through actions, and what these write into its action set is carried out with it."""
+        data = nicira.cloned(action)
+        assert data is not None
+        before = self.items, self.stack, self.flow, self.writer, self.in_set, self.in_groups, self.exited
+        depth, copy = self.depth, frame.copy()
+        self.stack = list(self.stack)
+        self.step(Kind.APPLY, "a copy goes on by itself")
+        self.depth += 1
+        self._execute([Item(kind, each, None) for kind, each in actions.walk(data)], copy)
+        items = in_order(self.items)
+        if sends(items) and not self.exited:
+            self.step(Kind.ACTION_SET,
+                      f"the copy's action set is carried out: {actions_text(b''.join(i.action for i in items))}")
+            self.flow, self.in_set, self.in_groups = before[2], True, 0
+            self._execute(items, copy)
+        self.items, self.stack, self.flow, self.writer, self.in_set, self.in_groups, self.exited = before
+        self.depth = depth
 
     def _enter(self, deepens: bool) -> None:
         """A group or a table more. Raises Overrun."""

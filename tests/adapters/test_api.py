@@ -86,13 +86,13 @@ def test_every_mistake_in_a_body_is_listed_as_for_the_file() -> None:
     client = a_client()
     reply = client.ask("POST", "/v1/tenants", {"name": "a b", "logical_switches": [
         {"name": "x", "datapath_id": 0, "prots": [],
-         "ports": [{"number": 1, "name": "p", "attach": {"peer": "y/1"}}]}]})
+         "ports": [{"number": 1, "name": "p", "attach": {"peer": "y"}}]}]})
     assert reply.status == 400
     assert [mistake["path"] for mistake in reply.json["mistakes"]] == [
         "name", "logical_switches[0].datapath_id", "logical_switches[0].prots",
         "logical_switches[0].ports[0].attach.peer"]
     assert reply.json["path"] == "name" and "3 more mistakes" in reply.json["error"]
-    assert "not supported yet" in reply.json["mistakes"][3]["error"]
+    assert "a peer is a logical switch" in reply.json["mistakes"][3]["error"]
 
 
 def test_putting_a_tenant_makes_it_have_just_these_logical_switches() -> None:

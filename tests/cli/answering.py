@@ -106,6 +106,7 @@ HOP = {"datapath": "0000000000000001", "in_port": 4, "in_port_name": "s1-4",
 TRACE: dict[str, object] = {
     "logical_switch": "red", "port": 1, "name": "web1", "fields": "arp,dl_vlan=5", "frame": "00", "notes": ["it rains"],
     "logical": {"steps": [STEP], "out": [], "packet_ins": []},
+    "beyond": [],
     "physical": {"hops": [HOP], "packet_ins": [{"table": 3, "cookie": "0x5", "frame": "beef"}],
                  "out": [{"port": 2, "name": "web2", "frame": "cafe", "changes": ["dl_vlan=5 removed"]},
                          {"port": 3, "name": "web3", "frame": "00", "changes": []}]},

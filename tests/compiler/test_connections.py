@@ -17,7 +17,7 @@ from tests.compiler.placed import LS_ID, VIEW, edge
 from tests.openflow.test_nicira_ct import ct
 
 IP = tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800)
-EMPTIED = actions.resubmit(Table.EMPTY_SET)
+EMPTIED = actions.resubmit(Table.HOP)
 
 
 def test_zone_and_table_are_those_of_the_datapath() -> None:
@@ -26,7 +26,7 @@ def test_zone_and_table_are_those_of_the_datapath() -> None:
 
 
 def test_in_a_table_that_holds_nothing_a_packet_ends() -> None:
-    assert track(ct(table=HOLDING_TABLES), 77) == EMPTIED + ct(zone=77, table=Table.EMPTY_SET)
+    assert track(ct(table=HOLDING_TABLES), 77) == EMPTIED + ct(zone=77, table=Table.HOP)
 
 
 @pytest.mark.parametrize("asked, found", [
@@ -49,7 +49,7 @@ def test_the_set_is_emptied_of_groups_too_wherever_a_logical_switch_may_track() 
     assert EMPTYING & HIDDEN == HIDDEN
     for dpid in (1, 2):
         rules = rules_for(emptying(), edge(dpid, view=view))
-        assert rules and {rule.table for rule in rules} == {Table.EMPTY_SET}
+        assert rules and {rule.table for rule in rules} == {Table.HOP}
         for rule in rules:
             done = decode(rule.instructions)
             assert done.clear and done.metadata == (0, GROUP_FLAG) and not done.apply and done.goto is None

@@ -267,10 +267,10 @@ def test_connections_are_tracked_at_home_alone() -> None:
     assert not rules_for(tracked, home(2))
     for rule in rules_for(tracked, home()):
         assert decode(rule.instructions).apply == (
-            actions.resubmit(Table.EMPTY_SET) + TRACKING[:16] + b"\0\x4d" + bytes((Table.LOGICAL + 1,)) + TRACKING[19:])
+            actions.resubmit(Table.HOP) + TRACKING[:16] + b"\0\x4d" + bytes((Table.LOGICAL + 1,)) + TRACKING[19:])
     (last,) = {decode(rule.instructions).apply[-6] for rule in rules_for(
         entry(apply=TRACKING[:18] + bytes((HOLDING_TABLES,)) + TRACKING[19:]), home())}
-    assert last == Table.EMPTY_SET
+    assert last == Table.HOP
 
 
 def test_ct_clear_does_something_where_something_is_tracked() -> None:

@@ -119,9 +119,9 @@ def test_nothing_tracks_while_an_action_set_waits() -> None:
         kinds = [action for _, action in actions.walk(data)]
         for before, action in zip([b"", *kinds], kinds, strict=False):
             if nicira_ct.is_ct(action) and nicira_ct.table(action) is not None:
-                assert before == actions.resubmit(Table.EMPTY_SET)
+                assert before == actions.resubmit(Table.HOP)
     for dpid in (1, 2, 3):  # whichever is the home one day
-        assert [decode(rule[1]).clear for key, rule in world.switches[dpid].rules.items() if key[0] == Table.EMPTY_SET]
+        assert [decode(rule[1]).clear for key, rule in world.switches[dpid].rules.items() if key[0] == Table.HOP]
 
 
 def test_what_empties_the_set_is_there_before_what_relies_on_it() -> None:
@@ -131,7 +131,7 @@ def test_what_empties_the_set_is_there_before_what_relies_on_it() -> None:
     tables = [key[0] for key in world.switches[2].rules]  # in the order in which they came
     tracked = [tables[at] for at, rule in enumerate(world.switches[2].rules.values())
                if actions.tracks(decode(rule[1]).apply)]
-    assert tracked and tables.index(Table.EMPTY_SET) < tables.index(tracked[0])
+    assert tracked and tables.index(Table.HOP) < tables.index(tracked[0])
 
 
 def test_nothing_changes_for_a_logical_switch_that_does_not_track() -> None:
@@ -154,7 +154,7 @@ def test_nothing_changes_for_a_logical_switch_that_does_not_track() -> None:
     assert world.hv.logical_switches["red"].view.home is not None
     assert of_others() == before
     assert world.hv.logical_switches["blue"].view.home is None
-    assert not any(key[0] == Table.EMPTY_SET for key in world.switches[3].rules)
+    assert not any(key[0] == Table.HOP for key in world.switches[3].rules)
     assert_equal_to_recompute(world)
 
 

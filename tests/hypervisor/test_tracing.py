@@ -298,7 +298,7 @@ def test_the_fabric_does_what_open_vswitchs_own_actions_say(entries: list[bytes]
     for port in (1, 5):
         found = traced(world, port, "tcp,dl_dst=2:0:0:0:0:9,dl_src=2:0:0:0:0:1")
         assert found.agree, found.differences
-        assert found.logical.sent or found.upward
+        assert found.logical.sent or found.decided[0].upward
 
 
 def test_normal_goes_to_where_the_destination_was_heard() -> None:
@@ -307,7 +307,7 @@ def test_normal_goes_to_where_the_destination_was_heard() -> None:
     frame = "tcp,dl_dst=2:0:0:0:0:2,dl_src=2:0:0:0:0:1"
     flooded = traced(world, 1, frame)
     assert flooded.agree and [port for port, _ in flooded.logical.sent] == [2, 3, 4, 5, 6]
-    assert flooded.upward == [], "what hvproxy learns from is no tenant's"
+    assert flooded.decided[0].upward == [], "what hvproxy learns from is no tenant's"
     switch = world.switches[2]
     source = next(key for key, rule in switch.rules.items() if rule[0] & 0xFFFFFFFF == UNTAGGED_SOURCE)
     switch.packet_in(compose("tcp,dl_src=2:0:0:0:0:2"), table=source[0], cookie=switch.rules[source][0],

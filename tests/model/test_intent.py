@@ -122,7 +122,12 @@ def test_a_missing_certificate_does_not_hide_behind_a_missing_key() -> None:
     ({"attach": {"iface_id": "a b"}}, "attach.iface_id",
      "an iface-id has 1 to 255 printable ASCII characters, no space, got 'a b'"),
     ({"attach": {"iface_id": "6f9d", "port": 1}}, "attach.port", "excludes iface_id: write one of both"),
-    ({"attach": {"peer": "core/1"}}, "attach.peer", "not supported yet"),
+    ({"attach": {"peer": "core"}}, "attach.peer",
+     "a peer is a logical switch and the number of a port of it: core/1, got 'core'"),
+    ({"attach": {"peer": "core/01"}}, "attach.peer",
+     "a peer is a logical switch and the number of a port of it: core/1, got 'core/01'"),
+    ({"attach": {"peer": "core/1", "vlan": 5}}, "attach.vlan", "excludes peer: write one of both"),
+    ({"attach": {"peer": "core/1", "iface_id": "6f9d"}}, "attach.iface_id", "excludes peer: write one of both"),
     ({"attach": {"datapath": 1, "port": 1, "tag": 5}}, "attach.tag", "unknown key"),
 ])
 def test_a_port_with_a_mistake_is_refused(change: dict[str, object], path: str, what: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
@@ -65,6 +65,8 @@ def test_a_match_is_written_as_ovs_ofctl_writes_it(tlvs: bytes, text: str) -> No
     (pack("!HH4x", of13.OFPAT_DEC_MPLS_TTL, 8), "dec_mpls_ttl"),
     (pack("!HHB3x", of13.OFPAT_SET_NW_TTL, 8, 9), "mod_nw_ttl:9"),
     (pack("!HH4x", of13.OFPAT_DEC_NW_TTL, 8), "dec_ttl"),
+    (nicira.clone(actions.output(3) + nicira.clone(b"")) + nicira.cut_output(nicira.SAME_PORT),
+     "clone(output:3,clone()),output(port=IN_PORT,max_len=64)"),
     (pack("!HHI", of13.OFPAT_EXPERIMENTER, 8, 0x2320), "unknown(ffff000800002320)"),
     (actions.set_field(bytes.fromhex("0003020400000007")), "unknown(001900100003020400000007" + "00" * 4 + ")"),
 ])

@@ -123,6 +123,44 @@ def test_moves_between_fields_that_are_no_part_of_the_packet(compare: Compare) -
         (33, 0, oxm.METADATA, 0, oxm.REG0))] + FLOWS)
 
 
+def nicira(kind: int, body: bytes) -> bytes:
+    data = pack("!IH", 0x2320, kind) + body
+    return pack("!HH", 0xffff, 4 + len(data)) + data
+
+
+def load(header: int, first: int, bits: int, value: int) -> bytes:
+    return nicira(7, pack("!HIQ", first << 6 | bits - 1, header, value))
+
+
+def test_clones_have_an_action_set_of_their_own_and_loads_change_what_goes_with_a_packet(compare: Compare) -> None:
+    """What crosses from one logical switch to another (hvproxy.compiler.wires)."""
+    in_port, meta = 2, oxm.field_header(oxm.METADATA)
+
+    def resubmit(table: int) -> bytes:
+        return nicira(14, pack("!HB3x", 0xfff8, table))
+
+    nowhere = nicira(39, pack("!HI", 0xfff8, 64))
+    cross = nicira(42, bytes(6) + set_field(oxm.REG0, 0) + load(meta, 36, 4, 1) + load(in_port, 0, 16, 0xffff)
+                   + resubmit(8) + nowhere)
+    seen = compare([
+        grouped(2, 1, bucket(load(meta, 40, 24, 0x123456), resubmit(7))), grouped(2, 2, bucket(output(CONTROLLER))),
+        flow(apply(set_field(oxm.REG0, 7), group(1), output(2)), write(output(3)), metadata(0xa5), goto(20), IN_PORT=1),
+        flow(apply(cross), table=7, cookie=7),
+        flow(simple_clear(), goto(10), table=8, METADATA=(1 << 36, 0xf << 36)),
+        flow(write(set_field(oxm.ETH_DST, 0x020000000009), group(2)), apply(output(1), output(IN_PORT)), table=10,
+             REG0=0, cookie=10),
+        flow(apply(output(4)), table=20, REG0=7, METADATA=0xa5), sent(1, PLAIN), sent(1, TAGGED), *EVERYTHING_ASKED])
+    assert seen["frames"] == 2 * 4 and seen["messages"] == BOTH * 2
+    compare([flow(apply(action), IN_PORT=4) for action in (
+        load(meta, 60, 5, 1), load(meta, 0, 4, 16), load(in_port, 4, 16, 1), nicira(42, bytes(6)),
+        nicira(42, bytes(6) + output(0xffffff01)))] + FLOWS)
+
+
+def simple_clear() -> bytes:
+    """The instruction that empties the action set."""
+    return pack("!HH4x", 5, 8)
+
+
 def test_group_loops_and_missing_groups(compare: Compare) -> None:
     compare([
         grouped(0, 1, bucket(group(2)), bucket(output(2))), grouped(0, 2, bucket(group(1))),

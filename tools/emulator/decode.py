@@ -20,11 +20,19 @@ RESUBMIT = 0x1000e
 """Open vSwitch's action 14, NXAST_RESUBMIT_TABLE; beyond all numbers of the standard."""
 MOVE = 0x10006
 """Open vSwitch's action 6, NXAST_REG_MOVE."""
+LOAD = 0x10007
+"""Open vSwitch's action 7, NXAST_REG_LOAD."""
+CLONE = 0x1002a
+"""Open vSwitch's action 42, NXAST_CLONE."""
+CT_CLEAR = 0x1002b
+"""Open vSwitch's action 43, NXAST_CT_CLEAR. No switch here tracks connections."""
+CUT_OUTPUT = 0x10027
+"""Open vSwitch's action 39, NXAST_OUTPUT_TRUNC."""
+_CLONE_HEAD, _CUT_SIZE = 16, 16
 _MOVE = Struct("!HHHII")
-LOAD_IN_PORT = 0x10007
-"""Open vSwitch's action 7, NXAST_REG_LOAD, of the one field that a switch takes here: all of NXM_OF_IN_PORT."""
-_WHOLE_IN_PORT = bytes.fromhex("000f" "00000002")
-"""The bits from the first on, 16 of them, and the field's header."""
+_LOAD = Struct("!HIQ")
+_NXM_IN_PORT = 0x00000002
+"""The header of in_port where it can be written: it has 16 bits there."""
 NICIRA = 0x2320
 NX_IN_PORT = 0xfff8
 SIZES = {OUTPUT: 16, SET_MPLS_TTL: 8, DEC_MPLS_TTL: 8, PUSH_VLAN: 8, POP_VLAN: 8, PUSH_MPLS: 8, POP_MPLS: 8,
@@ -113,16 +121,23 @@ def _action(kind: int, data: bytes, start: int, end: int) -> Action:
 
 
 def _nicira(data: bytes, start: int, length: int) -> Action:
-    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port, a move
-    between fields that are no part of the packet, or a load of the port."""
+    """An action of Open vSwitch's own whose length has been found right: a resubmit that keeps the port, a move between
+    fields that are no part of the packet or a load of one, a clone, or an output of the beginning of the packet to the
+    port it came from."""
     if int.from_bytes(data[start + 4:start + 8], "big") != NICIRA or length < 16:
         raise bad_action(BAD_EXPERIMENTER)
     kind = int.from_bytes(data[start + 8:start + 10], "big")
     if kind == MOVE & 0xffff and length == 24:
         return _move(*_MOVE.unpack_from(data, start + 10))
-    if kind == LOAD_IN_PORT & 0xffff and length == 24 and data[start + 10:start + 16] == _WHOLE_IN_PORT:
-        return (LOAD_IN_PORT, int.from_bytes(data[start + 16:start + 24], "big"))
+    if kind == LOAD & 0xffff and length == 24:
+        return _load(*_LOAD.unpack_from(data, start + 10))
+    if kind == CT_CLEAR & 0xffff and length == 16:
+        return (CT_CLEAR,)
+    if kind == CLONE & 0xffff:
+        return (CLONE, *parse_actions(data, start + _CLONE_HEAD, start + length))
     in_port = int.from_bytes(data[start + 10:start + 12], "big")
+    if kind == CUT_OUTPUT & 0xffff and length == _CUT_SIZE and in_port == NX_IN_PORT:
+        return (CUT_OUTPUT, data[start:start + length])
     if kind != RESUBMIT & 0xffff or in_port != NX_IN_PORT:
         raise bad_action(BAD_EXPERIMENTER)
     return (RESUBMIT, data[start + 12])
@@ -136,6 +151,18 @@ def _move(bits: int, source_first: int, target_first: int, source: int, target: 
         if not bits or first + bits > oxm.FIELDS[number].bits:
             raise bad_action(BAD_SET_LEN)
     return (MOVE, bits, source_first, target_first, *numbers)
+
+
+def _load(place: int, header: int, value: int) -> Action:
+    first, bits = place >> 6, (place & 0x3f) + 1
+    number = oxm.IN_PORT if header == _NXM_IN_PORT else oxm.field_number(header)
+    if number != oxm.IN_PORT and number not in oxm.PIPELINE:
+        raise bad_action(BAD_EXPERIMENTER)
+    if first + bits > (16 if number == oxm.IN_PORT else oxm.FIELDS[number].bits):
+        raise bad_action(BAD_SET_LEN)
+    if value >> bits:
+        raise bad_action(BAD_ARGUMENT)
+    return (LOAD, first, bits, value, number)
 
 
 def parse_actions(data: bytes, start: int, end: int) -> tuple[tuple[Action, ...], bytes]:
@@ -174,13 +201,24 @@ def _encode(action: Action) -> bytes:
     if kind == RESUBMIT:
         return (b"\xff\xff\x00\x10" + NICIRA.to_bytes(4, "big") + b"\x00\x0e" + NX_IN_PORT.to_bytes(2, "big")
                 + bytes((argument, 0, 0, 0)))
-    if kind == LOAD_IN_PORT:
-        return (b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x07" + _WHOLE_IN_PORT
-                + argument.to_bytes(8, "big"))
     if kind == MOVE:
         bits, source_first, target_first, source, target = action[1:]
         return b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x06" + _MOVE.pack(
             bits, source_first, target_first, oxm.field_header(source), oxm.field_header(target))
+    if kind == LOAD:
+        first, bits, value, number = action[1:]
+        header = _NXM_IN_PORT if number == oxm.IN_PORT else oxm.field_header(number)
+        return b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x07" + _LOAD.pack(
+            first << 6 | bits - 1, header, value)
+    if kind == CLONE:
+        body = action[2]
+        return (b"\xff\xff" + (_CLONE_HEAD + len(body)).to_bytes(2, "big") + NICIRA.to_bytes(4, "big") + b"\x00\x2a"
+                + bytes(6) + body)
+    if kind == CT_CLEAR:
+        return b"\xff\xff\x00\x10" + NICIRA.to_bytes(4, "big") + b"\x00\x2b" + bytes(6)
+    if kind == CUT_OUTPUT:
+        cut: bytes = action[1]
+        return cut
     head = kind.to_bytes(2, "big") + SIZES[kind].to_bytes(2, "big")
     if kind == OUTPUT:
         max_len: int = action[2]

@@ -72,6 +72,12 @@ def move(packet: Packet, bits: int, source_first: int, target_first: int, source
     packet.fields[target] = packet.fields.get(target, 0) & ~(mask << target_first) | value << target_first
 
 
+def load(packet: Packet, first: int, bits: int, value: int, target: int) -> None:
+    """Write a value into some bits of a field that is no part of the packet."""
+    mask = (1 << bits) - 1
+    packet.fields[target] = packet.fields.get(target, 0) & ~(mask << first) | value << first
+
+
 def push_vlan(packet: Packet, tpid: int) -> None:
     """Put a tag with VID and priority 0 outermost; of the tags known, Open vSwitch keeps two and loses the third."""
     fields = packet.fields

@@ -262,7 +262,7 @@ def packet_out(switch: Switch, session: Session, message: bytes) -> None:
     need_groups(switch, frozenset(action[1] for action in actions if action[0] == decode.GROUP))
     arrived = switch.ports.get(in_port)
     if len(packet.data) >= 14 and (arrived is None or arrived.takes(packet.data)):
-        told = switch.pipeline.packet_out(packet, in_port, actions)
+        told = switch.pipeline.packet_out(packet, actions)
         if told is None:
             raise OFError(FLOW_MOD_FAILED, 0)
         switch.tell_packets(told)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from tools.emulator import edits, oxm
 from tools.emulator.decode import (
-    DEC_MPLS_TTL, DEC_NW_TTL, GROUP, LOAD_IN_PORT, MOVE, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_CONTROLLER,
-    PORT_FLOOD, PORT_IN_PORT, PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD, SET_MPLS_TTL,
-    SET_NW_TTL, SET_QUEUE, Action)
+    CLONE, CUT_OUTPUT, DEC_MPLS_TTL, DEC_NW_TTL, GROUP, LOAD, MOVE, OUTPUT, POP_MPLS, POP_VLAN, PORT_ALL, PORT_ANY,
+    PORT_CONTROLLER, PORT_FLOOD, PORT_IN_PORT, PORT_NORMAL, PORT_TABLE, PUSH_MPLS, PUSH_VLAN, RESUBMIT, SET_FIELD,
+    SET_MPLS_TTL, SET_NW_TTL, SET_QUEUE, Action)
 from tools.emulator.frames import Packet
 from tools.emulator.groups import ALL, FAST_FAILOVER, INDIRECT, Group, GroupTable
 from tools.emulator.meters import MeterTable
@@ -23,10 +23,12 @@ NO_MATCH, ACTION, INVALID_TTL = 0, 1, 2
 MAX_DEPTH = 64
 NO_COOKIE = 0xffffffffffffffff
 NO_BUFFER_LENGTH = 0xffff
+NO_PORT = 0xffff
+"""OFPP_NONE, as in_port is written."""
 SET_ORDER = (POP_VLAN, POP_MPLS, PUSH_MPLS, PUSH_VLAN, DEC_NW_TTL, DEC_MPLS_TTL)
 FINAL = (RESUBMIT, OUTPUT, GROUP)
 """What an action set ends with: only the last one of the last kind counts."""
-SETTERS = (SET_FIELD, LOAD_IN_PORT, MOVE, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
+SETTERS = (SET_FIELD, MOVE, LOAD, SET_NW_TTL, SET_MPLS_TTL, SET_QUEUE)
 OUTER = (OUTPUT, GROUP, SET_QUEUE)
 OUTER_FIELDS = (*oxm.PIPELINE, oxm.ETH_DST, oxm.ETH_SRC, oxm.VLAN_VID, oxm.VLAN_PCP, oxm.MPLS_LABEL, oxm.MPLS_TC)
 """Open vSwitch does these, and sets these fields, without a look at what a label that was taken off has covered."""
@@ -94,15 +96,15 @@ class Pipeline:
 
         One that the port's configuration shuts out is only counted by the first entry, as in Open vSwitch.
         """
-        walk = Walk(self, Packet(data, in_port), in_port)
+        walk = Walk(self, Packet(data, in_port))
         if not taken:
             walk.hit(0, walk.packet)
             return []
         return walk.finish(lambda: walk.table(0, walk.packet)) or []
 
-    def packet_out(self, packet: Packet, in_port: int, actions: tuple[Action, ...]) -> list[PacketIn] | None:
+    def packet_out(self, packet: Packet, actions: tuple[Action, ...]) -> list[PacketIn] | None:
         """A controller's packet: carries out its actions and returns what the controllers get; None if it fails."""
-        walk = Walk(self, packet, in_port)
+        walk = Walk(self, packet)
         walk.in_packet_out = True
         return walk.finish(lambda: walk.execute(actions, packet))
 
@@ -110,13 +112,12 @@ class Pipeline:
 class Walk:
     """One packet under way."""
 
-    __slots__ = ("pipe", "packet", "in_port", "size", "action_set", "out", "table_id", "entry", "depth",
+    __slots__ = ("pipe", "packet", "size", "action_set", "out", "table_id", "entry", "depth",
                  "in_packet_out", "in_set", "in_group", "uncovered")
 
-    def __init__(self, pipe: Pipeline, packet: Packet, in_port: int) -> None:
+    def __init__(self, pipe: Pipeline, packet: Packet) -> None:
         self.pipe = pipe
         self.packet = packet
-        self.in_port = in_port
         self.size = len(packet.data)
         """What it counts as."""
         self.uncovered = False
@@ -218,10 +219,15 @@ class Walk:
                 self.table(action[1], packet)
             elif kind == SET_FIELD:
                 edits.set_field(packet, action[1], action[2])
-            elif kind == LOAD_IN_PORT:
-                self.in_port = packet.fields[oxm.IN_PORT] = action[1]
             elif kind == MOVE:
                 edits.move(packet, *action[1:])
+            elif kind == LOAD:
+                edits.load(packet, *action[1:])
+            elif kind == CLONE:
+                self.copy(action[1], packet)
+            elif kind == CUT_OUTPUT:
+                port = self.pipe.ports.get(packet.fields[oxm.IN_PORT])
+                assert port is None, "nothing is cut here"
             elif kind == PUSH_VLAN:
                 edits.push_vlan(packet, action[1])
             elif kind == POP_VLAN:
@@ -251,6 +257,18 @@ class Walk:
                 edits.set_mpls_ttl(packet, label_ttl - 1)
         return True
 
+    def copy(self, actions: tuple[Action, ...], packet: Packet) -> None:
+        """A copy of the packet goes through actions; what they write into a copy of the action set is carried out
+        with it."""
+        before = self.action_set, self.size, self.uncovered, self.in_set, self.in_group
+        packet = packet.clone()
+        self.in_set = self.in_group = False
+        self.execute(actions, packet)
+        if self.action_set:
+            self.in_set = True
+            self.execute(in_order(self.action_set), packet)
+        self.action_set, self.size, self.uncovered, self.in_set, self.in_group = before
+
     def look_again(self, packet: Packet) -> None:
         """What comes now needs what is behind the labels: Open vSwitch begins anew, and counts what is left."""
         if self.uncovered:
@@ -260,12 +278,12 @@ class Walk:
     def output(self, port_no: int, packet: Packet) -> None:
         """An output action."""
         if port_no < PORT_IN_PORT or port_no == 0xfffffffe:
-            if port_no != self.in_port:
+            if port_no != packet.fields[oxm.IN_PORT]:
                 self.send(port_no, packet)
         elif port_no == PORT_CONTROLLER:
             self.tell(packet, ACTION)
         elif port_no == PORT_IN_PORT:
-            self.send(self.in_port, packet)
+            self.send(packet.fields[oxm.IN_PORT], packet)
         elif port_no in (PORT_FLOOD, PORT_ALL):
             self.flood(packet)
         elif port_no == PORT_TABLE:
@@ -282,7 +300,7 @@ class Walk:
     def flood(self, packet: Packet) -> None:
         """Out of every port but the one it came from."""
         for port_no in self.pipe.ports:
-            if port_no != self.in_port:
+            if port_no != packet.fields[oxm.IN_PORT]:
                 self.send(port_no, packet)
 
     def normal(self, packet: Packet) -> None:
@@ -293,15 +311,15 @@ class Walk:
             return  # behind a tag that was taken off another one, which a switch with vlan-limit=1 does not see
         if any(fields[oxm.ETH_DST] & mask == address for address, mask in RESERVED):
             return
-        if not fields[oxm.ETH_SRC] >> 40 & 1 and self.in_port in self.pipe.ports:
-            learnt[vlan, fields[oxm.ETH_SRC]] = self.in_port
+        if not fields[oxm.ETH_SRC] >> 40 & 1 and packet.fields[oxm.IN_PORT] in self.pipe.ports:
+            learnt[vlan, fields[oxm.ETH_SRC]] = packet.fields[oxm.IN_PORT]
         if fields[oxm.VLAN_VID] == oxm.VID_PRESENT and not fields[oxm.VLAN_PCP]:
             packet = packet.clone()  # a tag that says nothing does not leave
             edits.pop_vlan(packet)
         target = learnt.get((vlan, fields[oxm.ETH_DST]))
         if target is None or fields[oxm.ETH_DST] >> 40 & 1:
             self.flood(packet)
-        elif target != self.in_port:
+        elif target != packet.fields[oxm.IN_PORT]:
             self.send(target, packet)
 
     def tell(self, packet: Packet, reason: int) -> None:
@@ -310,8 +328,9 @@ class Walk:
         if (reason == ACTION and entry is not None and entry.is_miss and not self.in_packet_out
                 and not self.in_group and not self.in_set):
             reason = NO_MATCH
-        self.out.append(PacketIn(reason, self.table_id, NO_COOKIE if entry is None else entry.cookie, self.in_port,
-                                 packet.pipeline, packet.data))
+        in_port = packet.fields[oxm.IN_PORT]
+        self.out.append(PacketIn(reason, self.table_id, NO_COOKIE if entry is None else entry.cookie,
+                                 PORT_ANY if in_port == NO_PORT else in_port, packet.pipeline, packet.data))
 
     def group(self, group_id: int, packet: Packet) -> None:
         """A group action: every bucket that is used works on a copy."""
@@ -338,7 +357,7 @@ class Walk:
 
     def bucket(self, group: Group, index: int, packet: Packet) -> None:
         """One bucket on its copy of the packet."""
-        was_in_group, size, uncovered, in_port = self.in_group, self.size, self.uncovered, self.in_port
+        was_in_group, size, uncovered = self.in_group, self.size, self.uncovered
         self.in_group = True
         self.depth += 1
         try:
@@ -346,4 +365,4 @@ class Walk:
         except edits.TooManyLabels:
             pass  # this bucket's copy is lost, the others are not
         self.depth -= 1
-        self.in_group, self.size, self.uncovered, self.in_port = was_in_group, size, uncovered, in_port
+        self.in_group, self.size, self.uncovered = was_in_group, size, uncovered

@@ -1,0 +1,289 @@
+"""Three logical switches wired in a ring over four real Open vSwitch edges: discovery, forwarding, counters, loops.
+
+The controller is ryu with its own discovery, unmodified. Hosts a, b and c are one on each logical switch, d is another
+of c's, on an edge of its own.
+"""
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.system.network import API_PORT, ROOT, SWITCH_PORT, wait_until
+from tests.system.ovs import PrivateOvs, require
+
+HOST, NEXT, LAST, SECOND = 1, 2, 3, 4
+"""The ports of each logical switch: its host's, those towards the next and the last in the ring, another host's."""
+RING = ("a", "b", "c")
+PLACES = {"a": (1, HOST), "b": (2, HOST), "c": (3, HOST), "d": (4, SECOND)}
+"""Host -> its edge and logical port."""
+CORE = 0x11
+RYU_PORT, TOPOLOGY_PORT, LISTEN = 7001, 8088, {"a": 16653, "b": 16654, "c": 16655}
+
+
+class Ring:
+    """Context manager: everything up inside."""
+
+    def __init__(self) -> None:
+        self.ovs = PrivateOvs()
+
+    def __enter__(self) -> Ring:
+        self.ovs.__enter__()
+        try:
+            self._build()
+        except BaseException:
+            self.ovs.stop()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ovs.stop()
+
+    def _build(self) -> None:
+        ovs = self.ovs
+        (ovs.directory / "ring.yaml").write_text(yaml.safe_dump(self.config()))
+        ovs.spawn(sys.executable, str(ROOT / "tools/ryu-run"), "--observe-links", "--ofp-tcp-listen-port",
+                  str(RYU_PORT), "--ofp-listen-host", "127.0.0.1", "--wsapi-host", "127.0.0.1", "--wsapi-port",
+                  str(TOPOLOGY_PORT), "ryu.app.rest_topology", log="ryu.log")
+        self.serve()
+        target = f"tcp:127.0.0.1:{SWITCH_PORT}"
+        ovs.add_bridge("core", CORE)
+        for dpid in (1, 2, 3, 4):
+            ovs.add_bridge(f"s{dpid}", dpid)
+            ovs.add_link(f"s{dpid}", 11, "core", dpid)
+        for number, (host, (dpid, _)) in enumerate(PLACES.items(), start=1):
+            ovs.add_host(host, f"s{dpid}", 1, mac(host), f"10.0.0.{number}/24")
+        for bridge in ("core", "s1", "s2", "s3", "s4"):
+            ovs.set_controllers(bridge, target)
+        wait_until(self.up, "not all ports are up")
+
+    def config(self) -> dict[str, Any]:
+        """hvproxy's configuration."""
+        def ports(name: str) -> list[dict[str, Any]]:
+            here = RING.index(name)
+            rows: list[dict[str, Any]] = [
+                {"number": number, "name": host, "attach": {"datapath": dpid, "port": 1}}
+                for host, (dpid, number) in PLACES.items() if host == name or host == "d" and name == "c"]
+            return rows + [
+                {"number": NEXT, "name": "next", "attach": {"peer": f"{RING[(here + 1) % 3]}/{LAST}"}},
+                {"number": LAST, "name": "last", "attach": {"peer": f"{RING[here - 1]}/{NEXT}"}}]
+
+        return {
+            "switches": {"listen": [f"ptcp:{SWITCH_PORT}:127.0.0.1"]},
+            "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
+            "store": "sqlite:ring.db",
+            "tenants": [{"name": "red", "logical_switches": [
+                {"name": name, "datapath_id": 0xA0 + number, "controllers": [f"tcp:127.0.0.1:{RYU_PORT}"],
+                 "listen": [f"ptcp:{LISTEN[name]}:127.0.0.1"], "ports": ports(name)}
+                for number, name in enumerate(RING, start=1)]}]}
+
+    def serve(self) -> None:
+        self.hvproxy = self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve",
+                                      str(self.ovs.directory / "ring.yaml"), log="hvproxy.log")
+
+    def get(self, path: str, port: int = API_PORT, method: str = "GET") -> Any:
+        def ask() -> Any:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return json.load(reply)
+        return self.ovs.inside(ask)
+
+    def ports(self, name: str) -> dict[int, dict[str, Any]]:
+        return {row["number"]: row for row in self.get(f"/v1/logical-switches/{name}/ports")}
+
+    def up(self) -> bool:
+        try:
+            self.get("/readyz")
+            return all(row["state"] == "up" for name in RING for row in self.ports(name).values())
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def flows(self, name: str, *flows: str) -> None:
+        """Add entries as the tenant's tool does; none: take them all off but discovery's."""
+        for flow in flows or ("",):
+            self.ofctl("add-flow" if flow else "del-flows", name, *([flow] if flow else ["cookie=0x77/-1"]))
+
+    def ofctl(self, command: str, name: str, *arguments: str) -> str:
+        return self.ovs.run("ovs-ofctl", "-O", "OpenFlow13", command, f"tcp:127.0.0.1:{LISTEN[name]}",
+                            *arguments).stdout
+
+    def counters(self, name: str) -> dict[int, tuple[int, int, int, int]]:
+        """Port -> (rx packets, rx bytes, tx packets, tx bytes), as the tenant reads them."""
+        found = re.findall(r"port +\"?(\w+)\"?: rx pkts=(\d+), bytes=(\d+).*?tx pkts=(\d+), bytes=(\d+)",
+                           self.ofctl("dump-ports", name), re.DOTALL)
+        return {int(number): (int(a), int(b), int(c), int(d)) for number, a, b, c, d in found}
+
+    def ping(self, a: str, b: str, count: int = 1) -> int:
+        number = list(PLACES).index(b) + 1
+        result = self.ovs.run("ping", "-n", "-q", "-c", str(count), "-i", "0.02", "-W", "2", f"10.0.0.{number}",
+                              host=a, check=False, timeout=60)
+        found = re.search(r"(\d+) received", result.stdout)
+        return 0 if found is None else int(found[1])
+
+
+def mac(host: str) -> str:
+    return f"02:00:00:00:00:0{list(PLACES).index(host) + 1}"
+
+
+def towards(host: str, port: int | str) -> str:
+    return f"cookie=0x77,priority=9,dl_dst={mac(host)},actions=output:{port}"
+
+
+def broadcast(in_port: int, *ports: int) -> str:
+    return (f"cookie=0x77,priority=9,in_port={in_port},dl_dst=ff:ff:ff:ff:ff:ff,"
+            f"actions={','.join(f'output:{port}' for port in ports)}")
+
+
+@pytest.fixture(scope="module")
+def ring() -> Iterator[Ring]:
+    require()
+    with Ring() as started:
+        yield started
+
+
+@pytest.fixture
+def line(ring: Ring) -> Iterator[Ring]:
+    """Entries that make a line of the ring: a, b, c."""
+    ring.flows("a", towards("a", HOST), towards("b", NEXT), towards("c", NEXT), towards("d", NEXT),
+               broadcast(HOST, NEXT), broadcast(NEXT, HOST))
+    ring.flows("b", towards("b", HOST), towards("a", LAST), towards("c", NEXT), towards("d", NEXT),
+               broadcast(HOST, LAST, NEXT), broadcast(LAST, HOST, NEXT), broadcast(NEXT, HOST, LAST))
+    ring.flows("c", towards("c", HOST), towards("d", SECOND), towards("a", LAST), towards("b", LAST),
+               broadcast(HOST, SECOND, LAST), broadcast(SECOND, HOST, LAST), broadcast(LAST, HOST, SECOND))
+    yield ring
+    for name in RING:
+        ring.flows(name)
+
+
+def test_unmodified_discovery_finds_exactly_the_logical_topology(ring: Ring) -> None:
+    def links() -> list[tuple[int, int, int, int]]:
+        return sorted((int(row["src"]["dpid"], 16), int(row["src"]["port_no"], 16),
+                       int(row["dst"]["dpid"], 16), int(row["dst"]["port_no"], 16))
+                      for row in ring.get("/v1.0/topology/links", TOPOLOGY_PORT))
+
+    wanted = sorted(end for here in range(3) for there in [(here + 1) % 3] for end in (
+        (0xA1 + here, NEXT, 0xA1 + there, LAST), (0xA1 + there, LAST, 0xA1 + here, NEXT)))
+    wait_until(lambda: len(links()) >= len(wanted), "discovery does not find the links")
+    assert links() == wanted
+    switches = {int(row["dpid"], 16): sorted(int(port["port_no"], 16) for port in row["ports"])
+                for row in ring.get("/v1.0/topology/switches", TOPOLOGY_PORT)}
+    assert switches == {0xA1: [1, 2, 3], 0xA2: [1, 2, 3], 0xA3: [1, 2, 3, 4]}
+
+
+def test_hosts_reach_each_other_through_other_logical_switches_and_everything_is_counted_once(line: Ring) -> None:
+    for a in PLACES:
+        for b in PLACES:
+            assert a == b or line.ping(a, b) == 1
+    time.sleep(2)  # counters are brought up to date once a second
+    before = {name: line.counters(name) for name in RING}
+    assert line.ping("a", "d", count=50) == 50
+
+    def grown() -> dict[str, dict[int, tuple[int, ...]]]:
+        return {name: {port: tuple(y - x for x, y in zip(before[name][port], now, strict=True))
+                       for port, now in line.counters(name).items()} for name in RING}
+
+    def agree() -> bool:
+        """What one end has sent the other one has received, when no discovery comes between two readings."""
+        now = {name: line.counters(name) for name in RING}
+        return all(now[one][NEXT][:2] == now[other][LAST][2:] and now[one][NEXT][2:] == now[other][LAST][:2]
+                   for one, other in zip(RING, (*RING[1:], RING[0]), strict=True))
+
+    wait_until(lambda: all(min(grown()[name][port][::2]) >= 50 for name, port in (
+        ("a", NEXT), ("b", LAST), ("b", NEXT), ("c", LAST))), "not all is counted")
+    wait_until(agree, "the ends of a wire count otherwise")
+    found = grown()
+    assert found["b"][HOST][0] < 50 and found["a"][LAST][0] < 50
+    entries = line.ofctl("dump-flows", "b", "cookie=0x77/-1")
+    count = next(int(number) for number, where in re.findall(r"n_packets=(\d+).*?dl_dst=(\S+)", entries)
+                 if where.split()[0] == mac("d"))
+    assert count >= 50
+
+
+def test_what_switches_hold_is_read_back_as_it_was_sent(line: Ring) -> None:
+    for dpid in (1, 2, 3, 4):
+        assert line.get(f"/v1/datapaths/{dpid:#x}/audit", method="POST")["drift"] == []
+
+
+def test_a_restart_changes_nothing_and_loses_nothing(line: Ring) -> None:
+    ping = line.ovs.spawn("ping", "-n", "-q", "-c", "300", "-i", "0.02", "10.0.0.4", host="a", log="ping.log")
+    line.hvproxy.kill()
+    line.hvproxy.wait()
+    line.serve()
+    assert ping.wait(60) == 0
+    assert "300 received" in (line.ovs.directory / "ping.log").read_text()
+    wait_until(line.up, "the ports are not up again")
+
+
+def test_one_end_down_is_seen_at_the_other_one(line: Ring) -> None:
+    line.ofctl("mod-port", "b", "2", "down")
+    wait_until(lambda: line.ports("c")[LAST]["state"] == "down", "the other end stays up")
+    assert line.ports("b")[NEXT]["state"] == "down" and line.ports("b")[LAST]["state"] == "up"
+    assert re.search(r"\(last\):.*?state: +LINK_DOWN", line.ofctl("show", "c"), re.DOTALL)
+    assert line.ping("a", "c") == 0 and line.ping("a", "b") == 1
+    line.ofctl("mod-port", "b", "2", "up")
+    wait_until(line.up, "the ports are not up again")
+    assert line.ping("a", "c") == 1
+
+
+def test_action_sets_groups_meters_and_normal_work_for_what_comes_by_a_wire(line: Ring) -> None:
+    line.ofctl("add-group", "b", "group_id=1,type=ff,bucket=watch_port:2,actions=output:2")
+    line.ofctl("add-meter", "b", "meter=1,pktps,bands=type=drop,rate=1000")
+    line.flows("a", f"cookie=0x77,priority=9,dl_dst={mac('c')},"
+                    "actions=set_field:7->reg3,output:2,write_actions(output:1)")
+    line.flows("b", f"cookie=0x77,priority=20,dl_dst={mac('c')},reg3=0,actions=meter:1,write_actions(group:1)")
+    line.flows("c", f"cookie=0x77,priority=9,dl_dst={mac('c')},actions=NORMAL",
+               f"cookie=0x77,priority=9,dl_dst={mac('a')},actions=NORMAL")
+    assert line.ping("a", "c", count=20) == 20
+    stats = line.ofctl("meter-stats", "b", "meter=1")
+    found = re.search(r"packet_in_count:(\d+)", stats)
+    assert found is not None and int(found[1]) >= 20
+
+
+def test_a_meter_beyond_a_wire_drops_nothing_else(line: Ring) -> None:
+    line.ofctl("mod-meter" if "meter=2" in line.ofctl("dump-meters", "b") else "add-meter", "b",
+               "meter=2,pktps,burst,bands=type=drop,rate=1,burst_size=1")
+    # A copy to b, where hardly any gets through, and then the packet itself to c, the other way round.
+    line.flows("a", f"cookie=0x77,priority=9,dl_dst={mac('c')},actions=output:2,output:3")
+    line.flows("b", f"cookie=0x77,priority=20,in_port=3,dl_dst={mac('c')},actions=meter:2,output:1")
+    assert line.ping("a", "c", count=50) == 50
+
+
+def test_a_loop_ends_and_harms_nobody(line: Ring) -> None:
+    for name in RING:
+        line.flows(name, "cookie=0x77,priority=30,dl_type=0x88b5,actions=FLOOD")
+    before = line.counters("a")[HOST]
+    frame = "ffffffffffff" + mac("a").replace(":", "") + "88b5" + "00" * 46
+    code = ("import socket,sys; s=socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0));"
+            " s.send(bytes.fromhex(sys.argv[1]))")
+    line.ovs.run("python3", "-c", code, frame, host="a")
+    wait_until(lambda: line.counters("a")[HOST][2] - before[2] >= 8, "twelve crossings lead home four times each way")
+    time.sleep(1.5)
+    assert line.counters("a")[HOST][2] - before[2] <= 8 + 4
+    assert line.ping("a", "d", count=5) == 5
+
+
+def test_a_trace_goes_on_across_wires(line: Ring) -> None:
+    found = line.ovs.run(str(Path(sys.executable).parent / "hvproxy"), "trace", "a", "1",
+                         f"dl_src={mac('a')},dl_dst={mac('d')},dl_type=0x88b5").stdout
+    assert "logical switch b, in at port 3 (last)" in found and "delivered to c/4" in found
+    assert "the fabric does what the logical switch does" in found
+
+
+def test_connections_are_tracked_between_wires_wherever_frames_enter(line: Ring) -> None:
+    line.flows("b", "cookie=0x77,priority=20,ip,actions=ct(table=1,zone=1)",
+               "cookie=0x77,table=1,priority=9,ip,in_port=3,ct_state=+trk+new,actions=ct(commit,zone=1),output:2",
+               "cookie=0x77,table=1,priority=8,ip,in_port=3,ct_state=+trk+est,actions=output:2",
+               "cookie=0x77,table=1,priority=8,ip,in_port=2,ct_state=+trk+est,actions=output:3")
+    assert line.ping("a", "c", count=20) == line.ping("a", "d", count=20) == 20
+    assert line.ping("c", "a", count=2) == line.ping("d", "a", count=2) == 0
+    for dpid in (1, 2, 3, 4):
+        assert line.get(f"/v1/datapaths/{dpid:#x}/audit", method="POST")["drift"] == []
