@@ -166,12 +166,12 @@ class Monitor:
     """A running ovs-ofctl monitor."""
 
     def __init__(self, ovs: PrivateOvs, target: str, *arguments: str) -> None:
-        """It listens: before it has a control socket it throws away what it has not asked for."""
+        """It listens, or has ended: before it has a control socket it throws away what it has not asked for."""
         name = f"monitor{time.monotonic_ns()}"
         self._log, control = ovs.directory / f"{name}.log", ovs.directory / f"{name}.ctl"
         self._child = ovs.spawn("ovs-ofctl", "-O", "OpenFlow13", f"--unixctl={control}", "monitor", target, *arguments,
                                 log=self._log.name)
-        until(control.exists, f"ovs-ofctl monitor {target} does not listen")
+        until(lambda: control.exists() or self._child.poll() is not None, f"ovs-ofctl monitor {target} does not listen")
 
     def text(self, wanted: Callable[[str], object]) -> str:
         """What it has said once that is what is wanted."""
