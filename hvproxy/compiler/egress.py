@@ -32,7 +32,7 @@ _DROP: Final = build(Instructions())
 
 def passed(edge: Edge, lport: Lport) -> int:
     """The group of what has passed the table."""
-    return edge.group_id(GroupKind.LPORT, edge.layout.guarded(lport.index))
+    return edge.group_id(GroupKind.LPORT, edge.layout.second(lport.index))
 
 
 def look(edge: Edge, lport: Lport, *, back: bool = False) -> bytes:

@@ -4,7 +4,7 @@ Pure: (logical switch view, transport) -> content per datapath. Knows nothing of
 """
 from __future__ import annotations
 
-from hvproxy.compiler import egress
+from hvproxy.compiler import broadcast, egress
 from hvproxy.compiler.egress import NXM_IN_PORT
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import fits, has_label, label_rule_on_the_way, put_label, ways
@@ -175,8 +175,7 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
               if dpid != edge.dpid and dpid in transport.reachable[edge.dpid]}
     here = [bucket(_to_lport(edge, lport, None)) for lport in local]
     across = {lport.index: bucket(crossing(lport, edge.layout)) for lport in edge.logical_switch.peers if lport.sends}
-    content.add_group(Group(edge.group_id(GroupKind.FLOOD), of13.OFPGT_ALL,
-                            b"".join([*here, *remote.values(), *across.values()])))
+    floods = broadcast.groups(edge, None, b"".join([*here, *remote.values(), *across.values()]))
     now = [bucket(_arrived(edge, lport, lport.vif)) for lport in local]
     content.add_group(Group(_flood_arrived(edge), of13.OFPGT_ALL, b"".join(now)))
     if edge.dpid in edge.logical_switch.in_motion:
@@ -189,10 +188,13 @@ def _groups(content: Content, edge: Edge, transport: Transport) -> None:
         if ingress.vif is not None and away.pop(ingress.vif.dpid, None) is not None:
             # It has moved there: a flood under the edge's label would come back to its host.
             others += [lport for lport in edge.logical_switch.at(ingress.vif.dpid) if lport != ingress]
-        content.add_group(Group(edge.group_id(GroupKind.FLOOD_FROM, ingress.index), of13.OFPGT_ALL,
-                                b"".join([*(bucket(_to_lport(edge, lport, ingress)) for lport in others),
-                                          *away.values(),
-                                          *(each for index, each in across.items() if index != ingress.index)])))
+        floods += broadcast.groups(edge, ingress, b"".join(
+            [*(bucket(_to_lport(edge, lport, ingress)) for lport in others), *away.values(),
+             *(each for index, each in across.items() if index != ingress.index)]))
+    for group in floods:
+        content.add_group(group)
+    for rule in broadcast.rules(edge):
+        content.add_rule(rule)
 
 
 def _copies(dpid: Dpid, edge: Edge, transport: Transport) -> bytes:

@@ -55,6 +55,7 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
                                logical_switch=ls.spec.name, port=number, why=why)
                 sharing.refused.add(ls.spec.name)
                 vif = None
+        port.attached_mac = places.mac(attach, vif)
         if vif == port.vif or moves.too_early(port):
             continue
         before, port.vif = port.vif, vif

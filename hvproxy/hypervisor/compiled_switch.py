@@ -63,6 +63,7 @@ class CompiledSwitch:
         """Datapaths that are known not to be Open vSwitch."""
         self.destinations: Mapping[Dpid, int] = {}
         """What names the edges it is on in uplink groups."""
+        self.less_broadcast = spec.less_broadcast
         self.turned: frozenset[Dpid] = frozenset()
         """Edges whose floods come under the second of their two labels (moves)."""
         self.claimed: Mapping[int, frozenset[int]] = {}
@@ -132,7 +133,9 @@ class CompiledSwitch:
                 bool(port.wire.ls.meters.meters) or port.wire.ls.tracking.in_use)
             lports.append(Lport(port.number, port.index, vif, shared, down=down, forwards=forwards,
                                 receives=not config & of13.OFPPC_NO_RECV, former=port.former, turned=port.turned,
-                                claimed=self.claimed.get(port.number, frozenset()), peer=peer))
+                                claimed=self.claimed.get(port.number, frozenset()), peer=peer,
+                                macs=port.macs if self.less_broadcast else frozenset(),
+                                addresses=port.addresses if self.less_broadcast else frozenset()))
         plain = self.plain & {*self.wired, *(vif.dpid for lport in lports for vif in lport.vifs)}
         return LogicalSwitchView(self.ls_id, tuple(lports), plain, self._live, self.destinations,
                                  self.resubmits, self.frag_flags == of13.OFPC_FRAG_DROP, self.turned, self.wired,

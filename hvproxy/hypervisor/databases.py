@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from hvproxy.hypervisor.commands import Outbox
 from hvproxy.hypervisor.switches import Switches
+from hvproxy.model.hosts import Mac
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.ovsdb.session import Session
 from hvproxy.ovsdb.vswitch import DATABASE, TABLES, Observation, SeenBridge, SeenVif, Setting, correction, observe
@@ -93,6 +94,8 @@ class Databases:
         all are."""
         self.there: dict[str, frozenset[Place]] = {}
         """Where there is one with an iface-id, marked or not."""
+        self.macs: dict[Key, Mac] = {}
+        """What the workloads of VIFs are said to use, where that is the MAC of a host."""
         self._owner = owner
         self._switches = switches
         self._out = out
@@ -222,8 +225,8 @@ class Databases:
         self._said(database, Observation(), now)
 
     def _said(self, database: Database, seen: Observation, now: float) -> None:
-        same = database.answered and [(_key(vif), vif.active) for vif in database.seen.vifs] == [
-            (_key(vif), vif.active) for vif in seen.vifs]
+        same = database.answered and [(_key(vif), vif.active, vif.mac) for vif in database.seen.vifs] == [
+            (_key(vif), vif.active, vif.mac) for vif in seen.vifs]
         database.seen, database.answered = seen, True
         if not same and self.known:
             self._choose(now)
@@ -254,6 +257,9 @@ class Databases:
         moved = {iface_id for iface_id in self.there.keys() | before[1].keys()
                  if (before[0].get(iface_id), before[1].get(iface_id)) != (
                      self.places.get(iface_id), self.there.get(iface_id))}
+        macs, self.macs = self.macs, {key: mac for vifs in found.values() for key, vif in vifs.items()
+                                      if (mac := _mac(vif)) is not None}
+        moved.update(key[0] for key, _ in macs.items() ^ self.macs.items())
         if moved:
             self._owner.vifs_moved(moved, now)
 
@@ -305,6 +311,13 @@ class Databases:
 
 def _key(vif: SeenVif) -> Key:
     return vif.iface_id, vif.dpid, vif.port_no
+
+
+def _mac(vif: SeenVif) -> Mac | None:
+    try:
+        return None if vif.mac is None else Mac.parse(vif.mac)
+    except ValueError:
+        return None
 
 
 def _text(key: Key) -> str:

@@ -5,12 +5,13 @@ For people who look at a switch. Nothing is decided by it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.fabric import DELIVER, LAST_INDEX, RESUME
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.layout import (
-    ASIDE, BARE, FRAGMENT, GUARD, HIDDEN, LAST_KEY, OUTLET, PLACE, GroupKind, RuleKind, Table, read_cookie,
+    ASIDE, BARE, FLOODED, FRAGMENT, GUARD, HIDDEN, LAST_KEY, OUTLET, PLACE, GroupKind, RuleKind, Table, read_cookie,
 )
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
@@ -123,6 +124,8 @@ class Explanations:
 
     def _placing(self, rule: Rule, ls: LogicalSwitch, index: int) -> str:
         match = Match.from_tlvs(rule.match)
+        if index == FLOODED & ~PLACE:
+            return self._flooding(rule, ls, match)
         if rule.table == Table.EGRESS:
             lport = self._lport(ls.ls_id, index & ~GUARD)
             return (f"sends to {lport} what is its own" if rule.instructions else
@@ -150,6 +153,17 @@ class Explanations:
         if index == 0:
             return f"floods label {_label(match)} to the ports of {ls.spec.name} here"
         return f"delivers label {_label(match)} to {self._lport(ls.ls_id, index)}"
+
+    def _flooding(self, rule: Rule, ls: LogicalSwitch, match: Match) -> str:
+        host = next((f"the host {shown(found[0])}" for number, shown in _HOSTS
+                     if (found := match.get(number)) is not None and found[1] is None), None)
+        if host is None:
+            return f"floods frames of {ls.spec.name} everywhere"
+        if match.get(of13.OFPXMT_OFB_ARP_SPA) is not None or match.get(of13.OFPXMT_OFB_IPV6_SRC) is not None:
+            return f"has everybody on {ls.spec.name} told of {host}"
+        index = self._hv.settings.layout.read((match.metadata or (0, 0))[0])[1]
+        whose = f" that come from {self._lport(ls.ls_id, index)}" if index else ""
+        return f"knows where floods of {ls.spec.name} for {host}{whose} matter"
 
     def _aside(self, rule: Rule, ls: LogicalSwitch, number: int) -> str:
         if number & OUTLET == OUTLET:
@@ -215,9 +229,11 @@ class Explanations:
             if number is None:
                 return f"a removed group of {name}"
             return f"group {number} of {name}" + (f" for frames of {self._lport(ls.ls_id, ingress)}" if ingress else "")
-        if kind == GroupKind.LPORT and index > self._hv.settings.layout.last_lport:
-            lport = self._lport(ls.ls_id, index & self._hv.settings.layout.last_lport)
-            return f"sends to {lport} what may leave there"
+        if index > (last := self._hv.settings.layout.last_lport):
+            lport = self._lport(ls.ls_id, index & last)
+            return {GroupKind.LPORT: f"sends to {lport} what may leave there",
+                    GroupKind.FLOOD: f"floods {name} everywhere"}.get(
+                        GroupKind(kind), f"floods {name} everywhere with frames of {lport}")
         if kind == GroupKind.HAIRPIN:
             return (f"sends to {lport} on the port of arrival" if index
                     else f"sends frames of {name} back where they came from")
@@ -245,6 +261,11 @@ class Explanations:
 
 def _mac(address: int) -> str:
     return address.to_bytes(6, "big").hex(":")
+
+
+_HOSTS = ((of13.OFPXMT_OFB_ARP_TPA, lambda value: str(IPv4Address(value))),
+          (of13.OFPXMT_OFB_IPV6_ND_TARGET, lambda value: str(IPv6Address(value))), (of13.OFPXMT_OFB_ETH_DST, _mac))
+"""Fields that name the host whom a flood is for, and how it is written."""
 
 
 def _label(match: Match) -> int:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from hvproxy.hypervisor.port_counters import Tally
+from hvproxy.model.hosts import HostAddress, Mac
 from hvproxy.model.intent import LOCAL, PortSpec
 from hvproxy.model.view import Dpid, Vif
 from hvproxy.openflow.constants import of13
@@ -55,6 +56,8 @@ class LogicalPort:
         """OFPPC_* as its tenant has set them: the logical port's own, wherever it is bound."""
         self.configured_by: set[int] = set()
         """The connections that have set `config` since the tenant was told last."""
+        self.attached_mac: Mac | None = None
+        """What a database says that the VIF's workload uses."""
         self.created = now
         self.tally = Tally()
         self.hw_addr = hardware_address(logical_switch, spec.number)
@@ -67,6 +70,16 @@ class LogicalPort:
     def dpids(self) -> frozenset[Dpid]:
         """The datapaths where its frames enter."""
         return frozenset(vif.dpid for vif in (self.vif, self.former) if vif is not None)
+
+    @property
+    def macs(self) -> frozenset[Mac]:
+        """Of its hosts, as far as they are known."""
+        return frozenset(mac for mac in (*(self.spec.macs or ()), self.attached_mac) if mac is not None)
+
+    @property
+    def addresses(self) -> frozenset[HostAddress]:
+        """The same of IP addresses."""
+        return frozenset(self.spec.addresses or ())
 
     @property
     def crosses(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from hvproxy.hypervisor.databases import Databases, Place
 from hvproxy.hypervisor.drains import Drains
 from hvproxy.hypervisor.switches import Switches
+from hvproxy.model.hosts import Mac
 from hvproxy.model.intent import AttachSpec
 from hvproxy.model.view import Dpid, PortNo, Vif
 
@@ -45,6 +46,12 @@ class Places:
     def _up(self, place: Place) -> bool:
         return (self._switches.ready(place[0]) and self._switches.datapaths[place[0]].port_up(place[1])
                 and not self._switches.is_fabric_port(*place))
+
+    def mac(self, attach: AttachSpec | None, vif: Vif | None) -> Mac | None:
+        """What the workload of a VIF is said to use there."""
+        if attach is None or attach.iface_id is None or vif is None:
+            return None
+        return self._databases.macs.get((attach.iface_id, vif.dpid, vif.port_no))
 
     def has(self, attach: AttachSpec, vif: Vif) -> bool:
         """Whether what a logical port is attached to is still there: a VIF with an iface-id may have left."""

@@ -203,7 +203,7 @@ def _read(
 def _groups(ls: LogicalSwitch, index: int, vif: Vif) -> list[tuple[GroupKind, int]]:
     """Those that end at a part of a physical port; at a whole port beside others, what is looked at ends in one."""
     if vif.vlan is None:
-        return [(GroupKind.LPORT, ls.layout.guarded(index))]
+        return [(GroupKind.LPORT, ls.layout.second(index))]
     return [(kind, index) for kind in _SENT]
 
 

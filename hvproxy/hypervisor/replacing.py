@@ -72,6 +72,7 @@ def adjust(hv: Hypervisor, specs: Iterable[LogicalSwitchSpec], now: float) -> No
     for ls, spec in changing:
         _detach(hv, ls, spec, wanted, now)
     for ls, spec in changing:
+        ls.less_broadcast = spec.less_broadcast
         _attach(hv, ls, spec, now)
         _connect(hv, ls, spec, now)
         ls.spec = spec

@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from hvproxy.compiler import broadcast
 from hvproxy.compiler.normal import is_reserved
 from hvproxy.errors import ModelError, NotFound
 from hvproxy.hypervisor.datapath import Datapath
@@ -33,7 +34,7 @@ from hvproxy.openflow.messages import PacketIn
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
 from hvproxy.trace.compose import compose
-from hvproxy.trace.frame import ETH_DST, VLAN_VID, Frame
+from hvproxy.trace.frame import ETH_DST, IN_PORT, VLAN_VID, Frame
 from hvproxy.trace.switch import Flow, Port, Switch
 from hvproxy.trace.walk import Kind, Step, Told, Walk, walk
 
@@ -224,7 +225,26 @@ def logical_switch(hv: Hypervisor, ls: LogicalSwitch) -> Switch:
     flows = (Flow(entry.table_id, entry.priority, entry.match, entry.instructions, entry)
              for entry in ls.tables.entries())
     return Switch(flows, ls.groups.groups, {number: _state(hv, ls, port) for number, port in ls.ports.items()},
-                  normal=lambda frame: _switched(ls, frame))
+                  normal=lambda frame: _switched(ls, frame), matters=lambda frame: _matters(ls, frame))
+
+
+def _matters(ls: LogicalSwitch, frame: Frame) -> set[int] | None:
+    """The ports where a flood matters, where it is looked up that it does not everywhere."""
+    in_port = frame.fields[IN_PORT]
+    vif = ls.ports[in_port].vif
+    if vif is None or vif.dpid in ls.view.plain:
+        return None
+    for each in broadcast.known(ls.view):
+        if _is_among(frame, each.match):
+            numbers = {lport.number for lport in each.lports}
+            everywhere = each.told is not None and (in_port in numbers or _is_among(frame, each.told))
+            return None if everywhere else numbers
+    return None
+
+
+def _is_among(frame: Frame, tlvs: bytes) -> bool:
+    match = Match.from_tlvs(tlvs)
+    return not (frame.value ^ match.value) & match.mask
 
 
 def _switched(ls: LogicalSwitch, frame: Frame) -> int | None:

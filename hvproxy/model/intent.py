@@ -13,6 +13,7 @@ import msgspec
 
 from hvproxy.errors import ConfigError
 from hvproxy.model.address import ACTIVE, FORMS, PASSIVE, Address
+from hvproxy.model.hosts import HostAddress, Mac
 from hvproxy.model.layout import TABLES
 from hvproxy.model.schema import NOT_YET, NUMBER_OR_NAME, DpidKey, Path, Reading, format_dpid, format_path, read
 
@@ -120,6 +121,10 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     """None: unbound; the tenant sees the port down."""
     speed: Annotated[int, msgspec.Meta(ge=1, le=LAST_SPEED, description="Mb/s")] | None = None
     """What the tenant is told as the port's speed, in Mb/s, wherever it is; None: that of the physical port."""
+    macs: tuple[Mac, ...] | None = None
+    """Of the hosts there: floods of frames for them come nowhere else, in a logical switch with less_broadcast."""
+    addresses: tuple[HostAddress, ...] | None = None
+    """Of the hosts there: requests for their MACs come nowhere else."""
 
 
 class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +151,8 @@ class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
     full."""
     buffers: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """How many packets it keeps for controllers that ask for the beginning only; none by default, as Open vSwitch."""
+    less_broadcast: bool = False
+    """Floods for hosts that ports are known to have come to these ports only."""
     description: Description = ""
     """What controllers read as its datapath description (OF 1.3.5 section 7.3.5.1)."""
     ports: tuple[PortSpec, ...] = ()

@@ -62,6 +62,8 @@ FRAGMENT = PLACE | 1 << 29
 GUARD = PLACE | 1 << 28
 """Set in the cookie's number for the rules that keep a whole port apart from sub-ports beside it: GUARD | lport
 index."""
+FLOODED = PLACE | 1 << 27
+"""The cookie's number of the rules that say where floods matter."""
 
 
 LAST_METER = 1 << 18
@@ -85,7 +87,7 @@ class Table(IntEnum):
     """Where frames are looked at that are about to leave by an lport whose physical port has sub-ports too."""
     ASIDE = 8
     """What a list of actions asks on its way, about what OWN_REGISTER says: to be sent out of the port of that number,
-    or whether what an entry of that number teaches is known."""
+    or whether what an entry of that number teaches is known, or where a flood matters."""
     HOP = 9
     """What is looked up between two tables, or two logical switches. Without CROSSES_FLAG it empties the action set,
     and nothing else: what must not be done while an action set waits looks here first, and a packet that is only looked
@@ -156,8 +158,9 @@ class ContextLayout:
     def last_lport(self) -> int:
         return (1 << self.lport_bits) - 1
 
-    def guarded(self, lport_index: int) -> int:
-        """The index, beyond all lports', of the LPORT group that a guarded lport is sent to through in the end."""
+    def second(self, lport_index: int) -> int:
+        """The index, beyond all lports', of a second group of one kind for an lport (0: for none): of the LPORT group
+        that a guarded lport is sent to through in the end, and of floods that go everywhere."""
         return 1 << self.lport_bits | lport_index
 
     @property

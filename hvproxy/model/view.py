@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TypeAlias
 
+from hvproxy.model.hosts import HostAddress, Mac
+
 Dpid: TypeAlias = int
 PortNo: TypeAlias = int
 
@@ -76,6 +78,10 @@ class Lport:
     send any (compiler.egress)."""
     peer: Peer | None = None
     """What it is wired to, of the ports that are; they have no VIF, and frames enter there at every edge."""
+    macs: frozenset[Mac] = frozenset()
+    """Of its hosts, as far as they are known and floods are to go where they matter only (compiler.broadcast)."""
+    addresses: frozenset[HostAddress] = frozenset()
+    """The same of IP addresses."""
 
     @property
     def sends(self) -> bool:
@@ -96,7 +102,7 @@ class Lport:
     def shape(self) -> Lport:
         """All of it that the compilation of entries depends on; the rest is in groups and in classification."""
         return replace(self, down=False, receives=True, forwards=True, turned=False, claimed=frozenset(),
-                       peer=None if self.peer is None else _SOME_PEER)
+                       peer=None if self.peer is None else _SOME_PEER, macs=frozenset(), addresses=frozenset())
 
 
 _SOME_PEER = Peer(0, 0)

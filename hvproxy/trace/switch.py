@@ -4,7 +4,7 @@ Must not know what becomes of a frame; see walk.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -83,6 +83,10 @@ Normal: TypeAlias = Callable[[Frame], int | None]
 """A frame that is output to NORMAL -> the port it goes to, FLOOD, or None where it goes nowhere."""
 
 
+Matters: TypeAlias = Callable[[Frame], Collection[int] | None]
+"""A frame that is flooded -> the only ports where it matters, or None where it matters everywhere."""
+
+
 def heaviest(group: GroupLike, buckets: Sequence[Bucket], usable: Sequence[int], frame: Frame) -> int:
     """The first bucket of the greatest weight: what to follow where only the switch knows its hash."""
     return max(usable, key=lambda index: (buckets[index].weight, -index))
@@ -109,7 +113,7 @@ class Switch:
     def __init__(
         self, flows: Iterable[Flow], groups: Mapping[int, GroupLike], ports: Mapping[int, Port],
         choose: Choice = heaviest, normal: Normal | None = None,
-        takes_up_anew: Callable[[GroupLike], bool] = lambda group: False,
+        takes_up_anew: Callable[[GroupLike], bool] = lambda group: False, matters: Matters = lambda frame: None,
     ) -> None:
         self.groups = groups
         self.ports = ports
@@ -117,6 +121,7 @@ class Switch:
         self.normal = normal
         self.takes_up_anew = takes_up_anew
         """Whether a group has the packet read again, so that what a tag has hidden can be seen."""
+        self.matters = matters
         self._tables: dict[int, list[Flow]] = {}
         self._buckets: dict[int, Sequence[Bucket]] = {}
         for flow in flows:

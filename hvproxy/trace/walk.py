@@ -360,6 +360,10 @@ class _Walker:
         elif port in (of13.OFPP_FLOOD, of13.OFPP_ALL):
             others = [number for number in sorted(self.switch.ports)
                       if number != frame.fields[IN_PORT] and number < of13.OFPP_MAX]
+            some = self.switch.matters(frame)
+            if some is not None:
+                self.step(Kind.APPLY, f"{port_text(port)}: its host is known, and floods go where they matter")
+                others = [number for number in others if number in some]
             if not others:
                 self.step(Kind.DROP, f"{port_text(port)}: there is no other port")
             for number in others:

@@ -1,7 +1,11 @@
 """A logical switch compiled for the edges it is on, as ports come, are shared and go."""
 from __future__ import annotations
 
-from hvproxy.hypervisor import intent
+from msgspec.structs import replace
+
+from hvproxy.hypervisor import intent, replacing
+from hvproxy.model.hosts import HostAddress, Mac
+from hvproxy.model.layout import GroupKind, Table
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -76,3 +80,46 @@ def test_a_resubmit_in_a_group_counts_too() -> None:
     assert_equal_to_recompute(world)
     wanted = actions.resubmit(12)
     assert any(wanted in buckets for _, buckets in world.switches[1].groups.values())
+
+
+def test_what_is_known_of_hosts_costs_nothing_where_floods_go_everywhere_and_no_entry_elsewhere() -> None:
+    wide = spec("red", {1: (1, 1), 2: (2, 1), 3: (1, 3, 20), 4: (1, 3, 30)})
+    ports = tuple(replace(port, macs=(Mac(0x020000000000 | port.number),),
+                          addresses=(HostAddress(4, 0x0A000000 | port.number),)) for port in wide.ports)
+    world, plain = a_world(replace(wide, ports=ports)), a_world(wide)
+    for each in (world, plain):
+        add(Controller(each, "red"), flow_mod(apply=actions.output(of13.OFPP_FLOOD)))
+    assert all(world.switches[dpid].rules == plain.switches[dpid].rules
+               and world.switches[dpid].groups == plain.switches[dpid].groups for dpid in world.switches)
+    ls = world.hv.logical_switches["red"]
+    compiled, before = ls.entries_compiled, {dpid: dict(switch.rules) for dpid, switch in world.switches.items()}
+    replacing.adjust(world.hv, [replace(wide, ports=ports, less_broadcast=True)], world.now)
+    world.pass_time(3.0)
+    assert ls.entries_compiled == compiled
+    assert_equal_to_recompute(world)
+    for dpid in (1, 2):
+        assert {key[0] for key in world.switches[dpid].rules.keys() - before[dpid].keys()} == {Table.ASIDE}
+    intent.put_port(world.hv, "red", replace(ports[1], macs=(Mac(0x020000000099),)), world.now)
+    world.pass_time(3.0)
+    assert_equal_to_recompute(world)
+    replacing.adjust(world.hv, [replace(wide, ports=ports)], world.now)
+    world.pass_time(3.0)
+    assert_equal_to_recompute(world)
+    assert {dpid: switch.rules for dpid, switch in world.switches.items()} == before
+
+
+def test_floods_are_looked_up_once_all_rules_for_that_are_there() -> None:
+    wide = spec("red", {1: (1, 1), 2: (2, 1)})
+    world = a_world(wide)
+    add(Controller(world, "red"), flow_mod(apply=actions.output(of13.OFPP_FLOOD)))
+    flood = world.hv.settings.layout.group_id(GroupKind.FLOOD, 1)
+    world.switches[1].hold_barriers = True
+    known = tuple(replace(port, macs=(Mac(0x020000000000 | port.number),)) for port in wide.ports)
+    replacing.adjust(world.hv, [replace(wide, ports=known, less_broadcast=True)], world.now)
+    world.pass_time(0.1)
+    assert any(key[0] == Table.ASIDE for key in world.switches[1].rules)
+    assert world.switches[1].groups[flood][0] == of13.OFPGT_ALL
+    world.switches[1].release()
+    world.pass_time(1.0)
+    assert world.switches[1].groups[flood][0] == of13.OFPGT_INDIRECT
+    assert_equal_to_recompute(world)

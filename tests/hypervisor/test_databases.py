@@ -6,11 +6,13 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hvproxy.hypervisor import databases as module
-from hvproxy.hypervisor import intent
+from hvproxy.hypervisor import intent, replacing, report
 from hvproxy.hypervisor.databases import DUPLICATE, FAULTY, WRONG
 from hvproxy.hypervisor.journal import Durability
+from hvproxy.model.hosts import Mac
 from hvproxy.model.intent import PortSpec, parse
 from hvproxy.model.view import Vif as Bound
 from hvproxy.openflow import build
@@ -406,3 +408,23 @@ def test_a_deleted_logical_switch_waits_for_nothing() -> None:
     world.pass_time(1.0)
     database.vifs(Vif("a", 4))
     assert_equal_to_recompute(world)
+
+
+def test_what_a_vifs_workload_uses_is_known_while_a_database_says_it() -> None:
+    world, database = one(Vif("a", 5, mac="02:00:00:00:00:0a"), Vif("b", 6, "br2", mac="none"))
+    ls = world.hv.logical_switches["red"]
+    replacing.adjust(world.hv, [replace(report.spec_of(ls), less_broadcast=True)], world.now)
+
+    def known() -> list[set[str]]:
+        world.pass_time(3.0)
+        assert_equal_to_recompute(world)
+        return [set(map(str, lport.macs)) for lport in ls.view.lports]
+
+    assert known() == [{"02:00:00:00:00:0a"}, set()]
+    assert world.hv.databases.macs == {("a", 1, 5): Mac(0x02000000000A)}
+    database.vifs(Vif("a", 5, mac="02:00:00:00:00:0b"), Vif("b", 6, "br2", mac="02:00:00:00:00:0c"))
+    assert known() == [{"02:00:00:00:00:0b"}, {"02:00:00:00:00:0c"}]
+    database.vifs(Vif("a", 5, "br2", mac="02:00:00:00:00:0b"), Vif("b", 6, "br2"))
+    assert known() == [{"02:00:00:00:00:0b"}, set()]
+    database.vifs(Vif("b", 6, "br2"))
+    assert known() == [set(), set()]

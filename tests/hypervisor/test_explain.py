@@ -1,13 +1,17 @@
 """Every rule and group of a whole fabric has a sentence that says what it is for, and the sentence is true."""
 from __future__ import annotations
 
-from hvproxy.hypervisor import intent
+from msgspec.structs import replace
+
+from hvproxy.hypervisor import intent, replacing, report
 from hvproxy.hypervisor.explain import Explanations, Why
 from hvproxy.hypervisor.fabric import RESUME
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.model.intent import PortSpec, parse
 from hvproxy.model.layout import GroupKind, cookie
 from hvproxy.model.rules import Group, Rule
+from hvproxy.model.schema import plain
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -207,3 +211,24 @@ def test_what_tracks_connections_says_where_frames_are_decided_upon() -> None:
     assert "takes frames of red up anew when their label is off" in groups(world, 1)
     assert f"carries label {at}, frames of red/2 to be decided upon, towards edge 0000000000000001" in rules(
         world, 0x11)
+
+
+def test_what_knows_where_floods_matter_says_so() -> None:
+    world = a_world()
+    ls = world.hv.logical_switches["red"]
+    known = tuple(parse(PortSpec, {**port, "macs": [f"02:00:00:00:00:0{port['number']}"],
+                                   "addresses": [f"10.0.0.{port['number']}", f"2001:db8::{port['number']}"]})
+                  for port in plain(report.spec_of(ls))["ports"])  # type: ignore[index]
+    replacing.adjust(world.hv, [replace(report.spec_of(ls), ports=known, less_broadcast=True)], world.now)
+    world.pass_time(3.0)
+    assert rules(world, 1) >= {
+        "floods frames of red everywhere",
+        "knows where floods of red for the host 02:00:00:00:00:02 matter",
+        "knows where floods of red for the host 10.0.0.5 matter",
+        "knows where floods of red for the host 10.0.0.5 that come from red/5 matter",
+        "has everybody on red told of the host 10.0.0.5",
+        "knows where floods of red for the host 2001:db8::5 matter",
+        "has everybody on red told of the host 2001:db8::5",
+    }
+    assert groups(world, 1) >= {"floods red", "floods red everywhere", "floods red with frames of red/5",
+                                "floods red everywhere with frames of red/5"}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from hvproxy.hypervisor.drains import ALL
+from hvproxy.model.hosts import Mac
 from hvproxy.model.intent import AttachSpec
 from hvproxy.model.view import Vif as Bound
 from tests.harness import World
@@ -56,3 +57,11 @@ def test_what_is_attached_is_there_as_long_as_a_database_says_so() -> None:
     assert has(AttachSpec(datapath=7, port=7), Bound(2, 7))
     database.vifs(Vif("a", 6, "br2"))
     assert not has(A, Bound(1, 5))
+
+
+def test_what_the_workload_of_a_vif_uses_is_known_where_it_is_only() -> None:
+    world, _ = one(Vif("a", 5, mac="02:00:00:00:00:0a"), Vif("a", 6, "br2"))
+    mac = world.hv.places.mac
+    assert mac(A, Bound(1, 5)) == Mac(0x02000000000A)
+    assert mac(A, Bound(2, 6)) is None and mac(A, None) is None and mac(None, Bound(1, 5)) is None
+    assert mac(AttachSpec(datapath=1, port=5), Bound(1, 5)) is None

@@ -27,7 +27,7 @@ LAYOUT = ContextLayout()
 FRAME = bytes.fromhex("020000000002" "020000000001" "88b5") + bytes(46)
 RED = spec("red", {1: (1, 1), 2: (2, 1), 3: (1, 2)})
 BLUE = spec("blue", {1: (1, 1, 7), 2: (3, 1)})
-GUARDED = LAYOUT.group_id(GroupKind.LPORT, 1, LAYOUT.guarded(1))
+GUARDED = LAYOUT.group_id(GroupKind.LPORT, 1, LAYOUT.second(1))
 
 
 def up(world: World, name: str, number: int) -> bool:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hvproxy.compiler.normal import UNTAGGED_SOURCE
 from hvproxy.errors import ModelError, NotFound
 from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.tracing import Trace, TraceSpec, label_of, trace
+from hvproxy.model.hosts import HostAddress, Mac
 from hvproxy.model.layout import Table
 from hvproxy.model.rules import Change, Rule
 from hvproxy.openflow import actions, build
@@ -20,7 +23,8 @@ from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.oxm import tlv
 from hvproxy.openflow.oxm_fields import REGISTERS
 from hvproxy.trace.compose import compose
-from tests.harness import Controller, World, spec
+from tests.harness import Controller, EndSwitch, World, spec
+from tests.hypervisor.worlds import LINKS as WORLD_LINKS
 from tests.hypervisor.worlds import a_world, add, flow_mod, in_port, port_spec, red
 from tests.openflow.learn_cases import BACK, REG0, TO_PORT, bundle, learn
 from tests.openflow.test_nicira_ct import ct
@@ -339,3 +343,31 @@ def test_what_only_the_datapath_knows_of_a_connection_is_noted() -> None:
         assert found.agree and [sent.port for sent in found.logical.sent] == [2]
         assert found.notes == ["what is known of the connection decides in table 1, and only the datapath knows it: "
                                "what becomes of the copy that goes there is not told"]
+
+
+@pytest.mark.parametrize("plain", ((), (2,)))
+def test_a_flood_comes_where_it_matters_as_is_known(plain: tuple[int, ...]) -> None:
+    """From a switch that cannot look frames up it comes to all ports, and that is what the logical switch does then."""
+    wide = spec("red", {1: (1, 1), 2: (2, 1), 3: (3, 1), 5: (1, 3, 20), 6: (1, 3, 30)})
+    ports = tuple(replace(port, macs=(Mac(0x020000000000 | port.number),),
+                          addresses=(HostAddress(4, 0x0A000000 | port.number),))
+                  if port.number in (1, 5) else port for port in wide.ports)
+    world = World(replace(wide, ports=ports, less_broadcast=True),
+                  settings=Settings(links=WORLD_LINKS, grace=10.0))
+    for dpid in (1, 2, 3, 0x11, 0x12):
+        world.switches[dpid] = EndSwitch(world, dpid, 8)
+        world.switches[dpid].hardware = "other" if dpid in plain else "Open vSwitch"
+        world.switches[dpid].connect()
+    world.pass_time(2.0)
+    add(Controller(world, "red"), flow_mod(apply=actions.output(of13.OFPP_FLOOD)))
+    everybody = {1, 2, 3, 5, 6}
+    for number in sorted(everybody):
+        for frame, to in (("dl_dst=2:0:0:0:0:1,dl_type=0x88b5", {1}), ("dl_dst=2:0:0:0:0:5,dl_type=0x88b5", {5}),
+                          ("dl_dst=2:0:0:0:0:3,dl_type=0x88b5", everybody),
+                          ("arp,dl_dst=ff:ff:ff:ff:ff:ff,nw_src=10.0.0.9,nw_dst=10.0.0.1",
+                           everybody if number == 1 else {1}),
+                          ("arp,dl_dst=ff:ff:ff:ff:ff:ff,nw_src=10.0.0.1,nw_dst=10.0.0.1", everybody)):
+            found = traced(world, number, frame)
+            assert found.carried is not None and found.agree, found.differences
+            wanted = everybody if number == 2 and plain else to
+            assert {left.lport for left in found.carried.left} == wanted - {number}

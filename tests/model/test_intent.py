@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from hvproxy.errors import ConfigError
 from hvproxy.model.address import Address
+from hvproxy.model.hosts import HostAddress, Mac
 from hvproxy.model.intent import (
     LOCAL, AttachSpec, LogicalSwitchSpec, PortSpec, TenantSpec, TlsSpec, attach_text, parse
 )
@@ -24,8 +25,9 @@ def test_a_tenant_is_read_with_all_it_has() -> None:
     tenant = parse(TenantSpec, {"name": "red", "logical_switches": [{
         "name": "core", "datapath_id": 0xA1, "controllers": ["tcp:10.0.0.1", "unix:/run/c"], "listen": ["pssl:16653"],
         "protocols": ["OpenFlow13"], "tls": {"private_key": "k", "certificate": "c", "ca": "a"}, "tables": 3,
-        "description": "the core", "ports": [
-            WEB, {"number": 0xFEFF, "name": "db", "attach": {"datapath": 3, "port": "s3-eth1", "vlan": 20}},
+        "description": "the core", "less_broadcast": True, "ports": [
+            WEB | {"macs": ["02:00:00:00:00:01"], "addresses": ["10.0.0.1", "2001:db8::1"]},
+            {"number": 0xFEFF, "name": "db", "attach": {"datapath": 3, "port": "s3-eth1", "vlan": 20}},
             {"number": 3, "name": "spare"},
         ],
     }]})
@@ -33,8 +35,10 @@ def test_a_tenant_is_read_with_all_it_has() -> None:
         name="core", tenant="red", datapath_id=0xA1,
         controllers=(Address("tcp", "10.0.0.1", 6653), Address("unix", path="/run/c")),
         listen=(Address("pssl", "0.0.0.0", 16653),), protocols=("OpenFlow13",),
-        tls=TlsSpec(private_key="k", certificate="c", ca="a"), tables=3, description="the core", ports=(
-            PortSpec(number=1, name="web", attach=AttachSpec(datapath=1, port=1)),
+        tls=TlsSpec(private_key="k", certificate="c", ca="a"), tables=3, description="the core",
+        less_broadcast=True, ports=(
+            PortSpec(number=1, name="web", attach=AttachSpec(datapath=1, port=1), macs=(Mac(0x020000000001),),
+                     addresses=(HostAddress(4, 0x0A000001), HostAddress.parse("2001:db8::1"))),
             PortSpec(number=0xFEFF, name="db", attach=AttachSpec(datapath=3, port="s3-eth1", vlan=20)),
             PortSpec(number=3, name="spare"),
         )),))
@@ -128,6 +132,10 @@ def test_a_missing_certificate_does_not_hide_behind_a_missing_key() -> None:
      "a peer is a logical switch and the number of a port of it: core/1, got 'core/01'"),
     ({"attach": {"peer": "core/1", "vlan": 5}}, "attach.vlan", "excludes peer: write one of both"),
     ({"attach": {"peer": "core/1", "iface_id": "6f9d"}}, "attach.iface_id", "excludes peer: write one of both"),
+    ({"macs": ["01:00:5e:00:00:01"]}, "macs[0]",
+     "'01:00:5e:00:00:01' is not the MAC address of a host; write 02:00:00:00:00:01"),
+    ({"addresses": ["10.0.0.1", "10.0.0.0/8"]}, "addresses[1]",
+     "'10.0.0.0/8' is not the IP address of a host; write 192.0.2.1 or 2001:db8::1"),
     ({"attach": {"datapath": 1, "port": 1, "tag": 5}}, "attach.tag", "unknown key"),
 ])
 def test_a_port_with_a_mistake_is_refused(change: dict[str, object], path: str, what: str) -> None:

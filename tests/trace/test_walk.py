@@ -308,3 +308,13 @@ def test_a_frame_is_read_anew_where_a_group_has_it_taken_up() -> None:
 def test_a_frame_goes_back_where_its_port_of_arrival_is_forgotten() -> None:
     forget = nicira.load(0, 16, 2, 0)
     assert [port for port, _ in through(flow(apply=actions.output(1) + forget + actions.output(1))).sent] == [1]
+
+
+@pytest.mark.parametrize("port", (of13.OFPP_FLOOD, of13.OFPP_ALL))
+def test_a_flood_goes_where_it_matters(port: int) -> None:
+    ports = {number: Port() for number in PORTS}
+    for some, sent in (({3}, [3]), ({1, 4}, [4]), ({1}, []), (None, [2, 3, 4])):
+        switch = Switch([flow(apply=actions.output(port))], {}, ports, matters=lambda frame, to=some: to)
+        done = walk(switch, PING, 1)
+        assert [each.port for each in done.sent] == sent
+        assert any("its host is known" in step.text for step in done.steps) == (some is not None)
