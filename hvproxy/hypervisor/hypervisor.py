@@ -9,12 +9,10 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from hvproxy.compiler.encapsulation import links_used
-from hvproxy.hypervisor import aging, draining, group_counters, homes, metering, port_counters, vifs
+from hvproxy.hypervisor import aging, draining, homes, metering, placement, vifs
 from hvproxy.hypervisor.arrivals import Arrivals
 from hvproxy.hypervisor.auditing import Auditing
-from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.commands import Command, Outbox
-from hvproxy.hypervisor.compiled_switch import joined
 from hvproxy.hypervisor.controller_session import ControllerSession
 from hvproxy.hypervisor.databases import Databases
 from hvproxy.hypervisor.datapath import Datapath
@@ -30,18 +28,16 @@ from hvproxy.hypervisor.meter_ids import MeterIds
 from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.mtu import Mtus
 from hvproxy.hypervisor.places import Places
-from hvproxy.hypervisor.port_states import is_up
-from hvproxy.hypervisor.rollout import Part, Rollout
+from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.sharing import Sharing
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.to_switches import ToSwitches
 from hvproxy.hypervisor.tracking import Zones
 from hvproxy.hypervisor.tunnels import Tunnels
-from hvproxy.hypervisor.wiring import Wiring, neighbours
-from hvproxy.model.rules import Change, Content, Item
+from hvproxy.hypervisor.wiring import Wiring
+from hvproxy.model.rules import Item
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
-from hvproxy.openflow.constants import of13
 from hvproxy.openflow.messages import ErrorMsg
 
 IDLE_POLL = 1.0
@@ -205,7 +201,7 @@ class Hypervisor(ToSwitches):
         self.moves.tick(now)
         if any([space.tick(now) for space in self.fabric.label_spaces]):
             self.rollout.aim(self.fabric.feed(now), now)
-            self._find_room(now)
+            placement.find_room(self, now)
         for ls in list(self.logical_switches.values()):
             if now >= ls.deadline:
                 ls.tick(now)
@@ -235,8 +231,8 @@ class Hypervisor(ToSwitches):
         self.tunnels.look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
-        self._see_missing(dp)
-        self._note_datapath(dp.dpid)
+        self.see_missing(dp)
+        self.note_datapath(dp.dpid)
         for ls in self._on(dp.dpid):
             self.bind(ls, now)
         self.databases.check(now)
@@ -250,7 +246,8 @@ class Hypervisor(ToSwitches):
         tables = max((min(ls.spec.tables, ls.tables.holding) for ls in decided), default=0)
         return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, tables)
 
-    def _see_missing(self, dp: Datapath) -> None:
+    def see_missing(self, dp: Datapath) -> None:
+        """Raise an alarm where a switch lacks what it did not lack, or was not needed, when that was looked at last."""
         lacks = self.missing(dp)
         if lacks and lacks != self._missing.get(dp.dpid):
             self.switches.alarm("a switch lacks what hvproxy needs", dpid=f"{dp.dpid:016x}", missing=lacks)
@@ -261,7 +258,8 @@ class Hypervisor(ToSwitches):
             self.bind(ls, now)
         self._dial_when_known(now)
 
-    def _note_datapath(self, dpid: Dpid) -> None:
+    def note_datapath(self, dpid: Dpid) -> None:
+        """Have the store know what hvproxy must know of a switch before it is heard again."""
         dp = self.switches.datapaths.get(dpid)
         self.ledger.datapath(dpid, self.fabric.destinations.get(dpid), None if dp is None else dp.offer.extended,
                              self.tunnels.endpoints.get(dpid))
@@ -276,7 +274,7 @@ class Hypervisor(ToSwitches):
             self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart; "
                                 "widen fabric.vlan_range",
                                 logical_switch=self.by_id[ls_id].spec.name)
-        self._find_room(now)
+        placement.find_room(self, now)
         self.moves.ways_changed(now)
         for ls in self.logical_switches.values():
             if ls.tracking.in_use or ls.tracking.home is not None:
@@ -285,7 +283,7 @@ class Hypervisor(ToSwitches):
         for link in self.fabric.topology.ambiguous:
             self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
         for ls in self.logical_switches.values():
-            self.rollout.when_settled(lambda at, each=ls: self._tell_ports(each, at), now)  # type: ignore[misc]
+            self.rollout.when_settled(partial(placement.tell_ports, self, ls), now)
 
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
         self.arrivals.packet(dp, message, now)
@@ -328,13 +326,13 @@ class Hypervisor(ToSwitches):
 
     def tunnels_changed(self, now: float) -> None:
         for dpid in self.fabric.endpoints | self.tunnels.endpoints.keys():
-            self._note_datapath(dpid)
+            self.note_datapath(dpid)
         self.fabric.endpoints = frozenset(self.tunnels.endpoints)
         self.switches.look_soon(now)
         if self.tunnels.forced:
             self.links_changed(now)  # which of them are used depends on who has an endpoint
         else:
-            self._find_room(now)
+            placement.find_room(self, now)
 
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool:
         return (dpid, port_no) in self.bound
@@ -350,81 +348,8 @@ class Hypervisor(ToSwitches):
         return self.places.of(ls.spec.name, port.spec.attach)
 
     def bind(self, ls: LogicalSwitch, now: float, risen: Iterable[int] = ()) -> None:
-        """Look where the ports of a logical switch are now, and have the datapaths carry that out. Ports in `risen`
-        are carried again as those that have moved are."""
-        for number in risen:
-            ls.ports[number].placed = False
-        moved = resolve(ls, self.switches, self.places, self.holder, self.moves, self.sharing, now)
-        self.without_identifiers.discard(ls.spec.name)
-        others = self.sharing.look(ls)
-        turned = self.sharing.turn(ls, moved, now)
-        moving = {number for number in moved if ls.ports[number].former is not None}
-        if moving and not self.fabric.room(*(each.seen() for each in self.wiring.members(ls))):
-            self.switches.alarm("not enough labels for a port to be at both places: it is down while it moves",
-                                logical_switch=ls.spec.name, ports=sorted(moving))
-            for number in moving:
-                ls.ports[number].former, ls.ports[number].placed = None, False
-            moving = set()
-        found = self.wiring.look(ls)
-        for each in found.members:
-            self._see_edges(each)
-        for each in found.members:
-            homes.settle(self, each, now)
-        view = ls.seen()
-        if moved and not (self.fabric.room(view) and ls.groups.room(p.index for p in view.apart)):
-            self.switches.alarm("no identifiers left: logical ports stay down; widen fabric.vlan_range, or "
-                                "delete ports", logical_switch=ls.spec.name, ports=moved)
-            self.without_identifiers.add(ls.spec.name)
-            for number in moved:
-                ls.ports[number].vif = ls.ports[number].former = None
-            found.members += [each for each in self.wiring.look(ls).members if each not in found.members]
-            others |= self.sharing.look(ls)
-        if moving:
-            # The new place counts from here.
-            port_counters.port_stats(ls, sorted(moving), lambda stats, at: None, now)
-        changed = [each for each in found.members if each.look_again()]
-        if changed:
-            self._count_bound()
-            parts: dict[Part, dict[Dpid, Content]] = {}
-            entries: dict[LogicalSwitch, dict[Dpid, Change]] = {}
-            for each in changed:
-                parts.update(self.fabric.place(each.view, now))
-                if each.reshaped:
-                    entries[each] = metering.asking(each, each.meters.meters.values(), each.recompile_all, now)
-            parting = {each: gone for each, change in entries.items()
-                       if (gone := group_counters.parting(each, change))}
-            self.rollout.aim(parts, now, joined(*entries.values()))
-            for each, gone in parting.items():
-                self.rollout.when_settled(
-                    lambda at, each=each, gone=gone: group_counters.part(each, gone, at), now)  # type: ignore[misc]
-            self.tunnels.look_soon(now)
-        for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
-            if self.ready(dpid):
-                self._see_missing(self.switches.datapaths[dpid])
-        for name in sorted(self.sharing.concerned(others) | (self.sharing.refused if moved else set())):
-            if name != ls.spec.name and name in self.logical_switches:
-                # What they send must not pass for these ports' before these are up; or there is room for them now.
-                self.bind(self.logical_switches[name], now)
-        self.sharing.count_anew(ls, turned, now)
-        for each in found.members:
-            homes.turn(self, each, now)
-        self.moves.drain(ls, now)
-        placing = [number for number in (*moved, *risen) if number not in moving]
-        if placing:
-            self.rollout.when_settled(lambda at: self._placed(ls, placing, at), now)
-        for each, numbers in found.rewired.items():
-            self.rollout.when_settled(
-                lambda at, each=each, numbers=numbers: self._placed(each, numbers, at), now)  # type: ignore[misc]
-        for each in found.members:
-            self._tell_ports(each, now)
-
-    def _see_edges(self, ls: LogicalSwitch) -> None:
-        """Take what is known of the edges of a logical switch."""
-        ls.plain = frozenset(dp.dpid for dp in self.switches.datapaths.values() if dp.offer.extended is False)
-        edges = sorted({*ls.wired, *(dpid for port in ls.ports.values() for dpid in port.dpids)})
-        ls.destinations = {dpid: self.fabric.destination_index(dpid) for dpid in edges}
-        for dpid in edges:
-            self._note_datapath(dpid)
+        """See placement.bind."""
+        placement.bind(self, ls, now, risen)
 
     def _why_not_joined(self, switches: list[LogicalSwitch]) -> str:
         """What keeps logical switches from being wired together as they would be now; empty where nothing does."""
@@ -432,44 +357,6 @@ class Hypervisor(ToSwitches):
         if plain:
             return f"switch {plain[0]:016x} is no Open vSwitch"
         return "" if homes.room_for_wired(self, switches) else "there are not enough labels, or identifiers for groups"
-
-    def _find_room(self, now: float) -> None:
-        """There may be labels now for those that had found none."""
-        for name in sorted((self.without_identifiers | self.wiring.cut.keys()) & self.logical_switches.keys()):
-            self.bind(self.logical_switches[name], now)
-
-    def holder(self, ls: LogicalSwitch, number: int) -> LogicalPort | None:
-        """The other port that the VIF of a port belongs to already."""
-        vif = ls.ports[number].vif
-        return next((p for other in self.logical_switches.values() for p in other.ports.values()
-                     if vif in (p.vif, p.former) and p is not ls.ports[number]), None)
-
-    def _count_bound(self) -> None:
-        self.bound = {}
-        for ls in self.logical_switches.values():
-            for lport in ls.view.lports:
-                for vif in lport.vifs:
-                    place = (vif.dpid, vif.port_no)
-                    self.bound[place] = self.bound.get(place, 0) + 1
-
-    def _placed(self, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:
-        """The fabric carries these ports now; they are up once it is known from where their counters count."""
-        ports = [(port, port.vif, port.wire) for number in numbers if (port := ls.ports.get(number)) is not None]
-
-        def counted(at: float) -> None:
-            for port, vif, wire in ports:
-                port.placed = port.placed or (port.vif, port.wire) == (vif, wire) != (None, None)
-            for each in (ls, *neighbours(ls)):
-                self._tell_ports(each, at)
-
-        port_counters.begin(ls, [port.number for port, *_ in ports], counted, now)
-
-    def _tell_ports(self, ls: LogicalSwitch, now: float) -> None:
-        for port in ls.ports.values():
-            for desc, configured_by in port.news(is_up(self, ls, port)):
-                ls.tell_port(desc, of13.OFPPR_MODIFY, configured_by)
-        ls.ledger.ports()
-        self.change(ls.see_liveness(), now)
 
     # Dialling
 
@@ -480,7 +367,7 @@ class Hypervisor(ToSwitches):
                 ls = self.logical_switches.get(name)
                 if ls is None:
                     continue
-                self._tell_ports(ls, now)
+                placement.tell_ports(self, ls, now)
                 for address in ls.spec.controllers:
                     self.out.dial(f"{name} {address}", str(address))
                 for address in ls.spec.listen:
