@@ -11,10 +11,11 @@ datapath claims the same id is its owner's business.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol
 
+from hvproxy.hypervisor import narrow
 from hvproxy.hypervisor.audit import QUESTIONS as QUESTIONS_OF_AUDIT
 from hvproxy.hypervisor.audit import Audit, Drift
 from hvproxy.hypervisor.datapath_offer import QUESTIONS, DatapathOffer
@@ -163,6 +164,8 @@ class Datapath:
             self.desired_meters[meter.meter_id] = meter
         for rule in change.put_rules:
             self.desired_rules[rule.key] = rule
+        if self.offer.narrow:
+            change = narrow.change(change)
         if self.state in (State.SETTLING, State.READY):
             self._apply(change, lambda key: origin, now)
         elif self.state is not State.ABSENT and origin is not None:
@@ -196,7 +199,7 @@ class Datapath:
             return
         if self._installed.needs_barrier:
             self._barrier([])  # what was sent before shows in what is read
-        audit = Audit(self.desired_rules, self.desired_groups, self.desired_meters, self._installed.watch())
+        audit = Audit(self._rules, self.desired_groups, self.desired_meters, self._installed.watch())
         finish = partial(self._audited, audit, self._installed, remove_foreign, done)
         for kind, body in QUESTIONS_OF_AUDIT:
             self._ask(kind, body, partial(audit.take, kind), partial(audit.answered, kind, finish), now)
@@ -204,6 +207,8 @@ class Datapath:
     def send_packet_out(self, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         """Send a frame into the pipeline; it is lost when the switch is not connected."""
         if self.connected:
+            if self.offer.narrow:
+                actions = narrow.packet_out(actions)
             self._write(self._installed.packet_out(in_port, actions, data, origin), now)
 
     def forget_connections(self, zone: int, now: float) -> None:
@@ -262,7 +267,7 @@ class Datapath:
         if not self.connected or self._closing:
             return  # it was on its way when we gave the session up
         if kind == of13.OFPT_PACKET_IN:
-            self._owner.packet_arrived(self, message, now)
+            self._owner.packet_arrived(self, narrow.packet_in(message) if self.offer.narrow else message, now)
         elif kind == of13.OFPT_FLOW_REMOVED:
             self._check_removed(message, now)
             self._owner.rule_removed(self, message, now)
@@ -298,6 +303,11 @@ class Datapath:
                 self._barrier([])
         if now >= self._read_due:
             self._read_is_due(now)
+
+    @property
+    def _rules(self) -> Mapping[RuleKey, Rule]:
+        """What is desired, as it stands there."""
+        return narrow.rules(self.desired_rules.values()) if self.offer.narrow else self.desired_rules
 
     # Reading
 
@@ -337,7 +347,7 @@ class Datapath:
         """All is read: send what differs, and a barrier even if nothing does."""
         self._step(Input.READ)
         self._read_due = math.inf
-        needed = difference(self.desired_rules, self.desired_groups, found, self.desired_meters)
+        needed = difference(self._rules, self.desired_groups, found, self.desired_meters)
         if found.foreign_total:
             self._owner.log("warning", "the switch holds rules, groups or meters that are not ours", dpid=self.dpid,
                             number=found.foreign_total)

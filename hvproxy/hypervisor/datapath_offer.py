@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hvproxy.hypervisor import narrow
 from hvproxy.hypervisor.lacking import UNTOLD
 from hvproxy.openflow.abilities import SwitchTables, TablesReading
 from hvproxy.openflow.messages import FeaturesReply
@@ -32,6 +33,8 @@ class DatapathOffer:
         """Whether it is Open vSwitch, as it said last; None before it was asked."""
         self.tables: SwitchTables | None = None
         """What its tables can do, as it said last, or lacking.UNTOLD; None before it was asked."""
+        self.narrow = False
+        """Whether it has only 32 bits of metadata, as it said last (narrow)."""
         self._tables = TablesReading()
 
     def begin(self, features: FeaturesReply) -> None:
@@ -59,5 +62,8 @@ class DatapathOffer:
             return True
         elif kind is Kind.TABLE_FEATURES:
             self.tables = self._tables.done() if complete else UNTOLD
+            self.narrow = self.extended is False and narrow.offers(self.tables)
+            if self.narrow:
+                self.tables = narrow.offered(self.tables)
             return True
         return complete

@@ -13,7 +13,7 @@ from operator import and_
 from typing import Final
 
 from hvproxy.errors import Refused
-from hvproxy.model.layout import Table
+from hvproxy.model.layout import TENANT_MASK, Table
 from hvproxy.openflow import actions
 from hvproxy.openflow.abilities import Ability, SwitchTables, named
 from hvproxy.openflow.constants import of13
@@ -47,11 +47,13 @@ def _need(
 
 
 _ONWARD: Final = (of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA)
+_OURS: Final = _WHOLE & ~TENANT_MASK
+"""The bits of metadata that are not the tenants'; what they have of theirs they are told."""
 _LAST_LOGICAL: Final = _need((of13.OFPIT_WRITE_METADATA,), (),
-                             (of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA), _WHOLE, _WHOLE)
+                             (of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA), _OURS, _OURS)
 NEEDED: Final[dict[int, Ability]] = {
     Table.CLASSIFY: _need(_ONWARD, (of13.OFPAT_POP_VLAN,), (of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_VLAN_VID),
-                          0, _WHOLE),
+                          0, _OURS),
     Table.LABEL: _need(_ONWARD, (of13.OFPAT_POP_VLAN,), (of13.OFPXMT_OFB_VLAN_VID,), 0, _WHOLE,
                        (of13.OFPXMT_OFB_VLAN_VID,)),
     Table.TRANSIT: _need((), (), (of13.OFPXMT_OFB_IN_PORT, of13.OFPXMT_OFB_METADATA, of13.OFPXMT_OFB_VLAN_VID,
@@ -104,7 +106,7 @@ def missing(n_tables: int, tables: SwitchTables | None, groups: GroupFeatures | 
 def _needed(logical_tables: int) -> list[tuple[int, Ability]]:
     last = Table.LOGICAL + logical_tables - 1
     logical = [(table, _LAST_LOGICAL if table == last else _need(
-        _ONWARD, (), _LAST_LOGICAL.match, _WHOLE, _WHOLE)) for table in range(Table.LOGICAL, last + 1)]
+        _ONWARD, (), _LAST_LOGICAL.match, _OURS, _OURS)) for table in range(Table.LOGICAL, last + 1)]
     return [*((int(table), need) for table, need in NEEDED.items()), *logical]
 
 

@@ -7,7 +7,7 @@ table-miss entries are ordinary rules below. Must not know what hvproxy or a ten
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from struct import Struct
 from typing import Final
@@ -24,6 +24,7 @@ _FEATURES: Final = Struct("!HB37xQQII")
 _HEADER: Final = Struct("!HH")
 _METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
 _MASKED: Final = 0x100
+_ALL_METADATA: Final = 0xFFFFFFFFFFFFFFFF
 _ONF_TCP_FLAGS: Final = 42
 _KINDS_READ: Final = (INSTRUCTIONS, WRITE_ACTIONS, APPLY_ACTIONS, MATCH, WILDCARDS, WRITE_SETFIELD, APPLY_SETFIELD)
 
@@ -94,6 +95,14 @@ class TablesReading:
         """All that was said."""
         last = max(self._found, default=-1)
         return _shared(tuple(self._found.get(table_id, Ability()) for table_id in range(last + 1)))
+
+
+@lru_cache(64)
+def with_metadata(tables: SwitchTables, first: int, bits: int) -> SwitchTables:
+    """The tables of a switch as if those from `first` on matched and wrote these bits of metadata, and others all."""
+    bits_of = [_ALL_METADATA] * first + [bits] * len(tables.tables)
+    return _shared(tuple(replace(one, metadata_match=each, metadata_write=each)
+                         for one, each in zip(tables.tables, bits_of, strict=False)))
 
 
 def named(header: int) -> int:

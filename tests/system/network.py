@@ -150,20 +150,24 @@ class Network:
 
     def _add_host(self, host: HostSpec) -> None:
         ovs = self.ovs
-        bridge = f"s{host.leaf:x}"
+        bridge, port = self.place(host)
         if host.vlan is None:
-            ovs.add_host(host.name, bridge, host.port, host.mac, f"{host.address}/24")
+            ovs.add_host(host.name, bridge, port, host.mac, f"{host.address}/24")
             return
         trunk = f"trunk{host.leaf}-{host.port}"
         if trunk in self.trunks:
             return
-        ovs.add_host(trunk, bridge, host.port, "02:00:00:00:ff:01", "192.0.2.1/24")
+        ovs.add_host(trunk, bridge, port, "02:00:00:00:ff:01", "192.0.2.1/24")
         ovs.run("ip", "address", "flush", "dev", "eth0", host=trunk)
         ovs.run("ip", "link", "set", "eth0", "promisc", "on", host=trunk)
         path = self.trunks[trunk] = str(ovs.directory / f"{trunk}.sock")
         ovs.spawn(sys.executable, str(ROOT / "tests/system/tagged_hosts.py"), "eth0", path,
                   *(f"{h.vlan}:{h.mac.replace(':', '')}:{h.address}" for h in self.hosts
                     if (h.leaf, h.port) == (host.leaf, host.port)), host=trunk)
+
+    def place(self, host: HostSpec) -> tuple[str, int]:
+        """The bridge and the port that a host is at."""
+        return f"s{host.leaf:x}", host.port
 
     # What it says
 

@@ -140,7 +140,8 @@ def test_clones_have_an_action_set_of_their_own_and_loads_change_what_goes_with_
         return nicira(14, pack("!HB3x", 0xfff8, table))
 
     nowhere = nicira(39, pack("!HI", 0xfff8, 64))
-    cross = nicira(42, bytes(6) + set_field(oxm.REG0, 0) + load(meta, 36, 4, 1) + load(in_port, 0, 16, 0xffff)
+    fresh = set_field(oxm.REG0, 0) + nicira(43, bytes(6))
+    cross = nicira(42, bytes(6) + fresh + load(meta, 36, 4, 1) + load(in_port, 0, 16, 0xffff)
                    + resubmit(8) + nowhere)
     seen = compare([
         grouped(2, 1, bucket(load(meta, 40, 24, 0x123456), resubmit(7))), grouped(2, 2, bucket(output(CONTROLLER))),
