@@ -135,6 +135,8 @@ class Sites:
         subprocess.run(["ip", "link", "add", "under", "netns", ovs.namespace, "type", "veth", "peer", "name", far,
                         "netns", self.ovs.namespace_of(ROUTER)], check=True)
         mtu = str(self.mtu + ENCAPSULATED)
+        # The address is that of br-phys, and who asks for it is not to get the address of the interface below.
+        ovs.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
         ovs.run("ip", "link", "set", "under", "mtu", mtu, "up")
         ovs.run("ethtool", "-K", "under", "tx", "off", check=False)
         self.on_router("ip", "link", "set", far, "mtu", mtu, "up")

@@ -1,0 +1,250 @@
+"""Links and switches fail one by one where tunnels meet VLAN links, under pings of every pair, on real Open vSwitch.
+
+Leaves 1 and 2 have a subnet each, and two spines with VLAN links between them; 3 and 4 have a subnet each and tunnels
+only. So between 1 and 2 frames go by the one spine or the other, or by 3 or 4; to 3 and 4 directly, or by any other.
+Where a switch sees a failure itself, what it knows of another way loses 5 frames at most. A tunnel that gets nothing
+through is seen by BFD, after three frames of it that are missing: that takes 0.3 s and some more, and 3 s at most are
+lost. On the fabric of VLAN links alone that is seen in test_two_tenants.
+"""
+from __future__ import annotations
+
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+import pytest
+
+from tests.system.network import API_PORT, CONTROLLER_PORT, SWITCH_PORT, HostSpec, wait_until
+from tests.system.ovs import PrivateOvs, require
+from tests.system.pings import INTERVAL, Pings
+from tests.system.sites import ROUTER, Site, Sites
+
+HOSTS = tuple(HostSpec("red", number, number, 1) for number in (1, 2, 3, 4))
+SPINES = (9, 10)
+VLAN_LINKS = "7"
+"""The group that their interfaces are in, so that all of a switch can fail in one moment."""
+AT_ONCE = 5
+"""Frames that may be lost where a switch sees a failure itself and knows another way."""
+BY_BFD = 3.0
+"""Seconds that may be lost where it does not."""
+Pair = tuple[int, int]
+PAIRS: tuple[Pair, ...] = ((1, 2), (1, 3), (2, 3), (3, 4))
+
+
+class Fabric(Sites):
+    """Four sites, and the spines, each a machine of its own."""
+
+    def __init__(self) -> None:
+        super().__init__([Site(number, (number,), number) for number in (1, 2, 3, 4)], HOSTS, links=9)
+        self.spines = {spine: PrivateOvs() for spine in SPINES}
+
+    def __enter__(self) -> Fabric:
+        try:
+            for spine in self.spines.values():
+                spine.__enter__()
+        except BaseException:
+            self.stop()
+            raise
+        super().__enter__()
+        return self
+
+    def stop(self) -> None:
+        super().stop()
+        for spine in self.spines.values():
+            spine.stop()
+
+    def _start_controllers(self) -> None:
+        self.ovs.spawn("ovs-testcontroller", f"ptcp:{CONTROLLER_PORT['red']}:127.0.0.1", "-O", "OpenFlow13",
+                       host=ROUTER, log="red.log")
+
+    def _add_underlay(self, site: Site) -> None:
+        super()._add_underlay(site)
+        self._add_management(site.number, site.ovs)
+        if site is self.sites[-1]:
+            for number, spine in self.spines.items():
+                self._add_management(number, spine)
+
+    def _add_management(self, number: int, ovs: PrivateOvs) -> None:
+        """What fails is the fabric only: hvproxy reaches every switch by another way."""
+        far = f"m{number}"
+        subprocess.run(["ip", "link", "add", "manage", "netns", ovs.namespace, "type", "veth", "peer", "name", far,
+                        "netns", self.ovs.namespace_of(ROUTER)], check=True)
+        ovs.run("ip", "address", "add", f"10.8.{number}.1/24", "dev", "manage")
+        ovs.run("ip", "link", "set", "manage", "up")
+        self.on_router("ip", "address", "add", f"10.8.{number}.254/24", "dev", far)
+        self.on_router("ip", "link", "set", far, "up")
+
+    def _add_datapaths(self, site: Site) -> None:
+        super()._add_datapaths(site)
+        site.ovs.set_controllers(f"s{site.number}", f"tcp:10.8.{site.number}.254:{SWITCH_PORT}")
+        if site is not self.sites[-1]:
+            return
+        for number, spine in self.spines.items():
+            spine.add_bridge(f"s{number:x}", number)
+            for leaf in (1, 2):
+                self._join(spine, f"s{number:x}", leaf, leaf, number)
+            spine.set_controllers(f"s{number:x}", f"tcp:10.8.{number}.254:{SWITCH_PORT}")
+
+    def _join(self, spine: PrivateOvs, bridge: str, port: int, leaf: int, leaf_port: int) -> None:
+        """A VLAN link of a spine and a leaf; the interfaces are `down1` at the spine, and `up9` at the leaf."""
+        below = self.sites[leaf - 1].ovs
+        near, far = f"down{leaf}", f"up{leaf_port}"
+        subprocess.run(["ip", "link", "add", near, "netns", spine.namespace, "type", "veth", "peer", "name", far,
+                        "netns", below.namespace], check=True)
+        for ovs, interface, bridge, number in ((spine, near, bridge, port), (below, far, f"s{leaf}", leaf_port)):
+            ovs.run("ip", "link", "set", interface, "mtu", "1600", "group", VLAN_LINKS, "up")
+            ovs.vsctl("add-port", bridge, interface, "--", "set", "interface", interface, f"ofport_request={number}")
+
+    def _finish(self) -> None:
+        super()._finish()
+        wait_until(lambda: all(self.ping(a, b) == 1 for a, b in self.pairs("red")), "the hosts do not reach each other")
+
+    # What fails
+
+    @contextmanager
+    def down(self, *interfaces: tuple[PrivateOvs, str], host: str | None = None) -> Iterator[None]:
+        """These are down as long as the block lasts."""
+        for ovs, interface in interfaces:
+            ovs.run("ip", "link", "set", interface, "down", host=host)
+        yield
+        for ovs, interface in interfaces:
+            ovs.run("ip", "link", "set", interface, "up", host=host)
+
+    @contextmanager
+    def without_endpoint(self, site: Site) -> Iterator[None]:
+        """The interface with the address of its tunnels is down, and its routes are gone."""
+        with self.down((site.ovs, "br-phys")):
+            yield
+        site.ovs.run("ip", "route", "add", "default", "via", site.gateway)
+
+    @contextmanager
+    def parted(self, a: int, b: int) -> Iterator[None]:
+        """Nothing gets through between two sites, and no interface shows it."""
+        ways = [(f"10.9.{x}.1", f"10.9.{y}.1") for x, y in ((a, b), (b, a))]
+        for source, to in ways:
+            self.on_router("ip", "rule", "add", "from", source, "to", to, "blackhole")
+        yield
+        for source, to in ways:
+            self.on_router("ip", "rule", "del", "from", source, "to", to, "blackhole")
+
+    @contextmanager
+    def dead(self, spine: int) -> Iterator[None]:
+        """A spine is without power: its links are down, and nothing of it is left."""
+        ovs = self.spines[spine]
+        ovs.run("ip", "link", "set", "group", VLAN_LINKS, "down")
+        ovs.kill_switches()
+        yield
+        ovs.start_switches()
+        ovs.run("ip", "link", "set", "group", VLAN_LINKS, "up")
+
+    def way(self) -> int:
+        """The spine that frames from 1 to 2 cross."""
+        return int(self.get("/v1/fabric/paths/0x1/0x2")[0]["to"]["dpid"], 16)
+
+    def links_up(self) -> int:
+        return sum(link["state"] == "up" for link in self.get("/v1/links"))
+
+    def flaps(self) -> int:
+        """How often the switches have taken a tunnel for dead, or for well again."""
+        return sum(int(count) for site in self.sites for count in re.findall(
+            r'flap_count="(\d+)"', site.ovs.vsctl("--columns=bfd_status", "list", "interface")))
+
+    def told(self) -> float:
+        """How many PORT_STATUS the tenant was sent."""
+        def ask() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=10) as reply:
+                text: str = reply.read().decode()
+                return text
+        return sum(float(line.rsplit(" ", 1)[1]) for line in self.ovs.inside(ask, ROUTER).splitlines()
+                   if line.startswith("hvproxy_messages_total{") and 'direction="to_controller"' in line
+                   and 'type="port_status"' in line)
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Iterator[Fabric]:
+    require()
+    with Fabric() as fabric:
+        yield fabric
+
+
+def lost(fabric: Fabric, happens: Callable[[], object]) -> dict[Pair, int]:
+    """How many pings of each pair are not answered, of those that are sent until after something has happened."""
+    with ExitStack() as stack:
+        everybody = {(a, b): stack.enter_context(Pings(fabric.at(HOSTS[a - 1]), HOSTS[a - 1], HOSTS[b - 1]))
+                     for a, b in PAIRS}
+        happens()
+        for pings in everybody.values():
+            pings.go_on()
+    return {pair: len(pings.lost) for pair, pings in everybody.items()}
+
+
+def survives(fabric: Fabric, what: str, failure: AbstractContextManager[None], links: int, by_bfd: Pair | None = None,
+             ) -> None:
+    """A failure takes some links, and hvproxy has other ways; then all is as before. No pair loses more than a switch
+    needs that sees it, but the one that BFD sees it for. The tenant hears nothing."""
+    told, up = fabric.told(), fabric.links_up()
+    flaps = 0 if by_bfd is None else 2 * links
+
+    def fails() -> None:
+        failure.__enter__()
+        wait_until(lambda: fabric.links_up() == up - links, f"{what}: {links} links are down")
+
+    def ends() -> None:
+        failure.__exit__(None, None, None)
+        wait_until(lambda: fabric.links_up() == up, f"{what}: the links are back")
+
+    for happens, concerned in ((fails, by_bfd), (ends, None)):
+        before = fabric.flaps()
+        found = lost(fabric, happens)
+        print(f"{what} {happens.__name__}: lost {found}")
+        # On a machine that is busy for too long BFD takes a tunnel for dead that is not.
+        starved = fabric.flaps() != before + flaps
+        for pair, count in found.items():
+            assert count <= (BY_BFD / INTERVAL if pair == concerned or starved else AT_ONCE), what
+    assert fabric.told() == told, what
+
+
+def test_vlan_links_and_a_spine_fail_and_frames_go_by_the_other(fabric: Fabric) -> None:
+    spine = fabric.way()
+    survives(fabric, "a link", fabric.down((fabric.sites[0].ovs, f"up{spine}")), 1)
+    survives(fabric, "a spine", fabric.dead(fabric.way()), 2)
+
+
+def test_without_vlan_links_frames_go_through_tunnels(fabric: Fabric) -> None:
+    """By that of 3 or 4 at once; then there is one between the two."""
+    leaf = fabric.sites[0].ovs
+    first = fabric.way()
+    with fabric.down((leaf, f"up{first}")):
+        wait_until(lambda: fabric.way() != first, "the other spine is on the way")
+        told = fabric.told()
+        with ExitStack() as stack:
+            found = lost(fabric, lambda: stack.enter_context(fabric.down((leaf, f"up{fabric.way()}"))))
+            print(f"the last VLAN link: lost {found}")
+            assert all(count <= AT_ONCE for count in found.values())
+            wait_until(lambda: fabric.links_up() == 2 + 5 + 1, "a tunnel joins the two")
+        wait_until(lambda: fabric.way() in SPINES, "a spine is on the way again")
+        assert fabric.told() == told
+    wait_until(lambda: fabric.links_up() == 9, "all links are there, and the tunnel is gone")
+
+
+def test_what_no_switch_sees_is_seen_by_bfd(fabric: Fabric) -> None:
+    survives(fabric, "one tunnel", fabric.parted(3, 4), 1, (3, 4))
+    survives(fabric, "the router's interface", fabric.down((fabric.ovs, "r1"), host=ROUTER), 2, (1, 3))
+    survives(fabric, "the underlay of an edge", fabric.down((fabric.sites[1].ovs, "under")), 2, (2, 3))
+    survives(fabric, "the interface of an endpoint", fabric.without_endpoint(fabric.sites[1]), 2, (2, 3))
+
+
+def test_a_site_without_any_way_is_told_and_comes_back(fabric: Fabric) -> None:
+    def state() -> str:
+        port: dict[str, str] = fabric.get("/v1/logical-switches/red/ports/4")
+        return port["state"]
+
+    told = fabric.told()
+    with fabric.down((fabric.sites[3].ovs, "under")):
+        wait_until(lambda: state() == "down", "port 4 goes down")
+        assert fabric.ping(HOSTS[0], HOSTS[1]) == fabric.ping(HOSTS[0], HOSTS[2]) == 1
+    wait_until(fabric.settled, "it comes back")
+    wait_until(lambda: fabric.ping(HOSTS[2], HOSTS[3]) == 1, "the hosts reach each other again")
+    assert fabric.told() > told
