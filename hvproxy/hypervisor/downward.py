@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from hvproxy.hypervisor.counters import Count
 from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.meter_ids import MeterIds
+from hvproxy.hypervisor.soon import Soon
 from hvproxy.hypervisor.tracking import Zones
 from hvproxy.model.rules import Change
 from hvproxy.model.view import Dpid
@@ -27,6 +28,7 @@ class Downward(Protocol):
     journal: Journal
     meter_ids: MeterIds
     zones: Zones
+    soon: Soon
     wall: float
     """What must be added to the core's time for the day's."""
 

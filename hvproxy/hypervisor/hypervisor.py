@@ -31,6 +31,7 @@ from hvproxy.hypervisor.places import Places
 from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.sharing import Sharing
+from hvproxy.hypervisor.soon import Soon
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.to_switches import ToSwitches
 from hvproxy.hypervisor.tracking import Zones
@@ -76,6 +77,7 @@ class Hypervisor(ToSwitches):
         self.moves = Moves(self)
         self.sharing = Sharing(self)
         self.meter_ids = MeterIds()
+        self.soon = Soon()
         self.zones = Zones()
         self.auditing = Auditing(settings.audit, settings.remove_foreign, now)
         self.logical_switches: dict[str, LogicalSwitch] = {}
@@ -92,6 +94,8 @@ class Hypervisor(ToSwitches):
         self.arrivals = Arrivals(self)
         self.settling_in = False
         """After a restart: not all switches have been heard yet."""
+        self.interrupted: list[Callable[[float], None]] = []
+        """What was under way before a restart goes on when they have."""
         self.barrier_times: list[float] = []
         """Seconds that tenants' barriers took, for the metrics, which take them out."""
         self.waiting_to_dial: set[str] = set()
@@ -187,7 +191,7 @@ class Hypervisor(ToSwitches):
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
         times = [self.switches.deadline, self.databases.deadline, self.tunnels.deadline, self._next_poll,
-                 self.auditing.deadline, self.moves.deadline]
+                 self.auditing.deadline, self.moves.deadline, self.soon.deadline]
         times += [space.deadline for space in self.fabric.label_spaces]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
@@ -199,6 +203,7 @@ class Hypervisor(ToSwitches):
         self.auditing.tick(self, now)
         self.tunnels.tick(now)
         self.moves.tick(now)
+        self.soon.tick(now)
         if any([space.tick(now) for space in self.fabric.label_spaces]):
             self.rollout.aim(self.fabric.feed(now), now)
             placement.find_room(self, now)
@@ -220,6 +225,8 @@ class Hypervisor(ToSwitches):
             for ls in self.logical_switches.values():
                 aging.let_expire(ls, now)
                 self.bind(ls, now)
+            while self.interrupted:
+                self.soon.add(self.interrupted.pop())
         self._dial_when_known(now)
 
     # What the switches tell

@@ -11,6 +11,7 @@ from hvproxy.hypervisor import fabric
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
+from hvproxy.hypervisor.operator_session import OperatorSession
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import NEEDS_DATABASE, AttachSpec, LogicalSwitchSpec, PortSpec, attach_text
 from hvproxy.model.view import Dpid, PortNo
@@ -62,6 +63,8 @@ def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -
 def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> None:
     """Take a logical switch away; `done` once no datapath holds anything of it."""
     ls = logical_switch(hv, name)
+    for session in [each for each in ls.sessions.values() if isinstance(each, OperatorSession)]:
+        session.abandon("the logical switch is deleted", now)
     for address in ls.spec.controllers:
         hv.out.stop_dialing(f"{name} {address}")
     for address in ls.spec.listen:

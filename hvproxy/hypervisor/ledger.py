@@ -77,6 +77,7 @@ class Ledger:
                 self._journal.delete(self._key(lane, number))
         self._journal.delete(self._prefix)
         self._journal.delete(f"{self._prefix}/state")
+        self.rolling_back(None)
         self._journal = Journal()
 
     def entry(self, number: int, entry: Entry | None) -> None:
@@ -93,6 +94,14 @@ class Ledger:
     def state(self) -> None:
         """Something of the logical switch as a whole has changed."""
         self._put(f"{self._prefix}/state", self._state)
+
+    def rolling_back(self, record: records.RollbackRecord | None) -> None:
+        """A rollback begins, or (None) is over."""
+        key = self._key("rollback", 0)
+        if record is None:
+            self._journal.delete(key)
+        else:
+            self._put(key, lambda: record)
 
     def gone(self) -> None:
         """The tables count something that is gone."""

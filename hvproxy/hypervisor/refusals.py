@@ -35,6 +35,17 @@ def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float,
         ls.down.log("error", "a datapath refused to delete a meter", logical_switch=ls.spec.name, type=error.type,
                     code=error.code)
         return
+    undo(ls, origin, now)
+    commit = origin.commit
+    if commit is not None:
+        _fail_commit(ls, origin, commit, content, error)
+    elif origin.session.conn in ls.sessions:
+        origin.session.refuse(origin.request, _as_sent(error))
+
+
+def undo(ls: LogicalSwitch, origin: Origin, now: float) -> None:
+    """Have everything as it was before, but for what has changed since. Later refusals of the same change nothing."""
+    origin.refused = True
     commit = origin.commit
     added = () if commit is None else commits.take_back_groups(ls, commit, now)
     _undo_edits(ls, origin, now)
@@ -45,10 +56,6 @@ def take_back(ls: LogicalSwitch, origin: Origin, error: ErrorMsg, now: float,
     if origin.meter is not None:
         _undo_meter(ls, origin, now)
     origin.session.taken_back = ls.down.journal.revision
-    if commit is not None:
-        _fail_commit(ls, origin, commit, content, error)
-    elif origin.session.conn in ls.sessions:
-        origin.session.refuse(origin.request, _as_sent(error))
 
 
 def _fail_commit(ls: LogicalSwitch, origin: Origin, commit: Commit, content: Item | None,

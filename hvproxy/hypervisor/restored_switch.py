@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from struct import error as StructError
 from typing import Final, TypeVar
 
 import msgspec
 
 from hvproxy.compiler.lowering import TenantGroup
-from hvproxy.errors import ConfigError, DamagedRecord, Refused
+from hvproxy.errors import ConfigError, DamagedRecord, ModelError, Refused
+from hvproxy.hypervisor import snapshots
 from hvproxy.hypervisor.counters import Counters
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.hypervisor import Hypervisor
@@ -23,7 +25,7 @@ from hvproxy.hypervisor.mac_table import LOOK_EVERY
 from hvproxy.hypervisor.port_counters import BY_PEER, BY_RULES, COUNTERS
 from hvproxy.hypervisor.retiring import Retired
 from hvproxy.hypervisor.tenant_meters import TenantMeter
-from hvproxy.model import records
+from hvproxy.model import records, snapshot as snapshot_file
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, parse
 from hvproxy.model.layout import FRAGMENT, PLACE, cookie
 from hvproxy.model.records import Record
@@ -35,7 +37,7 @@ from hvproxy.openflow.oxm import Match, ofp_match
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", bound=msgspec.Struct)
-KINDS: Final = ("state", "port", "group", "entry", "retired", "count", "groupcount", "meter", "host")
+KINDS: Final = ("state", "port", "group", "entry", "retired", "count", "groupcount", "meter", "host", "rollback")
 """The kinds of records of a logical switch, in the order in which they are read."""
 
 
@@ -66,7 +68,8 @@ class RestoredSwitch:
         readers: dict[str, Callable[[int, str], None]] = {
             "state": self._state, "port": self._port, "group": self._group, "entry": self._entry,
             "retired": self._retired,
-            "count": self._count, "groupcount": self._group_count, "meter": self._meter, "host": self._host}
+            "count": self._count, "groupcount": self._group_count, "meter": self._meter, "host": self._host,
+            "rollback": self._rollback}
         for kind in KINDS:
             for number, part in sorted(parts.get(kind, ())):
                 with judged(part):
@@ -209,6 +212,11 @@ class RestoredSwitch:
             self.ls.hosts.restore(number, record.port, record.address, record.vlan, record.used - self._wall)
             self.ls.hosts.next_look = self._now + LOOK_EVERY
 
+    def _rollback(self, number: int, key: str) -> None:
+        record = self._read(key, records.RollbackRecord)
+        self._hv.interrupted.append(partial(
+            snapshots.carry_on, self._hv, self.ls.spec.name, snapshot_file.decode(record.snapshot), record.counts))
+
     def _forget_gone(self) -> None:
         """What went just before the end is counted by the tables alone."""
         ls = self.ls
@@ -231,7 +239,7 @@ def judged(key: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, IndexError, TypeError, StructError, Refused, ConfigError,
-            msgspec.MsgspecError) as error:
+            ModelError, msgspec.MsgspecError) as error:
         raise DamagedRecord(key, f"cannot be: {error}") from error
 
 

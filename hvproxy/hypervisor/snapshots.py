@@ -6,7 +6,8 @@ from what it had counted when the snapshot was taken; its times begin anew.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -17,8 +18,9 @@ from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.ledger import spec_json
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.hypervisor.operator_session import OperatorSession
+from hvproxy.hypervisor.operator_session import OperatorSession, Order
 from hvproxy.hypervisor.port_config import CONFIGURABLE
+from hvproxy.model import records, snapshot as snapshot_file
 from hvproxy.model.intent import LogicalSwitchSpec, Name
 from hvproxy.model.schema import DpidKey
 from hvproxy.model.snapshot import EntryShot, GroupShot, MeterShot, Snapshot
@@ -89,49 +91,61 @@ def _key(entry: Entry) -> Key:
 
 def roll_back(hv: Hypervisor, name: str, snapshot: Snapshot, done: Done, failed: Failed, now: float, *,
               counts: bool = True) -> None:
-    """Make a logical switch what the snapshot says; `done` hears how much that changed when the switches have confirmed
-    it and it is stored. `failed` hears why nothing has changed. Without `counts` what comes back counts from zero.
-    Raises NotFound."""
+    """Make a logical switch what the snapshot says, in portions, so that others are served meanwhile; `done` hears how
+    much that changed when the switches have confirmed it and it is stored. `failed` hears why nothing has changed.
+    Without `counts` what comes back counts from zero. A restart carries it on. Raises NotFound."""
     ls = intent.logical_switch(hv, name)
+    if any(isinstance(each, OperatorSession) for each in ls.sessions.values()):
+        failed(Conflict("", "the logical switch is being rolled back; ask again when that is over"))
+        return
     changed = {"entries": 0, "groups": 0, "meters": 0, "ports": 0}
     session = OperatorSession(ls, now)
+    ls.ledger.rolling_back(records.RollbackRecord(snapshot_file.encode(snapshot), counts))
     back: list[bytes] = []
     """What undoes the meters."""
+
+    def end() -> None:
+        session.end()
+        ls.ledger.rolling_back(None)
+
+    def fail(refused: Refused, at: float) -> None:
+        _undo(ls, session, back, at)
+        end()
+        failed(_conflict(refused))
+
     meters = [each for each in snapshot.meters if not _meter_stands(ls, each)]
     try:
         for shot in meters:
             back.insert(0, _put_meter(ls, session, shot, now))
+            if counts:
+                _meter_back(ls, shot)
     except Refused as refused:
-        _undo(ls, session, back, now)
-        session.end()
-        failed(_conflict(refused))
+        fail(refused, now)
         return
-    entries = [each for each in snapshot.entries if not _entry_stands(ls, each)]
-    groups = [each for each in snapshot.groups if not _group_stands(ls, each)]
-    messages = _messages(ls, snapshot, entries, groups)
-    changed["entries"], changed["groups"], changed["meters"] = (
-        len(entries) + len(_unwanted(ls, snapshot)), len(groups) + len(ls.groups.groups.keys() - _groups(snapshot)),
-        len(meters) + len(ls.meters.meters.keys() - _meters(snapshot)))
+    changed["meters"] = len(meters) + len(ls.meters.meters.keys() - _meters(snapshot))
 
     def committed(refused: Refused | None, at: float) -> None:
         if refused is not None:
-            _undo(ls, session, back, at)
-            session.end()
-            failed(_conflict(refused))
+            fail(refused, at)
             return
         for meter_id in sorted(ls.meters.meters.keys() - _meters(snapshot)):
             ls.carry_out(session, build.meter_mod(0, of13.OFPMC_DELETE, 0, meter_id), at)
         changed["ports"] = _settings(ls, session, snapshot, at)
-        session.end()
+        end()
         ls.down.journal.when_committed(ls.down.journal.revision, lambda _: done(changed), at, lambda _: done(changed))
 
-    session.commit(messages, committed, now)
-    for each in entries:
-        entry = _find(ls, each)
-        if entry is not None:
-            entry.flags = each.flags  # those too that were an order, and are told
-    if counts:
-        _count_on(ls, entries, groups, meters)
+    session.commit(_orders(ls, snapshot, counts, changed), committed, now)
+
+
+def carry_on(hv: Hypervisor, name: str, snapshot: Snapshot, counts: bool, now: float) -> None:
+    """Go on with what a restart has interrupted."""
+    if name not in hv.logical_switches:
+        return
+    roll_back(
+        hv, name, snapshot,
+        lambda changed: hv.log("info", "the rollback that was interrupted is done", logical_switch=name, **changed),
+        lambda why: hv.log("error", "the rollback that was interrupted cannot be finished", logical_switch=name,
+                           reason=why.what), now, counts=counts)
 
 
 def _conflict(refused: Refused) -> Conflict:
@@ -172,23 +186,33 @@ def _unwanted(ls: LogicalSwitch, snapshot: Snapshot) -> list[Entry]:
     return [entry for entry in ls.tables.entries() if _key(entry) not in wanted]
 
 
-def _messages(ls: LogicalSwitch, snapshot: Snapshot, entries: list[EntryShot], groups: list[GroupShot]) -> list[bytes]:
-    """What changes entries and groups, in an order in which each finds what it names."""
-    messages = [build.flow_mod_delete_strict(0, *_key(entry)) for entry in _unwanted(ls, snapshot)]
-    there = ls.groups.groups
+def _orders(ls: LogicalSwitch, snapshot: Snapshot, counts: bool, changed: dict[str, int]) -> Iterator[Order | None]:
+    """What changes entries and groups, in an order in which each finds what it names; how many are `changed`."""
+    there = set(ls.groups.groups)
+    groups = [each for each in snapshot.groups if not _group_stands(ls, each)]
+    unwanted = _unwanted(ls, snapshot)
+    changed["entries"], changed["groups"] = len(unwanted), len(groups) + len(there - _groups(snapshot))
+    for entry in unwanted:
+        yield Order(build.flow_mod_delete_strict(0, *_key(entry)))
     # Emptied first: on the way from one set of groups to another they must not name each other in a circle.
-    messages += [build.group_mod(0, of13.OFPGC_MODIFY, of13.OFPGT_ALL, each.group_id)
-                 for each in groups if each.group_id in there]
-    messages += [build.group_mod(0, of13.OFPGC_MODIFY if each.group_id in there else of13.OFPGC_ADD, each.type,
-                                 each.group_id, each.buckets) for each in groups]
-    for each in entries:
-        messages.append(build.flow_mod(
-            0, of13.OFPFC_ADD, table_id=each.table_id, priority=each.priority, match_tlvs=each.match,
-            instructions=each.instructions, cookie=each.cookie, flags=each.flags & ~_ONCE,
-            idle_timeout=each.idle_timeout, hard_timeout=each.hard_timeout))
-    messages += [build.group_mod(0, of13.OFPGC_DELETE, of13.OFPGT_ALL, group_id)
-                 for group_id in sorted(there.keys() - _groups(snapshot))]
-    return messages
+    for group in groups:
+        if group.group_id in there:
+            yield Order(build.group_mod(0, of13.OFPGC_MODIFY, of13.OFPGT_ALL, group.group_id))
+    for group in groups:
+        yield Order(build.group_mod(
+            0, of13.OFPGC_MODIFY if group.group_id in there else of13.OFPGC_ADD, group.type, group.group_id,
+            group.buckets), partial(_group_back, ls, group) if counts else None)
+    for shot in snapshot.entries:
+        if _entry_stands(ls, shot):
+            yield None
+            continue
+        changed["entries"] += 1
+        yield Order(build.flow_mod(
+            0, of13.OFPFC_ADD, table_id=shot.table_id, priority=shot.priority, match_tlvs=shot.match,
+            instructions=shot.instructions, cookie=shot.cookie, flags=shot.flags & ~_ONCE,
+            idle_timeout=shot.idle_timeout, hard_timeout=shot.hard_timeout), partial(_entry_back, ls, shot, counts))
+    for group_id in sorted(there - _groups(snapshot)):
+        yield Order(build.group_mod(0, of13.OFPGC_DELETE, of13.OFPGT_ALL, group_id))
 
 
 def _put_meter(ls: LogicalSwitch, session: OperatorSession, shot: MeterShot, now: float) -> bytes:
@@ -223,26 +247,34 @@ def _settings(ls: LogicalSwitch, session: OperatorSession, snapshot: Snapshot, n
     return ports
 
 
-def _count_on(ls: LogicalSwitch, entries: list[EntryShot], groups: list[GroupShot], meters: list[MeterShot]) -> None:
-    """What has come back goes on from what it had counted."""
-    for shot in entries:
-        entry = _find(ls, shot)
-        if entry is not None and ls.counters.total(entry.number) == (0, 0):
-            ls.counters.add(entry.number, shot.counted)
-            # The tables count it still, as of an entry that is gone.
-            ls.table_counters.entry_back(shot.table_id, entry.instructions.goto, shot.counted[0])
-    for group in groups:
-        counters = ls.groups.counters.get(group.group_id)
-        if counters is not None and _group_stands(ls, group):
-            for name, counted in (("all", group.counted), *enumerate(group.of_buckets)):
-                counters.add(name, counted)
-            ls.ledger.group_based(group.group_id, counters)
-    for meter in meters:
-        there = ls.meters.meters.get(meter.meter_id)
-        if there is not None:
-            for name, counted in (("in", meter.counted), *enumerate(meter.of_bands)):
-                there.counters.add(name, counted)
-            ls.ledger.meter(meter.meter_id)
+def _entry_back(ls: LogicalSwitch, shot: EntryShot, counts: bool) -> None:
+    """An entry has come back: it is told with all its flags, and goes on from what it had counted."""
+    entry = _find(ls, shot)
+    if entry is None:
+        return
+    entry.flags = shot.flags  # those too that were an order
+    if counts and ls.counters.total(entry.number) == (0, 0):
+        ls.counters.add(entry.number, shot.counted)
+        # The tables count it still, as of an entry that is gone.
+        ls.table_counters.entry_back(shot.table_id, entry.instructions.goto, shot.counted[0])
+
+
+def _group_back(ls: LogicalSwitch, group: GroupShot) -> None:
+    """The same of a group."""
+    counters = ls.groups.counters.get(group.group_id)
+    if counters is not None and _group_stands(ls, group):
+        for name, counted in (("all", group.counted), *enumerate(group.of_buckets)):
+            counters.add(name, counted)
+        ls.ledger.group_based(group.group_id, counters)
+
+
+def _meter_back(ls: LogicalSwitch, meter: MeterShot) -> None:
+    """The same of a meter."""
+    there = ls.meters.meters.get(meter.meter_id)
+    if there is not None:
+        for name, counted in (("in", meter.counted), *enumerate(meter.of_bands)):
+            there.counters.add(name, counted)
+        ls.ledger.meter(meter.meter_id)
 
 
 # Cloning

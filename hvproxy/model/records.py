@@ -225,6 +225,15 @@ class HostRecord(Record, frozen=True):
     used: float
 
 
+class RollbackRecord(Record, frozen=True):
+    """ls/NAME/rollback/0: a rollback is under way, and a restart carries it on."""
+
+    snapshot: bytes
+    """As a file (model.snapshot)."""
+    counts: bool
+    """What comes back goes on counting."""
+
+
 class LabelRecord(Record, frozen=True):
     """label/KIND/LOGICAL_SWITCH/NUMBER, key/KIND/LOGICAL_SWITCH/NUMBER for the key of tunnels"""
 

@@ -1,11 +1,17 @@
 """The operator's own session: it gives orders, hears how they end, and nothing else."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import report
-from hvproxy.hypervisor.operator_session import PEER, OperatorSession
-from tests.harness import Controller
-from tests.hypervisor.worlds import flow_mod, red
+from hvproxy.hypervisor.operator_session import PEER, WORK, OperatorSession, Order
+from hvproxy.hypervisor.settings import Settings
+from hvproxy.openflow.constants import of13
+from tests.harness import Controller, World, spec
+from tests.hypervisor.worlds import add, assert_equal_to_recompute, flow_mod, red
+
+TABLE_FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
 
 
 def test_it_hears_when_the_switches_have_confirmed_and_nobody_else_does() -> None:
@@ -14,7 +20,7 @@ def test_it_hears_when_the_switches_have_confirmed_and_nobody_else_does() -> Non
     ended: list[Refused | None] = []
     session = OperatorSession(ls, world.now)
     world.switches[1].hold_barriers = True
-    session.commit([flow_mod()], lambda refused, at: ended.append(refused), world.now)
+    session.commit([Order(flow_mod())], lambda refused, at: ended.append(refused), world.now)
     world.run()
     assert ended == []
     world.switches[1].release()
@@ -29,10 +35,76 @@ def test_it_hears_the_first_reason_why_nothing_was_done() -> None:
     ls = world.hv.logical_switches["red"]
     ended: list[Refused | None] = []
     session = OperatorSession(ls, world.now)
-    session.commit([flow_mod(), flow_mod(table=99)], lambda refused, at: ended.append(refused), world.now)
-    world.run()
+    session.commit(map(Order, (flow_mod(), flow_mod(table=99))), lambda refused, at: ended.append(refused), world.now)
+    world.pass_time(0.1)
     (refused,) = ended
     assert refused is not None and refused.experimenter is None and len(ls.tables) == 0
+
+
+def many(number: int) -> Iterator[Order]:
+    return (Order(flow_mod(priority=each)) for each in range(1, number + 1))
+
+
+def test_many_are_carried_out_in_portions_each_when_the_switches_have_confirmed_the_last() -> None:
+    world, _ = red()
+    ls = world.hv.logical_switches["red"]
+    ended: list[Refused | None] = []
+    session = OperatorSession(ls, world.now)
+    world.switches[1].hold_barriers = True
+    session.commit(many(WORK), lambda refused, at: ended.append(refused), world.now)
+    world.pass_time(1.0)
+    assert len(ls.edges) == 3 and len(ls.tables) == WORK // 3
+    world.switches[1].hold_barriers = False
+    world.switches[1].release()
+    world.run()
+    assert ended == [None] and len(ls.tables) == WORK
+    assert_equal_to_recompute(world)
+
+
+def test_where_no_switch_is_there_to_confirm_each_portion_has_a_turn_of_its_own() -> None:
+    world = World(spec("red", {1: (1, 1)}), settings=Settings(grace=0.0))
+    world.pass_time(1.0)
+    ls = world.hv.logical_switches["red"]
+    ended: list[Refused | None] = []
+    OperatorSession(ls, world.now).commit(many(2 * WORK), lambda refused, at: ended.append(refused), world.now)
+    world.run()
+    assert not ended and len(ls.tables) == WORK
+    world.pass_time(0.1)
+    assert ended == [None] and len(ls.tables) == 2 * WORK
+
+
+def test_what_is_refused_late_takes_all_portions_back() -> None:
+    world, controller = red()
+    add(controller, flow_mod(priority=7, cookie=7))
+    ls = world.hv.logical_switches["red"]
+    ended: list[Refused | None] = []
+    world.switches[2].hold_barriers = True
+    OperatorSession(ls, world.now).commit(many(WORK), lambda refused, at: ended.append(refused), world.now)
+    world.run()
+    world.switches[2].refuse = TABLE_FULL
+    world.switches[2].hold_barriers = False
+    world.switches[2].release()
+    world.run()
+    world.switches[2].refuse = None
+    world.pass_time(1.0)
+    (refused,) = ended
+    assert refused is not None and (refused.error_type, refused.code) == TABLE_FULL
+    assert [entry.cookie for entry in ls.tables.entries()] == [7]
+    assert_equal_to_recompute(world)
+
+
+def test_who_is_abandoned_carries_out_no_more() -> None:
+    world, _ = red()
+    ls = world.hv.logical_switches["red"]
+    ended: list[Refused | None] = []
+    session = OperatorSession(ls, world.now)
+    world.switches[1].hold_barriers = True
+    session.commit(many(WORK), lambda refused, at: ended.append(refused), world.now)
+    session.abandon("it is over", world.now)
+    session.end()
+    world.switches[1].release()
+    world.pass_time(1.0)
+    assert [str(each) for each in ended] == ["it is over"] and len(ls.tables) == WORK // 3
 
 
 def test_it_is_no_controller_to_operators_and_gets_no_news() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hvproxy.errors import Conflict, NotFound
-from hvproxy.hypervisor import snapshots
+from hvproxy.hypervisor import intent, snapshots
 from hvproxy.hypervisor.snapshots import CloneSpec
 from hvproxy.model.snapshot import Snapshot
 from hvproxy.openflow import actions, build
@@ -17,7 +17,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.oxm import tlv
 from tests.harness import Controller, World
-from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, meter_mod
+from tests.hypervisor.worlds import a_stored_world, a_world, add, assert_equal_to_recompute, flow_mod, meter_mod
 
 TABLE_FULL = (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
 
@@ -163,13 +163,64 @@ def test_a_clone_has_the_same_and_counts_from_zero() -> None:
     spec = snapshots.clone_spec(world.hv, "red", CloneSpec(name="copy"))
     found: list[Any] = []
     snapshots.clone(world.hv, spec, before, found.append, found.append, world.now)
-    world.run()
+    world.pass_time(0.1)
     assert found == [{"entries": 3, "groups": 1, "meters": 1, "ports": 0}]
     copy = shot(world, "copy")
     assert contents(replace(copy, name="red", spec=before.spec)) == contents(before)
     assert {each.counted for each in copy.entries} == {(0, 0)}
     assert spec.datapath_id != world.hv.logical_switches["red"].spec.datapath_id
     assert all(port.attach is None for port in spec.ports)
+
+
+def begun() -> tuple[World, Snapshot, list[Any]]:
+    """A rollback of many entries that one of the switches lets nobody finish."""
+    world, controller = a_stored_world()
+    add(controller, group_mod(7, 1, 2), meter_mod(1, 1000), *(to(number, cookie=number) for number in range(1, 301)))
+    before = shot(world)
+    controller.send(build.flow_mod(9, of13.OFPFC_DELETE, table_id=0) + to(1, cookie=99) + to(999))
+    world.pass_time(1.0)
+    world.switches[1].hold_barriers = True
+    found: list[Any] = []
+    snapshots.roll_back(world.hv, "red", before, found.append, found.append, world.now)
+    world.run()
+    assert not found and 0 < len(world.hv.logical_switches["red"].tables) < 300
+    return world, before, found
+
+
+def test_one_rollback_at_a_time() -> None:
+    world, before, found = begun()
+    why = back(world, before)
+    assert isinstance(why, Conflict) and "is being rolled back" in why.what
+    world.switches[1].hold_barriers = False
+    world.switches[1].release()
+    world.pass_time(1.0)
+    assert [each["entries"] for each in found] == [301] and contents(shot(world)) == contents(before)
+    assert_equal_to_recompute(world)
+
+
+def test_a_restart_carries_a_rollback_on() -> None:
+    world, before, _ = begun()
+    world.switches[1].hold_barriers = False
+    world.restart()
+    world.pass_time(3.0)
+    assert contents(shot(world)) == contents(before)
+    assert_equal_to_recompute(world)
+    assert not [key for key in world.records if "/rollback/" in key]
+    world.restart()
+    world.pass_time(3.0)
+    assert contents(shot(world)) == contents(before)
+
+
+def test_a_logical_switch_that_is_deleted_meanwhile_is_not_filled_any_more() -> None:
+    world, _, found = begun()
+    done: list[float] = []
+    intent.delete_logical_switch(world.hv, "red", done.append, world.now)
+    assert isinstance(found[0], Conflict) and "is deleted" in found[0].what
+    world.switches[1].hold_barriers = False
+    world.switches[1].release()
+    world.pass_time(3.0)
+    assert done and not any("ls/red" in key for key in world.records)
+    assert all(not switch.cookies() for switch in world.switches.values())
 
 
 def test_there_is_nothing_to_go_back_for_what_does_not_exist() -> None:
