@@ -14,6 +14,7 @@ import re
 import signal
 import time
 import urllib.request
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from struct import pack
@@ -34,6 +35,8 @@ LONGEST = 2 * DRAIN
 ASKING, MOVING, OTHER = HostSpec("red", 1, 1, 1), HostSpec("red", 2, 2, 1), HostSpec("red", 3, 3, 1)
 THERE = {"another switch": (3, 2), "another port": (2, 2)}
 INTERVAL = 0.01
+HALF = 1 << 15
+"""Of the numbers that pings have."""
 SET_ASYNC = 28
 
 
@@ -105,7 +108,21 @@ FLOWS = {
 
 def pings(network: Moving) -> list[int]:
     """The numbers of the answers to one ping after the other that has ended, in the order in which they came."""
-    return [int(each) for each in re.findall(r"icmp_seq=(\d+)", (network.ovs.directory / "ping.log").read_text())]
+    return counted_on(map(int, re.findall(r"icmp_seq=(\d+)", (network.ovs.directory / "ping.log").read_text())))
+
+
+def counted_on(numbers: Iterable[int]) -> list[int]:
+    """Numbers of which only the last bits are there, which are near one another, with all of them."""
+    found: list[int] = []
+    for number in numbers:
+        last = found[-1] if found else 0
+        found.append(last + (number - last + HALF) % (2 * HALF) - HALF)
+    return found
+
+
+def test_numbers_of_pings_count_on_beyond_the_last() -> None:
+    assert counted_on([1, 3, 2, 2]) == [1, 3, 2, 2]
+    assert counted_on([*range(1, 2 * HALF), 0, 2, 1, 1]) == [*range(1, 2 * HALF + 1), 2 * HALF + 2, *[2 * HALF + 1] * 2]
 
 
 @pytest.mark.timeout(120 + 20 * MOVES)

@@ -11,6 +11,8 @@ FLOWS = ("table=0,priority=10,arp,actions=FLOOD", "table=0,priority=5,ip,actions
          *(f"table=1,priority=7,ip,nw_dst={host.address},actions=output:{host.number}" for host in HOSTS),
          "table=1,priority=1,idle_timeout=3600,actions=group:7")
 KILLS = 3
+PATIENCE = 200.0
+"""Seconds: a busy machine may need long to start it."""
 
 
 class Stored(Network):
@@ -54,7 +56,7 @@ class Stored(Network):
         self.hvproxy.wait()
         self.serve()
         try:
-            wait_until(self.settled, "hvproxy did not come back")
+            wait_until(self.settled, "hvproxy did not come back", PATIENCE)
         except TimeoutError:
             print((self.ovs.directory / "hvproxy.log").read_text()[-6000:])
             raise
