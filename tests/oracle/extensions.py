@@ -5,8 +5,9 @@ they end, and one list of actions sends to controllers of one id (see README).
 """
 from __future__ import annotations
 
+from tests.openflow import learn_cases
 from tests.oracle.frames import MACS, Dice, frame
-from tests.oracle.operations import Step
+from tests.oracle.operations import PORTS, Step
 from tests.oracle.sessions import NICIRA, SETTLED, Maker, some_of
 from tests.tools.controller import TABLE, apply, flow_mod, goto, output, packet_out, set_field, write
 from tools.emulator import oxm, wire
@@ -134,8 +135,15 @@ def some_action(rng: Dice) -> bytes:
         lambda: note(rng.choice((b"", b"abc", b"x" * 20))),
         lambda: own(5, b""), lambda: own(17, b"") if rng.random() < 0.2 else own(43, b""),
         lambda: multipath(some, 8, rng.randrange(6), rng.randrange(4), rng.choice((0, 1, 7, 255))),
+        lambda: some_bundle(rng, None), lambda: some_bundle(rng, (some, rng.choice((0, 8)), 16)),
         lambda: set_field(oxm.ETH_DST, rng.choice(MACS)),
     ))()
+
+
+def some_bundle(rng: Dice, into: tuple[int, int, int] | None) -> bytes:
+    """An action that chooses among ports, for an output or for a part of a field: (header, first, bits)."""
+    ports = [rng.choice((*PORTS, 0xfff8, 77)) for _ in range(rng.randrange(5))]
+    return learn_cases.bundle(*ports, into=into, algorithm=rng.choice((0, 1)), fields=rng.randrange(6))
 
 
 def some_wrong(rng: Dice) -> bytes:
@@ -151,6 +159,7 @@ def some_wrong(rng: Dice) -> bytes:
         lambda: multipath(reg0, 8, 9, 0, 1), lambda: multipath(reg0, 8, 0, 9, 1), lambda: multipath(reg0, 4, 0, 0, 99),
         lambda: ids(0), lambda: ids(0, 1), lambda: own(34, bytes((0, 2)) + b"\0\0\0\1"), lambda: own(7, bytes(8)),
         lambda: own(6, b""), lambda: own(27, bytes(4)), lambda: own(20, b"")[:-1] + b"\1", lambda: own(99, b""),
+        lambda: rng.choice([action for action, error in learn_cases.CASES.values() if error]),
         lambda: own(5, b"\1"), lambda: resubmit(1)[:-1] + b"\1", lambda: own(21, half(9)),
     ))()
 

@@ -19,6 +19,7 @@ from tests.oracle.ports_and_meters import (
     some_table_mod)
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.sessions import sent_by, some_masks, some_niciras, some_oddities, some_roles
+from tests.oracle.tracking import some_connections, some_pupils
 from tests.oracle.watching import some_bundles, some_monitors
 from tests.tools.controller import (
     ALL, CONTROLLER, FLOOD, IN_PORT, TABLE, apply, bucket, clear, flow_mod, flow_request, goto, group, group_mod, match,
@@ -63,15 +64,19 @@ FEATURES = {
     "bundles": "bundles of messages, right and wrong; not the emulated switch",
     "monitors": "flow monitors, and what both controllers change then; not the emulated switch",
     "extensions": "fields and actions of Open vSwitch's own; not the emulated switch",
+    "learning": "entries that learn; not the emulated switch",
+    "connections": "entries that track connections: from then on one edge of a logical switch decides about all its "
+                   "frames; not the emulated switch",
     "offers": "requests that say what tables shall be able to do, all wrong; not the emulated switch",
     "oddities": "echoes, HELLO in mid-session, types that are no request, unknown experimenters",
 }
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
-    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "offers",
-    "oddities", "local", "meters", "normal", "port-mods", "settings"))
+    "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "learning",
+    "offers", "oddities", "local", "meters", "normal", "port-mods", "settings"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
-EMULATED_FEATURES = frozenset(FEATURES) - {"malformed", "nicira", "bundles", "monitors", "extensions", "offers"}
+EMULATED_FEATURES = frozenset(FEATURES) - {
+    "malformed", "nicira", "bundles", "monitors", "extensions", "learning", "connections", "offers"}
 """What the emulated switch does as the bridge does."""
 
 
@@ -342,7 +347,7 @@ ORDINARY = (some_flow_mod, some_flow_mod, some_packet_out, some_frame, some_fram
 SPECIAL: dict[str, Callable[[Dice, tuple[Callable[[Dice], Step], ...]], list[Step]]] = {
     "roles": some_roles, "masks": some_masks, "nicira": some_niciras, "oddities": some_oddities,
     "bundles": some_bundles, "monitors": some_monitors, "extensions": some_extensions,
-    "offers": some_offers,
+    "learning": some_pupils, "connections": some_connections, "offers": some_offers,
 }
 """What has bursts of its own."""
 RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}

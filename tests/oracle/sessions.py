@@ -107,7 +107,7 @@ def mask_property(kind: int, mask: int) -> bytes:
     return kind.to_bytes(2, "big") + b"\0\x08" + words(mask)
 
 
-STRANGE = tuple(kind for kind in (*range(35), 99, EVERY_BIT) if kind not in (13, 24, 25, 29, 32))
+STRANGE = tuple(kind for kind in (*range(35), 99, EVERY_BIT) if kind not in (13, 24, 25, 32))
 """Types of Nicira's messages, without those that are refused on purpose (README: Nicira's messages)."""
 
 

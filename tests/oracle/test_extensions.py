@@ -44,7 +44,7 @@ def test_resubmits_lead_to_later_tables() -> None:
 
 def test_a_list_sends_to_controllers_of_one_id() -> None:
     rng, several = Dice(3, DEFAULT), 0
-    for _ in range(3000):
+    for _ in range(9000):
         own_ones = [action[12:14] for action in some_actions(rng, 1) if sends_up(action)]
         assert len(set(own_ones)) < 2
         several += len(own_ones) > 1

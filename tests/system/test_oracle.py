@@ -10,16 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.oracle.command import blip, looked_into
+from tests.oracle.comparing import BRIDGE
 from tests.oracle.operations import Step, written
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.deviations import answered_alike
 from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, features_of, random_script
-from tests.oracle.world import World
+from tests.oracle.world import LOGICAL, World
 from tests.system import ovs
 
 SEEDS, LENGTH = range(1, 7), 500
@@ -32,19 +34,34 @@ def test_three_switches_do_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         async with World() as world:
             refusals = [Step(*way) for way in invalid_messages() if answered_alike(way[0])] + EVERYTHING_ASKED
-            scripts = [(refusals, world.names)]
+            await same(world, refusals, world.names, tmp_path)
             for seed in SEEDS:
                 features = features_of(seed, DEFAULT)
-                scripts.append((random_script(seed, LENGTH, features), world.able(features)))
-            for steps, names in scripts:
-                found = await world.run(steps, names)
-                if found:
-                    finding = await looked_into(world, steps, found[0], names)
-                    path = tmp_path / "oracle.script"
-                    path.write_text(written(finding.steps))
-                    if finding.again or not blip(found, len(names)):
-                        pytest.fail("\n".join([*map(str, found), str(finding), f"tools/oracle --replay {path}"]))
+                await same(world, random_script(seed, LENGTH, features), world.able(features), tmp_path)
             assert world.done > 2500 and all(world.seen.values())
+    asyncio.run(main())
+
+
+async def same(world: World, steps: list[Step], names: Sequence[str], place: Path) -> None:
+    """Do a script; fail where the systems of these names differ."""
+    found = await world.run(steps, names)
+    if found:
+        finding = await looked_into(world, steps, found[0], names)
+        path = place / "oracle.script"
+        path.write_text(written(finding.steps))
+        if finding.again or not blip(found, len(names)):
+            pytest.fail("\n".join([*map(str, found), str(finding), f"tools/oracle --replay {path}"]))
+
+
+def test_where_connections_are_tracked_a_logical_switch_does_the_same(tmp_path: Path) -> None:
+    ovs.require()
+
+    async def main() -> None:
+        async with World((BRIDGE, LOGICAL)) as world:
+            await same(world, random_script(2, LENGTH, frozenset({"queries", "connections", "learning"})), world.names,
+                       tmp_path)
+            await same(world, random_script(4, LENGTH, DEFAULT | {"connections"}), world.names, tmp_path)
+            assert world.done > 1000 and all(world.seen.values())
     asyncio.run(main())
 
 
