@@ -14,7 +14,7 @@ from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import (
     aging, barriers, commits, learning, metering, overheard, packets, port_config, port_counters, queries, resets,
-    session_settings,
+    session_settings, zones,
 )
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.bundles import Bundles
@@ -25,13 +25,12 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
-from hvproxy.hypervisor.flow_mods import DELETE, DELETE_STRICT, names_buffer
+from hvproxy.hypervisor.flow_mods import names_buffer
 from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.ledger import Ledger
 from hvproxy.hypervisor.origin import Origin
 from hvproxy.hypervisor.resets import Reset
 from hvproxy.hypervisor.roles import Roles
-from hvproxy.hypervisor.tracking import zones_named
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import ASIDE, HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
 from hvproxy.model.rules import Change, merged
@@ -39,15 +38,12 @@ from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
 from hvproxy.openflow.abilities import Ability, SwitchTables
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
-from hvproxy.openflow.experimenters import Onf, kind_of
+from hvproxy.openflow.experimenters import Nicira, Onf, kind_of
 from hvproxy.openflow.groups import GroupMod, action_lists
 from hvproxy.openflow.messages import (
     FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
 )
 from hvproxy.openflow.meters import decode_meter_mod
-from hvproxy.openflow.nicira_ct import CT
-from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_ZONE
 from hvproxy.openflow.ports import PortDesc
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
@@ -58,8 +54,6 @@ _TAGGED_HEADER = 16
 """Bytes of a frame up to and with a VLAN tag."""
 _VID = 0xFFF
 
-CT_ACTION = NICIRA_ID.to_bytes(4, "big") + CT.to_bytes(2, "big")
-ZONE_FIELD = BY_NUMBER[CT_ZONE].header.to_bytes(4, "big")
 LOCAL_BYTES = of13.OFPP_LOCAL.to_bytes(4, "big")
 
 
@@ -174,39 +168,11 @@ class LogicalSwitch(CompiledSwitch):
         """What a flow-mod does to the logical tables, and nothing else. Raises Refused."""
         if not self.has_local and LOCAL_BYTES in mod.instructions:
             self.need_local(_actions_in(mod.instructions))
-        zones = self._zones_wanted(mod)
+        named = zones.wanted(self, mod, _actions_in(mod.instructions)) if zones.may_name(mod) else ()
         edits = self.tables.flow_mod(mod, now, self.groups.groups, self.meters.meters, extended=self.extended,
                                      below=self.abilities(mod.table_id, told=True), buffers=self.buffers)
-        self._have_zones(zones, now)
+        zones.have(self, named, now)
         return edits
-
-    def _zones_wanted(self, mod: FlowMod) -> frozenset[int]:
-        """The zones that a flow-mod names. Raises Refused where connections cannot be tracked in them."""
-        if CT_ACTION not in mod.instructions and ZONE_FIELD not in mod.match or mod.command in (DELETE, DELETE_STRICT):
-            return frozenset()
-        data = _actions_in(mod.instructions)
-        zones = zones_named(Match.parse(mod.match), data)
-        self.need_tracking(data, zones)
-        return zones
-
-    def need_tracking(self, data: bytes, zones: frozenset[int]) -> None:
-        """Raises Refused unless connections can be tracked in these zones, where these actions do."""
-        self.tracking.check(zones, self.down.zones)
-        if actions.tracks(data) and not self.tracking.in_use and self.extended and not self.down.can_track(self):
-            raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL, "no labels left to track connections")
-
-    def have_zones(self, data: bytes, now: float) -> None:
-        """Have connections tracked as these actions say. Raises Refused where they cannot be."""
-        zones = actions.zones(data)
-        self.need_tracking(data, zones)
-        self._have_zones(zones, now)
-
-    def _have_zones(self, zones: Iterable[int], now: float) -> None:
-        new = self.tracking.take(zones, self.down.zones)
-        if new:
-            self.ledger.state()
-            if self.tracking.home is not None:
-                self.down.forget_connections(self.tracking.home, new, now)
 
     def change_groups(self, mod: GroupMod, now: float) -> tuple[TenantGroup | None, list[int]]:
         """What a group-mod does to the logical groups, as TenantGroups.apply. Raises Refused."""
@@ -378,6 +344,9 @@ class LogicalSwitch(CompiledSwitch):
                 bundle = self.bundles.control(session, message, now)
                 if bundle is not None:
                     commits.carry_out(Origin(self, session, message), bundle, now)
+            return
+        if (experimenter, exp_type) == (NICIRA_ID, Nicira.CT_FLUSH_ZONE):
+            zones.flush(self, message, now)
             return
         session_settings.EXPERIMENTERS[experimenter][exp_type](self, session, message)
 

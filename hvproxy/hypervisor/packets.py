@@ -12,6 +12,7 @@ from hvproxy.compiler import learning, members
 from hvproxy.compiler.lowering import Edge, lower, lower_other, uncovered
 from hvproxy.compiler.pipeline import tag
 from hvproxy.errors import Refused
+from hvproxy.hypervisor import zones
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.flow_mods import check_out_port
@@ -19,16 +20,17 @@ from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, RuleKind, cookie, read_cookie
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_learn
+from hvproxy.openflow.action_checks import check_order, inconsistent
 from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, PacketOut, decode_packet_out
-from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm import Match, each_tlv, headers_of, tlv
 from hvproxy.openflow.oxm_fields import (
-    CT_LABEL, CT_MARK, CT_STATE, CT_ZONE, IP_ETH_TYPES, OWN_REGISTER, REGISTERS,
+    BY_NUMBER, CT_LABEL, CT_MARK, CT_STATE, CT_ZONE, OWN_REGISTER, REGISTERS, Headers,
 )
 from hvproxy.openflow.packet_ins import NO_COOKIE, Format, PacketInParts
-from hvproxy.trace.frame import ETH_TYPE, SHORTEST, Frame
+from hvproxy.trace.frame import SHORTEST, Frame
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -36,7 +38,14 @@ if TYPE_CHECKING:
 
 SPANNING_TREE_ADDRESS, FIRST_ETHER_TYPE = bytes.fromhex("0180c2000000"), 0x600
 FROM_A_PACKET_OUT = (of13.OFPP_CONTROLLER, of13.OFPP_ANY)
-TOLD = (of13.OFPXMT_OFB_TUNNEL_ID, *(each.number for each in REGISTERS if each is not OWN_REGISTER))
+_TOLD = frozenset(BY_NUMBER[number].header >> 9 for number in (
+    of13.OFPXMT_OFB_TUNNEL_ID, *(each.number for each in REGISTERS if each is not OWN_REGISTER)))
+"""The first bits of headers of what a tenant is told of each packet that has it."""
+_STATE, _ZONE, _ETH_TYPE = (BY_NUMBER[number].header >> 9 for number in (
+    CT_STATE, CT_ZONE, of13.OFPXMT_OFB_ETH_TYPE))
+_CONNECTION = frozenset((_STATE, *(BY_NUMBER[number].header >> 9 for number in (CT_MARK, CT_LABEL)),
+                         *range(_STATE + 14, _STATE + 21), _ETH_TYPE))
+"""The same of a packet whose connection is tracked: with its original direction, and what that is a direction of."""
 CROSSING_COOKIE = cookie(0, RuleKind.CROSSING)
 WHOLE: int = of13.OFPCML_NO_BUFFER
 """Instead of a length: the packet is not to be kept."""
@@ -135,7 +144,7 @@ def attribute(ls: LogicalSwitch, arrived: PacketIn) -> Attribution | bool:
             reason = of13.OFPR_NO_MATCH
     # What an action set sent up without the register had its name in the tunnel id.
     ours = not ls.extended or from_set and not _value(fields, OWN_REGISTER.number)
-    others = (b"" if ours else _others(fields)) + _connection(ls, fields)
+    others = _others(ls, arrived.match_tlvs, ours=ours)
     return Attribution(ls, index, port, number, entry, None if entry is None else entry.instructions, cookie,
                        ls.groups.revision,
                        PacketInParts(reason, table_id, cookie, in_port, tenant_metadata, others),
@@ -176,16 +185,19 @@ def _writer(fields: Match) -> int:
     return _value(fields, OWN_REGISTER.number) or _value(fields, of13.OFPXMT_OFB_TUNNEL_ID)
 
 
-def _others(fields: Match) -> bytes:
-    """What the tenant is told besides in_port and metadata."""
-    return b"".join(tlv(number, value) for number in TOLD if (value := _value(fields, number)))
-
-
-def _connection(ls: LogicalSwitch, fields: Match) -> bytes:
-    """What the tenant is told of the packet's connection, in his own zone."""
-    known = [(CT_STATE, _value(fields, CT_STATE)), (CT_ZONE, ls.tracking.of_tenant(_value(fields, CT_ZONE))),
-             (CT_MARK, _value(fields, CT_MARK)), (CT_LABEL, _value(fields, CT_LABEL))]
-    return b"".join(tlv(number, value) for number, value in known if value)
+def _others(ls: LogicalSwitch, tlvs: bytes, *, ours: bool) -> bytes:
+    """What the tenant is told besides in_port and metadata, in the order of the switch and in the tenant's own zone;
+    `ours`: registers and tunnel id are not his."""
+    parts = [(int.from_bytes(one[:4], "big") >> 9, one) for one in each_tlv(tlvs)]
+    tracked = any(field == _STATE for field, _ in parts)
+    told = b""
+    for field, one in parts:
+        if tracked and field == _ZONE:
+            zone = ls.tracking.of_tenant(int.from_bytes(one[4:], "big"))
+            told += tlv(CT_ZONE, zone) if zone else b""
+        elif tracked and field in _CONNECTION or not ours and field in _TOLD and any(one[4:]):
+            told += one
+    return told
 
 
 def _value(fields: Match, number: int) -> int:
@@ -219,11 +231,22 @@ def packet_out(ls: LogicalSwitch, origin: Origin, message: bytes, now: float) ->
     check_here(ls, out)
     if out.buffer_id != NO_BUFFER:
         out = replace(out, data=ls.buffers.take(out.buffer_id).data)
+    if actions.learns(out.actions) or actions.tracks(out.actions):
+        # What carries them out does not say all that the packet must be; of others the switch judges that.
+        if check_order(out.actions, _headers(out.data))[1]:
+            inconsistent()
     if actions.tracks(out.actions):
-        if len(out.data) < SHORTEST or Frame(out.data, out.in_port).fields[ETH_TYPE] not in IP_ETH_TYPES:
-            raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_MATCH_INCONSISTENT, "ct of what is no IP packet")
-        ls.have_zones(out.actions, now)
+        zones.have_for(ls, out.actions, now)
     return _carry_out(ls, origin, out, now)
+
+
+def _headers(data: bytes) -> Headers:
+    """What actions may refer to in a packet."""
+    if len(data) < SHORTEST:
+        return Headers()
+    frame = Frame(data, of13.OFPP_CONTROLLER)
+    headers = headers_of(frame.value)
+    return headers._replace(ip_proto=0) if frame.later_fragment else headers
 
 
 def release(ls: LogicalSwitch, origin: Origin, number: int, now: float) -> Dpid | None:

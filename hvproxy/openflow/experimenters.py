@@ -118,6 +118,11 @@ def decode_controller_id(data: bytes) -> tuple[bytes, int]:
     return padding, number
 
 
+def decode_zone(data: bytes) -> tuple[bytes, int]:
+    """(what must be zero, the zone) of a CT_FLUSH_ZONE."""
+    return decode_controller_id(data)  # of the same form
+
+
 def decode_async_config(data: bytes) -> AsyncConfig:
     """SET_ASYNC_CONFIG: the masks in OpenFlow 1.3's order."""
     masks = _MASKS.unpack_from(data, BODY)

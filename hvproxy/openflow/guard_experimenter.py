@@ -187,6 +187,7 @@ _MESSAGES: Final[dict[int, dict[int, Proof]]] = {
         Nicira.TLV_TABLE_REPLY: _from_switch(BODY + 16, 8),
         Nicira.SET_ASYNC_CONFIG2: _async_properties,
         Nicira.RESUME: _resume,
+        Nicira.CT_FLUSH_ZONE: _exactly(BODY + 8),
         Nicira.PACKET_IN2: _from_switch(BODY, 8),
     },
     ONF_ID: {

@@ -17,7 +17,7 @@ Lengths inside the match were proven by `guard`. Must not know what a metadata b
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field as dataclass_field
 from struct import Struct
 from typing import ClassVar, Final, NoReturn
@@ -160,14 +160,16 @@ def of_layout(value: int, mask: int) -> bytes:
 def without(tlvs: bytes, field: int) -> bytes:
     """Canonical TLVs but that of one field."""
     header = BY_NUMBER[field].header >> 9
-    kept = []
+    return b"".join(one for one in each_tlv(tlvs) if int.from_bytes(one[:4], "big") >> 9 != header)
+
+
+def each_tlv(tlvs: bytes) -> Iterator[bytes]:
+    """TLVs that were accepted before, ours or a switch's, one by one."""
     at = 0
     while at < len(tlvs):
         after = at + 4 + tlvs[at + 3]
-        if int.from_bytes(tlvs[at:at + 4], "big") >> 9 != header:
-            kept.append(tlvs[at:after])
+        yield tlvs[at:after]
         at = after
-    return b"".join(kept)
 
 
 def ofp_match(tlvs: bytes) -> bytes:

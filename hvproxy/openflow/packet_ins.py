@@ -11,7 +11,7 @@ from typing import Final
 
 from hvproxy.openflow.constants import MAX_MESSAGE, NICIRA_ID, NO_BUFFER, OFP_VERSION, of13
 from hvproxy.openflow.experimenters import BODY, Nicira
-from hvproxy.openflow.oxm import ofp_match, tlv
+from hvproxy.openflow.oxm import each_tlv, ofp_match, tlv
 from hvproxy.openflow.oxm_aliases import OLD_HEADERS
 
 _ROOM: Final = MAX_MESSAGE - 320
@@ -26,8 +26,9 @@ _NICIRA_REST: Final = Struct("!BBQH6x")
 _NICIRA2: Final = Struct("!BBHIII")
 _NXM_IN_PORT: Final = Struct("!IH")
 _NXM_IN_PORT_HEADER: Final = 0x00000002
-_TUNNEL_ID_HEADER: Final = tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0)[:4]
-_NXM_TUNNEL_ID_HEADER: Final = OLD_HEADERS[of13.OFPXMT_OFB_TUNNEL_ID].to_bytes(4, "big")
+_OLD_HEADERS: Final = {tlv(number, 0)[:4]: OLD_HEADERS[number].to_bytes(4, "big")
+                       for number in (of13.OFPXMT_OFB_TUNNEL_ID, of13.OFPXMT_OFB_ETH_TYPE)}
+"""Nicira's first format has other headers for these."""
 _PROPERTY: Final = Struct("!HH")
 _PROPERTY_U8: Final = Struct("!HHB3x")
 _PROPERTY_U32: Final = Struct("!HHI")
@@ -103,8 +104,7 @@ class PacketInParts:
         The tunnel id, which comes first of the others, has a header of NXM's; registers are of NXM alone.
         """
         fields = _NXM_IN_PORT.pack(_NXM_IN_PORT_HEADER, self.in_port & 0xFFFF)
-        has_tunnel = self.others.startswith(_TUNNEL_ID_HEADER)
-        fields += _NXM_TUNNEL_ID_HEADER + self.others[4:] if has_tunnel else self.others
+        fields += b"".join(_OLD_HEADERS.get(one[:4], one[:4]) + one[4:] for one in each_tlv(self.others))
         if self.metadata:
             fields += tlv(of13.OFPXMT_OFB_METADATA, self.metadata)
         return (_NICIRA_REST.pack(self.reason, self.table_id, self.cookie, len(fields))

@@ -14,7 +14,7 @@ from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.messages import decode_packet_out
 from hvproxy.openflow.oxm import Match, tlv
-from hvproxy.openflow.oxm_fields import CT_LABEL, CT_MARK, CT_STATE, CT_ZONE
+from hvproxy.openflow.oxm_fields import CT_LABEL, CT_MARK, CT_STATE, CT_ZONE, NX
 from tests.harness import Controller, EndSwitch, World, spec
 from tests.hypervisor.worlds import (
     a_stored_world, a_world, add, assert_equal_to_recompute, changes, flow_mod, in_port, meter_mod, port_spec,
@@ -350,16 +350,22 @@ def test_controllers_are_told_of_the_connection_in_their_own_zone() -> None:
     ls = world.hv.logical_switches["red"]
     entry = next(each for each in ls.tables.entries() if each.table_id == 1)
     cookie = next(cookie for cookie in world.switches[1].cookies(11) if cookie & 0xFFFFFFFF == entry.number)
-    others = (tlv(CT_STATE, 0x2A) + tlv(CT_ZONE, 1) + tlv(CT_MARK, 7) + tlv(CT_LABEL, 9))
+    state, direction = tlv(CT_STATE, 0x2A, 0xFF), bytes.fromhex("0001ee0106" "0001f0040a000001" "0001f8020000")
+    others = IP + tlv(NX, 3) + state + tlv(CT_ZONE, 1) + tlv(CT_MARK, 7) + tlv(CT_LABEL, 9) + direction
     world.switches[1].packet_in(bytes(60), table=11, cookie=cookie, metadata=ls.layout.context(ls.ls_id, 2),
                                 others=others)
     world.run()
     (message,) = controller.messages
     controller.messages.clear()
     length = int.from_bytes(message[26:28], "big")
-    told = Match.from_tlvs(message[28:24 + length])
-    assert [told.get(number) for number in (CT_STATE, CT_ZONE, CT_MARK, CT_LABEL)] == [
-        (0x2A, None), (5, None), (7, None), (9, None)]
+    assert message[28:24 + length] == in_port(2) + others.replace(tlv(CT_ZONE, 1), tlv(CT_ZONE, 5))
+    for untracked in (IP + tlv(NX, 3), IP + tlv(CT_ZONE, 1) + tlv(NX, 3)):
+        world.switches[1].packet_in(bytes(60), table=11, cookie=cookie, metadata=ls.layout.context(ls.ls_id, 2),
+                                    others=untracked)
+        world.run()
+        (message,) = controller.messages
+        controller.messages.clear()
+        assert message[28:24 + int.from_bytes(message[26:28], "big")] == in_port(2) + tlv(NX, 3)
 
 
 def test_no_bucket_tracks() -> None:

@@ -22,12 +22,16 @@ from hvproxy.openflow.oxm_fields import NX, OWN_REGISTER
 from hvproxy.openflow.packet_ins import Format, PacketInParts
 from tests.harness import NO_COOKIE, Controller, World, described_tables, spec
 from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod, in_port, red
+from tests.openflow.learn_cases import BACK, ETH_TYPE, IP_PROTO, MATCH, UDP_SRC, field, learn, value
+from tests.openflow.test_nicira_ct import ct
+from tools.emulator.host import ipv4
 
 LAYOUT = ContextLayout()
 RED, WHITE = 1, 2
 CONTROLLER = of13.OFPP_CONTROLLER
 TUNNEL_ID, REGISTER_15 = of13.OFPXMT_OFB_TUNNEL_ID, OWN_REGISTER.number
 FRAME = bytes(range(200))
+UDP_PACKET = bytes(12) + b"\x08\0" + ipv4(bytes(4), bytes(4), 17, bytes(26))
 DEC_TTL = bytes((0, of13.OFPAT_DEC_NW_TTL, 0, 8, 0, 0, 0, 0))
 
 
@@ -719,3 +723,22 @@ def test_a_flow_mod_sends_the_packet_through_the_tables_after_itself() -> None:
     add(controller, flow_mod(command=of13.OFPFC_MODIFY, buffer_id=second))
     assert len(world.switches[1].packet_outs) == 2
     assert_equal_to_recompute(world)
+
+
+def test_what_a_packet_out_teaches_or_tracks_must_be_in_the_packet() -> None:
+    world, controller = red()
+    udp = learn(value(MATCH, 16, 0x800, ETH_TYPE), value(MATCH, 8, 17, IP_PROTO), field(MATCH, 16, UDP_SRC, UDP_SRC))
+    later = bytearray(UDP_PACKET)
+    later[14 + 7] = 5
+    for data, taken in ((UDP_PACKET, True), (bytes(60), False), (bytes(later), False), (b"", False)):
+        message = build.packet_out(9, 1, udp + actions.output(2), data)
+        if not taken:
+            assert controller.refused(message) == (of13.OFPET_BAD_ACTION, of13.OFPBAC_MATCH_INCONSISTENT)
+            continue
+        controller.send(message)
+        world.run()
+        controller.take()
+    for action, data in ((ct(), bytes(60)), (actions.dec_nw_ttl() + learn(BACK), bytes(60))):
+        assert controller.refused(build.packet_out(9, 1, action, data)) == (
+            of13.OFPET_BAD_ACTION, of13.OFPBAC_MATCH_INCONSISTENT)
+    assert len(world.switches[1].packet_outs) == 1

@@ -26,7 +26,7 @@ def verdict(data: bytes) -> tuple[int, ...] | None:
 
 @pytest.mark.parametrize(("exp_type", "size"), [
     (Nicira.ROLE_REQUEST, 4), (Nicira.FLOW_MOD_TABLE_ID, 8), (Nicira.SET_PACKET_IN_FORMAT, 4), (Nicira.FLOW_AGE, 0),
-    (Nicira.SET_ASYNC_CONFIG, 24), (Nicira.SET_CONTROLLER_ID, 8),
+    (Nicira.SET_ASYNC_CONFIG, 24), (Nicira.SET_CONTROLLER_ID, 8), (Nicira.CT_FLUSH_ZONE, 8),
 ])
 def test_messages_of_one_size(exp_type: int, size: int) -> None:
     assert [room for room in range(60) if verdict(nicira(1, exp_type, bytes(room))) is None] == [size]

@@ -6,7 +6,7 @@ import pytest
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.oxm import Match, metadata_tlv, ofp_match, tlv
+from hvproxy.openflow.oxm import Match, each_tlv, metadata_tlv, ofp_match, tlv
 from hvproxy.openflow.oxm_fields import Headers
 from tests.openflow import error_cases
 from tests.openflow.error_cases import FULL64, IP, MATCHES, VLAN, Case, judge, t
@@ -181,3 +181,8 @@ def test_what_covers_overlaps_and_mutual_cover_is_equality(left: Match, right: M
     if left.covers(right):
         assert left.overlaps(right)
         assert right.covers(left) is (left == right)
+
+
+def test_tlvs_are_told_apart_whether_they_are_known_or_not() -> None:
+    parts = [tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x800), bytes.fromhex("0001ee0106"), tlv(of13.OFPXMT_OFB_VLAN_VID, 0, 5)]
+    assert list(each_tlv(b"".join(parts))) == parts and list(each_tlv(b"")) == []

@@ -44,8 +44,9 @@ def test_the_tunnel_id_and_registers_are_told_between_in_port_and_metadata() -> 
 
 
 @pytest.mark.parametrize("others, told", [
-    (OTHERS, "00012008" "0123456789abcdef" "00010404" "00000007"), (tlv(NX + 2, 7), "00010404" "00000007")])
-def test_niciras_first_format_has_a_header_of_its_own_for_the_tunnel_id(others: bytes, told: str) -> None:
+    (OTHERS, "00012008" "0123456789abcdef" "00010404" "00000007"), (tlv(NX + 2, 7), "00010404" "00000007"),
+    (tlv(5, 0x800) + tlv(NX + 2, 7), "00000602" "0800" "00010404" "00000007")])
+def test_niciras_first_format_has_headers_of_its_own_for_some_fields(others: bytes, told: str) -> None:
     message = PacketInParts(1, 1, 0x56, 1, 0xAB, others).message(Format.NICIRA, DATA, 6)
     fields = bytes.fromhex("00000002" "0001" + told + "80000408" "00000000000000ab")
     assert message[32:34] == len(fields).to_bytes(2, "big")
