@@ -22,6 +22,8 @@ LONGEST_SLEEP = 0.1
 """Seconds. The core is asked when it wants to be woken only then, not after every message: asking costs a look at
 every session."""
 SHORTEST_SLEEP = 0.005
+STANDSTILL = 0.5
+"""Seconds of being late after which nobody is blamed for having been silent meanwhile: what they said was not read."""
 FULL = 4 * 1024 * 1024
 """Unsent bytes after which a peer that does not read is not read either."""
 HANDSHAKE = 15.0
@@ -62,6 +64,8 @@ class Runtime:
         self._connections: dict[int, Connection] = {}
         self._next_conn = 1
         self._timer: IDelayedCall | None = None
+        self._due = 0.0
+        """When time was to pass next."""
         self._turns = Turns(clock, self._work, lambda conn: self._connections[conn].pause("turn"), self._release)
 
     def now(self) -> float:
@@ -173,16 +177,20 @@ class Runtime:
     def start(self) -> None:
         """Let time pass from now on: all that connections need is there."""
         self.hv.listening(self.now())
+        self._due = self.now()
         self._wake()
 
     def _wake(self) -> None:
         now = self.now()
+        if now - self._due > STANDSTILL:
+            self.hv.stood_still(now - self._due, now)
         try:
             self.hv.tick(now)
             self.flush()
         finally:  # whatever goes wrong once, time goes on
             delay = min(max(SHORTEST_SLEEP, self.hv.deadline - now), LONGEST_SLEEP)
-            self._timer = self._clock.callLater(delay, self._wake)
+            self._due = now + delay
+            self._timer = self._clock.callLater(max(0.0, self._due - self.now()), self._wake)
 
     def later(self, delay: float, call: Callable[[], object]) -> IDelayedCall:
         """Call something when the delay is over."""

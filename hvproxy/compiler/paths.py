@@ -28,7 +28,7 @@ for ever. transit.py therefore marks a detoured frame.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -78,6 +78,8 @@ class Topology:
     """Links left out, because a port of theirs is in another link too: frames sent there would reach both."""
     peers: Mapping[End, End] = field(compare=False, repr=False)
     """Both directions of every link."""
+    ports: Mapping[Dpid, frozenset[PortNo]] = field(compare=False, repr=False)
+    """The ports of each datapath that are ends of links."""
     dpids: tuple[Dpid, ...] = field(compare=False, repr=False)
     """Every datapath with a link, sorted."""
     tunnels: frozenset[End] = field(compare=False, repr=False)
@@ -105,16 +107,19 @@ class Topology:
         place = {dpid: number for number, dpid in enumerate(dpids)}
         hops: list[list[_Hop]] = [[] for _ in dpids]
         peers: dict[End, End] = {}
+        ports: dict[Dpid, set[PortNo]] = {dpid: set() for dpid in dpids}
         carriages: dict[Dpid, set[Carriage]] = {dpid: set() for dpid in dpids}
         for number, link in enumerate(usable):
             a, b = link.ends
             cost = (AVOIDED if link.carriage is avoided else 1) + SHUNNED * (not shunned.isdisjoint((a[0], b[0])))
             for near, far in ((a, b), (b, a)):
                 peers[near] = far
+                ports[near[0]].add(near[1])
                 carriages[near[0]].add(link.carriage)
                 salt = _scatter(_scatter(near[0]) ^ near[1])
                 hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt, cost))
-        return cls(tuple(usable), avoided, shunned, tuple(ambiguous), peers, tuple(dpids),
+        return cls(tuple(usable), avoided, shunned, tuple(ambiguous), peers,
+                   {dpid: frozenset(own) for dpid, own in ports.items()}, tuple(dpids),
                    frozenset(end for link in usable if link.carriage is Carriage.TUNNEL for end in link.ends),
                    {dpid: frozenset(kinds) for dpid, kinds in carriages.items()},
                    tuple(tuple(sorted(own, key=lambda hop: hop.port)) for own in hops))
@@ -141,6 +146,12 @@ class Tree:
     """The ends of tunnels in the topology."""
     carriages: Mapping[Dpid, frozenset[Carriage]]
     """The kinds of links that each datapath of the topology has."""
+
+    @property
+    def choices(self) -> tuple[object, ...]:
+        """All of it that says where frames go, and into what."""
+        ways = (self.parent, self.backup, self.descend)
+        return (*ways, self.turn, {end for way in ways for end in way.items() if end in self.tunnels})
 
     def way(self, source: Dpid) -> list[Dpid]:
         """The datapaths from there to the destination while nothing fails; only the first where no way leads."""
@@ -228,6 +239,18 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
         destination, _sorted(parent), _sorted(backup), _sorted(descend), frozenset(turn),
         {dpids[here]: hops[here] for here in sorted(order)}, topology.peers, topology.tunnels, topology.carriages,
     )
+
+
+def still(made: Tree, before: Topology, topology: Topology) -> Tree | None:
+    """A tree as it is once some links of its topology are gone and nothing else is otherwise: the same, if it sends
+    nothing over them, since each choice in it was the least of several. None where it must be made anew."""
+    if (before.avoided, before.shunned) != (topology.avoided, topology.shunned) or not (
+            topology.peers.items() <= before.peers.items() and topology.tunnels <= before.tunnels):
+        return None
+    for end in before.peers.keys() - topology.peers.keys():
+        if end[1] in (made.parent.get(end[0]), made.backup.get(end[0]), made.descend.get(end[0])):
+            return None
+    return replace(made, peers=topology.peers, tunnels=topology.tunnels, carriages=topology.carriages)
 
 
 def _spread(hop: _Hop, seed: int) -> int:

@@ -333,7 +333,7 @@ def _labels_on_the_way(
         rules = {carriage: [label_rule_on_the_way(label, transport.destinations[destination], carriage)
                             for label in labels if fits(label, carriage) and not transport.led(label, destination)]
                  for carriage in Carriage}
-        for dpid in crossed:
+        for dpid in crossed if any(rules.values()) else ():
             content = contents.setdefault(dpid, Content())
             for carriage in ways(transport.carriages, dpid):
                 for rule in rules[carriage]:

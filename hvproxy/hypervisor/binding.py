@@ -2,8 +2,7 @@
 databases report."""
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from hvproxy.hypervisor.attached import Attached
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.moves import Moves
@@ -19,11 +18,9 @@ def leaves(port: LogicalPort, places: Places) -> bool:
     return attach is not None and vif is not None and not places.has(attach, vif)
 
 
-def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
-            holder: Callable[[LogicalSwitch, int], LogicalPort | None], moves: Moves, sharing: Sharing, now: float
-            ) -> list[int]:
-    """Look where each port's VIF is now; the ports that were found elsewhere than before. `holder` tells which other
-    port has the VIF that a port resolves to."""
+def resolve(ls: LogicalSwitch, switches: Switches, places: Places, attached: Attached, moves: Moves, sharing: Sharing,
+            now: float) -> list[int]:
+    """Look where each port's VIF is now; the ports that were found elsewhere than before."""
     moved = []
     turned: set[Dpid] = set()
     moves.look_anew(ls)
@@ -58,9 +55,8 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
         port.attached_mac = places.mac(attach, vif)
         if vif == port.vif or moves.too_early(port):
             continue
-        before, port.vif = port.vif, vif
-        other = None if vif is None else holder(ls, number)
-        port.vif = before
+        before = port.vif
+        other = None if vif is None else _of_same(ls, port, vif) or attached.holder(port, vif)
         if vif is not None and moves.waits(ls, port, vif, other, now):
             continue
         if vif is not None and other is None and moves.can_move(port, vif):
@@ -81,3 +77,8 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places,
         ls.turned ^= turned
         ls.ledger.state()
     return moved
+
+
+def _of_same(ls: LogicalSwitch, port: LogicalPort, vif: Vif) -> LogicalPort | None:
+    """The other port of the same logical switch, some of whose ports may have moved just now, that has a VIF."""
+    return next((each for each in ls.ports.values() if vif in (each.vif, each.former) and each is not port), None)

@@ -9,7 +9,7 @@ Knows logical switches not at all: who waits for a VIF is the owner's to say.
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, Protocol
@@ -93,7 +93,9 @@ class Databases:
         """Where the VIF of an iface-id may be, the one that counts first; one that is marked inactive is here only if
         all are."""
         self.there: dict[str, frozenset[Place]] = {}
-        """Where there is one with an iface-id, marked or not."""
+        """Where there is one with an iface-id, marked or not. Changed by `_are_there` only."""
+        self._there_on: dict[Dpid, dict[PortNo, list[str]]] = {}
+        """The same by place."""
         self.macs: dict[Key, Mac] = {}
         """What the workloads of VIFs are said to use, where that is the MAC of a host."""
         self._owner = owner
@@ -121,8 +123,18 @@ class Databases:
         """Where a VIF was before a restart: there it is until the databases have told. `former` it moves from."""
         if self.all:
             self.places[iface_id] = (place,)
-            self.there[iface_id] = self.there.get(iface_id, frozenset()) | {place, *former}
+            self._are_there({**self.there, iface_id: self.there.get(iface_id, frozenset()) | {place, *former}})
             self._before.append(SeenVif(iface_id, *place))
+
+    def there_on(self, dpid: Dpid) -> Mapping[PortNo, Collection[str]]:
+        """The iface-ids of what is there on a datapath, by port."""
+        return self._there_on.get(dpid, {})
+
+    def _are_there(self, there: dict[str, frozenset[Place]]) -> None:
+        self.there, self._there_on = there, {}
+        for iface_id, places in there.items():
+            for dpid, port_no in places:
+                self._there_on.setdefault(dpid, {}).setdefault(port_no, []).append(iface_id)
 
     # Connections
 
@@ -187,6 +199,14 @@ class Databases:
     def deadline(self) -> float:
         return min((database.deadline for database in self.all.values()), default=inf)
 
+    def stood_still(self, seconds: float) -> None:
+        """Nothing of what databases said was read for so long, nor could they be reached."""
+        for database in self.all.values():
+            database.until += seconds
+            database.before_until += seconds
+            if database.session is not None:
+                database.session.deadline += seconds
+
     def tick(self, now: float) -> None:
         """Keep sessions alive, look at what has changed, give up what stays away."""
         for database in self.all.values():
@@ -242,7 +262,7 @@ class Databases:
         self._first_seen = {key: self._first_seen.get(key, self._choices) for vifs in found.values() for key in vifs}
         self._choices += 1
         before, self.places = (self.places, self.there), {}
-        self.there = {iface_id: frozenset(key[1:] for key in vifs) for iface_id, vifs in found.items()}
+        self._are_there({iface_id: frozenset(key[1:] for key in vifs) for iface_id, vifs in found.items()})
         rivals, self._rivals = self._rivals, {}
         for iface_id, vifs in found.items():
             counted = before[0].get(iface_id, ())[:1]

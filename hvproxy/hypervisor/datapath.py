@@ -11,7 +11,7 @@ datapath claims the same id is its owner's business.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final, Protocol
 
@@ -48,8 +48,8 @@ ALL_PACKETS: Final = 0x7
 class DatapathOwner(Protocol):
     """Whom a datapath tells what happens to it."""
 
-    def ports_changed(self, dp: Datapath, now: float) -> None:
-        """`dp.ports` differs from before."""
+    def ports_changed(self, dp: Datapath, numbers: Collection[int], now: float) -> None:
+        """`dp.ports` differs from before in these."""
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         """It holds everything desired; also after it had to be read again."""
@@ -284,6 +284,12 @@ class Datapath:
         else:
             self._owner.log("debug", "unexpected message", dpid=self.dpid, type=kind)
 
+    def excuse(self, seconds: float) -> None:
+        """Nothing of what it said was read for so long, nor could it connect: it has as much time left as before."""
+        self._grace_ends += seconds
+        self._read_due += seconds
+        self._requests.excuse(seconds)
+
     def tick(self, now: float) -> None:
         """Do what is due."""
         self._refuse_oversize(now)
@@ -323,8 +329,9 @@ class Datapath:
             self._close(f"it did not answer when asked for {kind.name}")
             return
         if kind is Kind.PORT_DESC and reading.ports != self.ports:
-            self.ports = reading.ports
-            self._owner.ports_changed(self, now)
+            before, self.ports = self.ports, reading.ports
+            self._owner.ports_changed(self, [number for number in sorted(before.keys() | self.ports.keys())
+                                             if before.get(number) != self.ports.get(number)], now)
         if reading.complete(kind) and self.state is State.READING:
             self._reconcile(reading.found, now)
 
@@ -446,7 +453,7 @@ class Datapath:
             changed = self.ports.get(number) != status.port
             self.ports[number] = status.port
         if changed:
-            self._owner.ports_changed(self, now)
+            self._owner.ports_changed(self, (number,), now)
 
     def _close(self, reason: str) -> None:
         if self.connected and not self._closing:

@@ -4,11 +4,12 @@ It has one owner (design 1.7). Knows logical switches only as views; entries are
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from itertools import permutations
 
 from hvproxy.compiler import pipeline
-from hvproxy.compiler.paths import Topology, Tree, tree, visited
+from hvproxy.compiler.paths import Topology, Tree, still, tree, visited
 from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, ways
 from hvproxy.compiler.wires import crossings
 from hvproxy.errors import Exhausted
@@ -55,6 +56,10 @@ class Fabric:
         """Where packets cross from one logical switch to another."""
         self._needs: dict[int, dict[Dpid, frozenset[Dpid]]] = {}
         """Logical switch -> destination edge -> the datapaths its frames may cross."""
+        self._needed: dict[Dpid, frozenset[Dpid]] = {}
+        """Destination edge -> the datapaths that frames of any logical switch may cross on the way."""
+        self._made: dict[Part, tuple[object, dict[Dpid, Content]]] = {}
+        """What was made last of each part, and of what: most of it stays as it is when a link goes."""
 
     # Facts
 
@@ -91,11 +96,11 @@ class Fabric:
 
     def fabric_ports(self, dpid: Dpid) -> frozenset[int]:
         """The ports of a datapath that are ends of links."""
-        return frozenset(port for owner, port in self.topology.peers if owner == dpid)
+        return self.topology.ports.get(dpid, frozenset())
 
     def tunnel_ports(self, dpid: Dpid) -> frozenset[int]:
         """Those of them that are ends of tunnels."""
-        return frozenset(port for owner, port in self.topology.tunnels if owner == dpid)
+        return frozenset(port for port in self.fabric_ports(dpid) if (dpid, port) in self.topology.tunnels)
 
     def meets_vlan(self, edges: Iterable[Dpid]) -> bool:
         """Whether frames between these edges can come to a VLAN link, whatever else fails."""
@@ -129,13 +134,16 @@ class Fabric:
         if self.topology == before:
             return {}
         self._beside_vlan = beside_vlan(self.topology)
-        self._trees.clear()
-        self._visited.clear()
+        trees = {destination: still(made, before, self.topology) for destination, made in self._trees.items()}
+        self._trees = {destination: made for destination, made in trees.items() if made is not None}
+        self._visited = {key: crossed for key, crossed in self._visited.items() if key[1] in self._trees}
         changed = self.base({*before.dpids, *self.topology.dpids})
         for view in list(self.placed.values()):
             self._label(view, now)
             changed.update(self._placement(view))
-        changed.update(self._uplinks({d for needs in self._needs.values() for d in needs} | self._lent()))
+        destinations = {d for needs in self._needs.values() for d in needs} | self._lent()
+        self._look_needed(destinations)
+        changed.update(self._uplinks(destinations))
         return changed
 
     def feed(self, now: float) -> dict[Part, dict[Dpid, Content]]:
@@ -172,10 +180,19 @@ class Fabric:
             self.starved.discard(view.ls_id)
         changed = self._placement(view)
         changed.update(self._crossings())
-        concerned = {d for d in {*before, *self._needs.get(view.ls_id, {})}
-                     if before.get(d) != self._needs.get(view.ls_id, {}).get(d)}
-        changed.update(self._uplinks(concerned | self._lent()))
+        after = self._needs.get(view.ls_id, {})
+        concerned = {d for d in after if not after[d] <= self._needed.get(d, frozenset())}
+        for d in concerned:
+            self._needed[d] = self._needed.get(d, frozenset()) | after[d]
+        fewer = {d for d in before if not before[d] <= after.get(d, frozenset())}
+        self._look_needed(fewer)
+        changed.update(self._uplinks(concerned | fewer | self._lent()))
         return changed
+
+    def _look_needed(self, destinations: Iterable[Dpid]) -> None:
+        for destination in destinations:
+            self._needed[destination] = frozenset().union(
+                *(needs[destination] for needs in self._needs.values() if destination in needs))
 
     def _lent(self) -> set[Dpid]:
         """The edges whose blocks of labels have changed since this was asked last."""
@@ -256,6 +273,7 @@ class Fabric:
     def _placement(self, view: LogicalSwitchView) -> dict[Part, dict[Dpid, Content]]:
         edges = view.edges
         transport = self.transport(view)
+        part = ("place", view.ls_id)
         self._needs[view.ls_id] = {
             destination: frozenset().union(*(
                 {source} | self.crossed(source, destination) for source in edges
@@ -264,8 +282,19 @@ class Fabric:
         }
         if not view.lports:
             del self._needs[view.ls_id]
-            return {("place", view.ls_id): {}}
-        return {("place", view.ls_id): pipeline.placement(self.layout, view, transport)}
+            self._made.pop(part, None)
+            return {part: {}}
+        led = all(transport.led(label, destination) for label, destination in self._labels_of(view))
+        crossed = edges if led else frozenset(edges).union(*self._needs.get(view.ls_id, {}).values())
+        made_of = (view, transport.destinations, transport.reachable, transport.deliver, transport.flood,
+                   transport.former_deliver, transport.former_flood, transport.resume, self._ways(crossed),
+                   None if led else self._needs.get(view.ls_id))
+        return {part: self._make(part, made_of, lambda: pipeline.placement(self.layout, view, transport))}
+
+    def _labels_of(self, view: LogicalSwitchView) -> list[tuple[int, Dpid]]:
+        """The labels of a logical switch, and where each leads."""
+        return [(label, destination) for key, destination in self._label_keys(view).items()
+                if (label := self.label(key)) is not None]
 
     def _crossings(self) -> dict[Part, dict[Dpid, Content]]:
         before = self._wired
@@ -275,20 +304,35 @@ class Fabric:
     def _uplinks(self, destinations: Iterable[Dpid]) -> dict[Part, dict[Dpid, Content]]:
         changed: dict[Part, dict[Dpid, Content]] = {}
         for destination in destinations:
-            needed = frozenset().union(*(needs.get(destination, frozenset()) for needs in self._needs.values()))
-            contents = {}
-            paths = self.tree_to(destination)
-            index, runs = self.destination_index(destination), self.runs(destination)
-            for dpid in sorted(needed - {destination}):
-                content = contents[dpid] = Content()
-                for group in uplink_groups(paths, dpid, index):
-                    content.add_group(group)
-                for rule in transit_rules(paths, dpid, index):
-                    content.add_rule(rule)
-                for rule in label_rules(runs, index, ways(self.topology.carriages, dpid)):
-                    content.add_rule(rule)
-            changed["uplink", destination] = contents
+            needed = self._needed.get(destination, frozenset())
+            paths, index, runs = self.tree_to(destination), self.destination_index(destination), self.runs(destination)
+            made_of = (paths.choices, self._ways(needed), index, runs)
+            changed["uplink", destination] = self._make(
+                ("uplink", destination), made_of,
+                partial(self._uplinks_of, paths, needed - {destination}, index, runs))
         return changed
+
+    def _uplinks_of(self, paths: Tree, needed: Iterable[Dpid], index: int, runs: list[range]) -> dict[Dpid, Content]:
+        contents = {}
+        for dpid in sorted(needed):
+            content = contents[dpid] = Content()
+            for group in uplink_groups(paths, dpid, index):
+                content.add_group(group)
+            for rule in transit_rules(paths, dpid, index):
+                content.add_rule(rule)
+            for rule in label_rules(runs, index, ways(paths.carriages, dpid)):
+                content.add_rule(rule)
+        return contents
+
+    def _ways(self, dpids: Iterable[Dpid]) -> dict[Dpid, list[Carriage]]:
+        return {dpid: ways(self.topology.carriages, dpid) for dpid in dpids}
+
+    def _make(self, part: Part, made_of: object, make: Callable[[], dict[Dpid, Content]]) -> dict[Dpid, Content]:
+        """A part, made anew if what it is made of is otherwise than the last time."""
+        found = self._made.get(part)
+        if found is None or found[0] != made_of:
+            found = self._made[part] = made_of, make()
+        return found[1]
 
 
 def beside_vlan(topology: Topology) -> frozenset[Dpid]:

@@ -11,6 +11,7 @@ from functools import partial
 from hvproxy.compiler.encapsulation import links_used
 from hvproxy.hypervisor import aging, draining, homes, metering, placement, vifs
 from hvproxy.hypervisor.arrivals import Arrivals
+from hvproxy.hypervisor.attached import Attached
 from hvproxy.hypervisor.auditing import Auditing
 from hvproxy.hypervisor.commands import Command, Outbox
 from hvproxy.hypervisor.controller_session import ControllerSession
@@ -89,8 +90,7 @@ class Hypervisor(ToSwitches):
         """What the configuration file said: tenants, and logical switches as JSON by name. See configured."""
         self.by_id: dict[int, LogicalSwitch] = {}
         self.sessions: dict[int, tuple[LogicalSwitch, ControllerSession]] = {}
-        self.bound: dict[tuple[Dpid, PortNo], int] = {}
-        """Physical port -> how many lports are bound to it."""
+        self.attached = Attached(self)
         self.arrivals = Arrivals(self)
         self.settling_in = False
         """After a restart: not all switches have been heard yet."""
@@ -196,6 +196,11 @@ class Hypervisor(ToSwitches):
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """Nothing that switches and databases have said was read for so long: that was not their silence."""
+        self.switches.stood_still(seconds, now)
+        self.databases.stood_still(seconds)
+
     def tick(self, now: float) -> None:
         """Let time pass."""
         self.switches.tick(now)
@@ -231,16 +236,17 @@ class Hypervisor(ToSwitches):
 
     # What the switches tell
 
-    def ports_changed(self, dp: Datapath, now: float) -> None:
-        self.rollout.aim(self.fabric.base([dp.dpid]), now)
-        for ls in self._on(dp.dpid):
+    def ports_changed(self, dp: Datapath, numbers: Collection[PortNo], now: float) -> None:
+        if ("base", dp.dpid) not in self.rollout.target:
+            self.rollout.aim(self.fabric.base([dp.dpid]), now)
+        for ls in self.attached.concerned(dp, numbers):
             self.bind(ls, now)
         self.tunnels.look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         self.see_missing(dp)
         self.note_datapath(dp.dpid)
-        for ls in self._on(dp.dpid):
+        for ls in self.attached.on(dp.dpid):
             self.bind(ls, now)
         self.databases.check(now)
         self._dial_when_known(now)
@@ -249,7 +255,7 @@ class Hypervisor(ToSwitches):
         """What a switch lacks of what hvproxy needs for the logical switches there; nothing before it has told."""
         if dp.offer.features is None:
             return []
-        decided = [ls for ls in self.logical_switches.values() if dp.dpid in ls.edges or ls in self._on(dp.dpid)]
+        decided = {*self.attached.on(dp.dpid), *(ls for ls in self.logical_switches.values() if dp.dpid in ls.edges)}
         tables = max((min(ls.spec.tables, ls.tables.holding) for ls in decided), default=0)
         return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, tables)
 
@@ -261,7 +267,7 @@ class Hypervisor(ToSwitches):
         self._missing[dp.dpid] = lacks
 
     def datapath_absent(self, dp: Datapath, now: float) -> None:
-        for ls in self._on(dp.dpid):
+        for ls in self.attached.on(dp.dpid):
             self.bind(ls, now)
         self._dial_when_known(now)
 
@@ -307,7 +313,7 @@ class Hypervisor(ToSwitches):
         vifs.moved(self, iface_ids, now)
 
     def waits_for(self, iface_ids: Collection[str]) -> bool:
-        return bool(vifs.waiting(self, iface_ids))
+        return bool(self.attached.waiting(iface_ids))
 
     def databases_changed(self, now: float) -> None:
         self.tunnels.look_soon(now)
@@ -342,13 +348,9 @@ class Hypervisor(ToSwitches):
             placement.find_room(self, now)
 
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool:
-        return (dpid, port_no) in self.bound
+        return self.attached.bound(dpid, port_no) > 0
 
     # Binding
-
-    def _on(self, dpid: Dpid) -> list[LogicalSwitch]:
-        return [ls for ls in self.logical_switches.values()
-                if any((place := self.place(ls, p)) is not None and place[0] == dpid for p in ls.ports.values())]
 
     def place(self, ls: LogicalSwitch, port: LogicalPort) -> tuple[Dpid, PortNo | str] | None:
         """The datapath and port that a logical port belongs to, whether they are there or not."""

@@ -187,7 +187,7 @@ def _check_attach(hv: Hypervisor, attach: AttachSpec | None, path: str, mine: tu
     if attach.iface_id is not None:
         check_iface_id(hv, path)
     key = vif_key(hv, attach)
-    for ls in hv.logical_switches.values():
+    for ls in hv.attached.beside(attach):
         for port in ls.ports.values():
             theirs = port.spec.attach
             if theirs is not None and (ls.spec.name, port.number) != mine[1:] and vif_key(hv, theirs) == key:

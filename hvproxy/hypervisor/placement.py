@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from hvproxy.hypervisor import group_counters, homes, metering, port_counters
 from hvproxy.hypervisor.binding import resolve
 from hvproxy.hypervisor.compiled_switch import joined
-from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.hypervisor.port_states import is_up
+from hvproxy.hypervisor.port_states import is_up, largest_part
 from hvproxy.hypervisor.rollout import Part
 from hvproxy.hypervisor.wiring import neighbours
 from hvproxy.model.rules import Change, Content
@@ -29,9 +28,9 @@ def bind(hv: Hypervisor, ls: LogicalSwitch, now: float, risen: Iterable[int] = (
     carried again as those that have moved are."""
     for number in risen:
         ls.ports[number].placed = False
-    moved = resolve(ls, hv.switches, hv.places, lambda each, number: _holder(hv, each, number), hv.moves, hv.sharing,
-                    now)
+    moved = resolve(ls, hv.switches, hv.places, hv.attached, hv.moves, hv.sharing, now)
     hv.without_identifiers.discard(ls.spec.name)
+    hv.attached.see(ls)
     others = hv.sharing.look(ls)
     turned = hv.sharing.turn(ls, moved, now)
     moving = _at_both_places(hv, ls, moved)
@@ -42,6 +41,7 @@ def bind(hv: Hypervisor, ls: LogicalSwitch, now: float, risen: Iterable[int] = (
         homes.settle(hv, each, now)
     if moved and not _has_room(hv, ls, moved):
         found.members += [each for each in hv.wiring.look(ls).members if each not in found.members]
+        hv.attached.see(ls)
         others |= hv.sharing.look(ls)
     if moving:
         # The new place counts from here.
@@ -76,18 +76,12 @@ def find_room(hv: Hypervisor, now: float) -> None:
 
 def tell_ports(hv: Hypervisor, ls: LogicalSwitch, now: float) -> None:
     """Tell the controllers of a logical switch what is new of its ports, and its groups which of them live."""
+    part = largest_part(hv, ls)
     for port in ls.ports.values():
-        for desc, configured_by in port.news(is_up(hv, ls, port)):
+        for desc, configured_by in port.news(is_up(hv, ls, port, part)):
             ls.tell_port(desc, of13.OFPPR_MODIFY, configured_by)
     ls.ledger.ports()
     hv.change(ls.see_liveness(), now)
-
-
-def _holder(hv: Hypervisor, ls: LogicalSwitch, number: int) -> LogicalPort | None:
-    """The other port that the VIF of a port belongs to already."""
-    vif = ls.ports[number].vif
-    return next((p for other in hv.logical_switches.values() for p in other.ports.values()
-                 if vif in (p.vif, p.former) and p is not ls.ports[number]), None)
 
 
 def _at_both_places(hv: Hypervisor, ls: LogicalSwitch, moved: Iterable[int]) -> set[int]:
@@ -129,7 +123,6 @@ def _carry_out(hv: Hypervisor, members: Iterable[LogicalSwitch], now: float) -> 
     changed = [each for each in members if each.look_again()]
     if not changed:
         return
-    _count_bound(hv)
     parts: dict[Part, dict[Dpid, Content]] = {}
     entries: dict[LogicalSwitch, dict[Dpid, Change]] = {}
     for each in changed:
@@ -142,15 +135,6 @@ def _carry_out(hv: Hypervisor, members: Iterable[LogicalSwitch], now: float) -> 
         hv.rollout.when_settled(
             lambda at, each=each, gone=gone: group_counters.part(each, gone, at), now)  # type: ignore[misc]
     hv.tunnels.look_soon(now)
-
-
-def _count_bound(hv: Hypervisor) -> None:
-    hv.bound = {}
-    for ls in hv.logical_switches.values():
-        for lport in ls.view.lports:
-            for vif in lport.vifs:
-                place = (vif.dpid, vif.port_no)
-                hv.bound[place] = hv.bound.get(place, 0) + 1
 
 
 def _placed(hv: Hypervisor, ls: LogicalSwitch, numbers: Iterable[int], now: float) -> None:

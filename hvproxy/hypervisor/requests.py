@@ -72,6 +72,11 @@ class Requests:
         for request in lost.values():
             request.done(False, now)
 
+    def excuse(self, seconds: float) -> None:
+        """Answers were not read for so long."""
+        for request in self._outstanding.values():
+            request.expires += seconds
+
     def tick(self, now: float) -> None:
         """Fail what was silent for too long."""
         for xid in [xid for xid, request in self._outstanding.items() if request.expires <= now]:

@@ -64,6 +64,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     used = links_used(links, hv.fabric.endpoints, forced=hv.tunnels.forced)
     hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now)}, now)
     for each in found:
+        hv.attached.see(each.ls)
         hv.sharing.look(each.ls)
     for each in found:
         each.ls.claimed = hv.sharing.claimed(each.ls)

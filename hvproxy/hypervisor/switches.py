@@ -4,7 +4,7 @@ Tells the hypervisor what changed; knows logical switches not at all.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -25,6 +25,8 @@ from hvproxy.ovsdb.tunnels import is_tunnel_name
 End = tuple[Dpid, PortNo]
 LINK_DELAY = 0.02
 """Seconds in which changes of links are gathered before paths are computed anew; fast failover acts meanwhile."""
+DELAY_PER_LINK = 1e-4
+"""The same for each link there is: the more there are, the longer the paths take to compute."""
 ROUNDS_TO_EXPLORE = 2
 """Rounds of discovery sent after the last datapath became known, before controllers are dialled."""
 START_DELAY = 0.3
@@ -42,7 +44,7 @@ class NamedLink:
 class SwitchesOwner(Protocol):
     """Who hears of what happens below."""
 
-    def ports_changed(self, dp: Datapath, now: float) -> None: ...
+    def ports_changed(self, dp: Datapath, numbers: Collection[PortNo], now: float) -> None: ...
     def datapath_ready(self, dp: Datapath, now: float) -> None: ...
     def datapath_absent(self, dp: Datapath, now: float) -> None: ...
     def links_changed(self, now: float) -> None: ...
@@ -91,6 +93,8 @@ class Switches:
         """The configured ones."""
         self._sessions: dict[int, Session] = {}
         self._links: frozenset[Link] = frozenset()
+        self._ends: frozenset[End] = frozenset()
+        """Of these links."""
         self._links_due = inf
         self._known_in_round: int | None = None
         self._hubs: frozenset[End] = frozenset()
@@ -210,12 +214,12 @@ class Switches:
 
     # What datapaths tell (datapath.DatapathOwner)
 
-    def ports_changed(self, dp: Datapath, now: float) -> None:
+    def ports_changed(self, dp: Datapath, numbers: Collection[PortNo], now: float) -> None:
         if self.discovery is not None:
             for number in dp.ports:
                 if not dp.port_up(number):
                     self.discovery.forget(dp.dpid, number)
-        self._owner.ports_changed(dp, now)
+        self._owner.ports_changed(dp, numbers, now)
         self.look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
@@ -290,12 +294,18 @@ class Switches:
 
     def restore_links(self, links: Iterable[Link]) -> None:
         """Those in use before a restart: they stay until their switches say otherwise."""
-        self._links = frozenset(links)
+        self._use(frozenset(links))
 
-    def configured_links(self) -> list[tuple[NamedLink, Link | None]]:
-        """Each configured link, with its ends by number once both are known."""
+    def _use(self, links: frozenset[Link]) -> None:
+        self._links = links
+        self._ends = frozenset(end for link in links for end in link.ends)
+
+    def configured_links(self, at: Dpid | None = None) -> list[tuple[NamedLink, Link | None]]:
+        """Each configured link (of one datapath), with its ends by number once both are known."""
         found = []
         for named in self.named_links:
+            if at is not None and at not in (named.a[0], named.b[0]):
+                continue
             ends = [(dpid, self.port_number(dpid, port)) for dpid, port in (named.a, named.b)]
             numbered = sorted((dpid, port) for dpid, port in ends if port is not None)
             found.append((named, Link(*numbered[0], *numbered[1]) if len(numbered) == 2 else None))
@@ -317,8 +327,8 @@ class Switches:
 
     def is_fabric_port(self, dpid: Dpid, port_no: PortNo) -> bool:
         """Whether a port is an end of a link, in use or configured, or of a tunnel."""
-        links = {*self._links, *(link for _, link in self.configured_links() if link is not None)}
-        return self.is_tunnel_port(dpid, port_no) or any((dpid, port_no) in link.ends for link in links)
+        return (dpid, port_no) in self._ends or self.is_tunnel_port(dpid, port_no) or any(
+            (dpid, port_no) in link.ends for _, link in self.configured_links(dpid) if link is not None)
 
     def discovered(self, dp: Datapath, arrived: PacketIn, now: float) -> None:
         """A discovery frame arrived at a port."""
@@ -337,7 +347,7 @@ class Switches:
     def look_soon(self, now: float) -> None:
         """Something that links depend on has changed."""
         if self._links_due == inf:
-            self._links_due = now + (LINK_DELAY if self.all_known else START_DELAY)
+            self._links_due = now + (LINK_DELAY if self.all_known else START_DELAY) + len(self._links) * DELAY_PER_LINK
 
     def _look_at_links(self, now: float) -> None:
         up: dict[End, bool] = {}
@@ -366,7 +376,7 @@ class Switches:
         links |= links_between(tunnels, {end: up.get(end, False) and self._is_live(*end)
                                          for tunnel in tunnels for end in tunnel.ends})
         if links != self._links:
-            self._links = links
+            self._use(links)
             self._owner.links_changed(now)
 
     # Time
@@ -379,6 +389,13 @@ class Switches:
         if self.discovery is not None:
             times.append(self.discovery.deadline)
         return min(times, default=inf)
+
+    def stood_still(self, seconds: float, now: float) -> None:
+        """Nothing of what switches said was read for so long."""
+        for session in self._sessions.values():
+            session.channel.excuse(now)
+        for dp in self.datapaths.values():
+            dp.excuse(seconds)
 
     def tick(self, now: float) -> None:
         """Keep sessions alive, give up datapaths, discover."""

@@ -27,6 +27,8 @@ from hvproxy.ovsdb.vswitch import SeenBridge
 
 DELAY: Final = 0.02
 """Seconds in which changes are gathered before they are looked at."""
+DELAY_PER_TUNNEL: Final = 1e-4
+"""The same for each tunnel that will be looked at, so that looking leaves time for the rest."""
 NOT_KNOWN_DELAY: Final = 0.5
 """The same while the fabric is not known yet."""
 AGAIN: Final = 1.0
@@ -69,6 +71,12 @@ class Place:
 
     database: Database
     bridge: SeenBridge
+    tunnels: Mapping[tuple[str, str], SeenTunnel]
+    """The bridge's, by name and mark."""
+
+    @classmethod
+    def of(cls, database: Database, bridge: SeenBridge) -> Place:
+        return cls(database, bridge, {(tunnel.name, tunnel.mark): tunnel for tunnel in bridge.tunnels})
 
 
 class Tunnels:
@@ -102,6 +110,8 @@ class Tunnels:
         self._unwanted_since: dict[Pair, float] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         """(database, port) -> when it may be seen to again."""
+        self._asked: dict[tuple[str, str], Session] = {}
+        """The session in which a database was asked to see to a port, while it has not answered."""
         self._faulty: set[tuple[Dpid, str]] = set()
         """Endpoints that are none, which were told."""
         self._failed: set[tuple[str, str]] = set()
@@ -122,7 +132,7 @@ class Tunnels:
     def look_soon(self, now: float, delay: float = DELAY) -> None:
         """Something has changed that may matter."""
         if self._databases.all:
-            self.deadline = min(self.deadline, now + delay)
+            self.deadline = min(self.deadline, now + delay + len(self.wanted) * DELAY_PER_TUNNEL)
 
     def tick(self, now: float) -> None:
         """Look, if it is time."""
@@ -139,8 +149,7 @@ class Tunnels:
     def seen(self, port: TunnelPort) -> SeenTunnel | None:
         """The port as its database has it."""
         place = self._places.get(port.local)
-        return None if place is None else next(
-            (tunnel for tunnel in place.bridge.tunnels if tunnel.name == port.name and tunnel.mark == port.mark), None)
+        return None if place is None else place.tunnels.get((port.name, port.mark))
 
     # Looking
 
@@ -175,7 +184,9 @@ class Tunnels:
                     del self._places[dpid]
             for bridge in database.seen.bridges:
                 if bridge.dpid is not None and bridge.dpid in self._switches.datapaths:
-                    told.setdefault(bridge.dpid, Place(database, bridge))
+                    known = self._places.get(bridge.dpid)
+                    told.setdefault(bridge.dpid, known if known is not None and known.bridge is bridge and
+                                    known.database is database else Place.of(database, bridge))
         self._places.update(told)
         for dpid in told:
             self._former.pop(dpid, None)
@@ -234,16 +245,13 @@ class Tunnels:
     def _marked(self) -> set[Pair]:
         """The pairs that our ports are for."""
         found = set()
+        digits = {f"{dpid:016x}": dpid for dpid in self._places}
         for dpid, place in self._places.items():
-            for tunnel in place.bridge.tunnels:
-                local, _, remote = tunnel.mark.partition("-")
-                if local == f"{dpid:016x}" and remote in self._digits:
-                    found.add((min(dpid, self._digits[remote]), max(dpid, self._digits[remote])))
+            for _, mark in place.tunnels:
+                local, _, remote = mark.partition("-")
+                if local == f"{dpid:016x}" and remote in digits:
+                    found.add((min(dpid, digits[remote]), max(dpid, digits[remote])))
         return found
-
-    @property
-    def _digits(self) -> dict[str, Dpid]:
-        return {f"{dpid:016x}": dpid for dpid in self._places}
 
     def _link(self, pair: Pair) -> Link | None:
         """The link that a tunnel makes; None while one of its ports is not there."""
@@ -301,10 +309,9 @@ class Tunnels:
             there.add(seen.name)
             if not seen.right(port):
                 self._have(place, seen.name, correction(seen, port), "tunnel port corrected", now)
-        taken = set(bridge.ofports)
+        numbers = (number for number in range(FIRST_PORT, 2 * FIRST_PORT) if number not in bridge.ofports)
         for name in sorted(ports.keys() - there):
-            number = next(n for n in range(FIRST_PORT, 2 * FIRST_PORT) if n not in taken)
-            taken.add(number)
+            number = next(numbers)
             self._have(place, name, creation(bridge.uuid, ports[name], number), "tunnel port made", now,
                        local_ip=ports[name].local_ip, remote_ip=ports[name].remote_ip)
 
@@ -313,17 +320,22 @@ class Tunnels:
         """Have a transaction carried out, unless there was one for this port just now."""
         database, key = place.database, (place.database.address, name)
         due = self._not_before.get(key, 0.0)
+        session: Session | None = database.session
+        assert session is not None
         if now < due:
             self.look_soon(now, due - now)
             return
+        if self._asked.get(key) is session:
+            return  # it is looked again when the answer, or what has become of it, comes
         self._not_before[key] = now + AGAIN
-        session: Session | None = database.session
-        assert session is not None
+        self._asked[key] = session
         fields = {"database": database.address, "bridge": place.bridge.name, "port": name, **more}
 
         def done(refusal: str | None, at: float) -> None:
+            self._asked.pop(key, None)
             if refusal is None:
                 self._out.log("info", event, **fields)
+                self.look_soon(at)
             else:
                 self._switches.alarm(REFUSED, **fields, reason=refusal)
                 self.look_soon(at, AGAIN)

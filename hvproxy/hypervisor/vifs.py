@@ -12,16 +12,10 @@ if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
 
 
-def waiting(hv: Hypervisor, iface_ids: Collection[str]) -> list[LogicalSwitch]:
-    """The logical switches that have a port for one of these VIFs."""
-    return [ls for ls in hv.logical_switches.values()
-            if any(p.spec.attach is not None and p.spec.attach.iface_id in iface_ids for p in ls.ports.values())]
-
-
 def moved(hv: Hypervisor, iface_ids: Collection[str], now: float) -> None:
     """Bind the ports of these VIFs where they are now. One may take the place that another leaves: first everybody
     leaves, and who found no room then finds it afterwards."""
-    concerned = waiting(hv, iface_ids)
+    concerned = hv.attached.waiting(iface_ids)
     for ls in concerned:
         hv.bind(ls, now)
     for ls in concerned:
@@ -40,7 +34,7 @@ def _finds_room(hv: Hypervisor, ls: LogicalSwitch) -> bool:
     """Whether a port is bound nowhere though its VIF is there and nobody else has it."""
     return any(
         port.vif is None and (vif := _there(hv, ls, port.spec.attach)) is not None
-        and not any(p.vif == vif for other in hv.logical_switches.values() for p in other.ports.values())
+        and ((holder := hv.attached.holder(port, vif)) is None or holder.vif != vif)
         for port in ls.ports.values() if port.spec.attach is not None and port.spec.attach.iface_id is not None)
 
 

@@ -40,6 +40,8 @@ class Session:
         self._transactions: dict[int, tuple[int, Done]] = {}
         self._next_id = 1
         self._probed = False
+        self._echoes = 0
+        """Echoes asked for and not answered: what was under way before an answer proves life first."""
         self.deadline = now + ANSWER
         """When `tick` must be called next at the latest."""
         self._write(Request("monitor", [database, None, self.replica.requests()], _MONITOR))
@@ -67,6 +69,7 @@ class Session:
             self._close(f"it was silent for {2 * PROBE:g} s")
         else:
             self._probed = True
+            self._echoes += 1
             self.deadline = now + PROBE
             self._write(Request("echo", [], _ECHO))
 
@@ -96,7 +99,8 @@ class Session:
                 raise DatabaseError("a reply to what was not asked")
 
     def _answered(self, identifier: str, reply: Reply) -> None:
-        if identifier == _ECHO and self._probed:
+        if identifier == _ECHO and self._echoes:
+            self._echoes -= 1
             return
         if identifier != _MONITOR or self.complete:
             raise DatabaseError("a reply to what was not asked")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2s
 from typing import Final
 
@@ -46,16 +47,22 @@ class TunnelPort:
 
     @property
     def mark(self) -> str:
-        return f"{self.local:016x}-{self.remote:016x}"
+        return _mark_and_name(self.local, self.remote)[0]
 
     @property
     def name(self) -> str:
         """The same for this end of this pair always, and short enough for an interface."""
-        return "hv" + blake2s(self.mark.encode(), digest_size=6).hexdigest()
+        return _mark_and_name(self.local, self.remote)[1]
 
     @property
     def options(self) -> dict[str, str]:
         return {"local_ip": self.local_ip, "remote_ip": self.remote_ip, "key": "flow", "df_default": "true"}
+
+
+@lru_cache(maxsize=1 << 14)
+def _mark_and_name(local: int, remote: int) -> tuple[str, str]:
+    mark = f"{local:016x}-{remote:016x}"
+    return mark, "hv" + blake2s(mark.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, order=True)

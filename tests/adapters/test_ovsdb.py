@@ -135,3 +135,17 @@ def test_key_files_that_cannot_be_used_are_found_at_the_start() -> None:
     tls = TlsSpec(private_key="/nowhere/key", certificate="/nowhere/certificate")
     with pytest.raises(OSError):
         Databases(reactor, runtime, [DatabaseAddress.parse("ssl:127.0.0.1")], tls)
+
+
+def test_a_database_is_not_silent_while_hvproxy_does_not_listen() -> None:
+    net = Net()
+    peer = net.accept()
+    peer.protocol.dataReceived(initial(Contents([Vif("a", 3)])))
+    net.runtime.start()
+    net.reactor.pump([0.1] * 10)
+    for _ in range(5):
+        net.reactor.advance(60.0)  # hvproxy stood still: all that is due comes late, and at once
+        assert not peer.transport.disconnecting
+    net.reactor.pump([0.1] * 110)
+    assert peer.transport.disconnecting, "it is silent now"
+    net.runtime.stop()

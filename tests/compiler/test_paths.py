@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvproxy.compiler.paths import Topology, Tree, tree, visited
+from hvproxy.compiler.paths import Topology, Tree, still, tree, visited
 from hvproxy.model.view import Carriage, Link
 
 
@@ -221,3 +221,26 @@ def test_a_shunned_datapath_is_crossed_where_there_is_no_other_way_only() -> Non
     assert tree(Topology.of(around), 3).way(1) == [1, 2, 3]
     assert tree(Topology.of(around, shunned={2}), 3).way(1) == [1, 3]
     assert tree(Topology.of([]), 3).way(1) == [1]
+
+
+@given(fabrics(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_tree_that_uses_no_lost_link_stays_as_it_is(links: list[Link], data: st.DataObject) -> None:
+    before = Topology.of(links)
+    lost = data.draw(st.sets(st.sampled_from(links), max_size=3))
+    topology = Topology.of([link for link in links if link not in lost])
+    for destination in before.dpids:
+        made = still(tree(before, destination), before, topology)
+        assert made in (None, tree(topology, destination))
+        assert lost or made is not None
+
+
+def test_only_a_tree_that_uses_a_lost_link_is_made_anew() -> None:
+    mesh = links_of(nx.complete_graph(8))
+    before = Topology.of(mesh)
+    topology = Topology.of(mesh[1:])
+    kept = [destination for destination in before.dpids
+            if still(tree(before, destination), before, topology) is not None]
+    assert len(kept) >= 3 and not {mesh[0].a_dpid, mesh[0].b_dpid} & set(kept)
+    assert still(tree(topology, 0), topology, before) is None, "a new link may be a better one"
+    assert still(tree(before, 0), before, Topology.of(mesh, shunned=[3])) is None

@@ -1,7 +1,7 @@
 """A tiny switch and an owner to talk to a Datapath with: bytes in, bytes out, nothing carried but control."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
@@ -160,7 +160,7 @@ class Owner:
         told, self.told = self.told, []
         return told
 
-    def ports_changed(self, dp: Datapath, now: float) -> None:
+    def ports_changed(self, dp: Datapath, numbers: Collection[int], now: float) -> None:
         self.told.append(("ports", sorted(dp.ports)))
         self.on_ports(dp, now)
 

@@ -428,3 +428,14 @@ def test_what_a_vifs_workload_uses_is_known_while_a_database_says_it() -> None:
     assert known() == [{"02:00:00:00:00:0b"}, set()]
     database.vifs(Vif("b", 6, "br2"))
     assert known() == [set(), set()]
+
+
+def test_time_in_which_nothing_was_read_is_nobodys_silence_and_no_grace() -> None:
+    world, database = one(Vif("a", 3), Vif("b", 4))
+    assert up(world) == [True, True]
+    database.disconnect()
+    world.hv.stood_still(100.0, world.now)
+    world.pass_time(100.0)
+    assert up(world) == [True, True]
+    world.pass_time(11.0)
+    assert up(world) == [False, False]

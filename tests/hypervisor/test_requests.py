@@ -81,3 +81,12 @@ def test_session_that_ends_while_a_part_is_taken_ends_it_once() -> None:
     outstanding.begin(1, Kind.FLOW, lambda body: outstanding.lost(0.0), lambda ok, now: ends.append(ok), 0.0)
     outstanding.answered(Multipart(1, Kind.FLOW, 0, b""), 0.0)
     assert ends == [False]
+
+
+def test_time_in_which_nothing_was_read_is_no_silence() -> None:
+    asked = Asked()
+    asked.requests.excuse(5.0)
+    asked.requests.tick(SILENCE + 4.9)
+    assert not asked.ends and asked.requests.deadline == SILENCE + 5.0
+    asked.requests.tick(SILENCE + 5.0)
+    assert asked.ends == [(False, SILENCE + 5.0)]

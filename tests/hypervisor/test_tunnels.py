@@ -14,6 +14,7 @@ from hvproxy.model.view import Vif
 from tests.hypervisor.databases_end import logged
 from tests.hypervisor.tunnel_world import ADDRESS, TunnelDatabase, TunnelWorld
 from tests.hypervisor.worlds import assert_equal_to_recompute, changes, port_spec
+from tests.ovsdb.rows import messages
 
 
 def alarms(world: TunnelWorld, what: str) -> int:
@@ -360,3 +361,22 @@ def test_what_has_changed_while_hvproxy_was_away_counts_as_soon_as_it_is_told() 
     assert world.tunnels == {(1, 2), (1, 3), (2, 3)}
     assert {tunnel.options["local_ip"] for tunnel in world.ports(1)} == {"203.0.113.9"}
     assert_equal_to_recompute(world)
+
+
+def test_a_database_that_has_not_answered_yet_is_not_asked_again() -> None:
+    world = TunnelWorld(1, 2)
+    slow = world.databases[1]
+    held: list[bytes] = []
+    take, slow.received = slow.received, held.append  # type: ignore[method-assign]
+    world.start()
+    world.pass_time(4.0)
+    asked = [message for message in messages(held) if message.get("method") == "transact"]
+    assert len(asked) == 1
+    slow.received = take  # type: ignore[method-assign]
+    for data in held:
+        slow.received(data)
+    world.pass_time(2.0)
+    assert world.tunnels == {(1, 2)} and slow.transactions == 1
+    slow.say_soon([])
+    world.pass_time(2.0)
+    assert world.tunnels == {(1, 2)} and slow.transactions == 2

@@ -1,7 +1,7 @@
 """VIFs that take each other's places in one moment, and ports that waited for one."""
 from __future__ import annotations
 
-from hvproxy.hypervisor import intent, vifs
+from hvproxy.hypervisor import intent
 from hvproxy.hypervisor.labels import DRAIN
 from hvproxy.model.intent import LogicalSwitchSpec, parse
 from hvproxy.model.view import Vif as Bound
@@ -24,12 +24,6 @@ def one(*vifs: Vif) -> tuple[World, EndDatabase]:
 
 def bound(world: World) -> list[Bound | None]:
     return [port.vif for ls in world.hv.logical_switches.values() for port in ls.ports.values()]
-
-
-def test_who_waits_for_a_vif_is_known() -> None:
-    world, _ = one()
-    assert [ls.spec.name for ls in vifs.waiting(world.hv, {"b", "c"})] == ["red", "blue"]
-    assert vifs.waiting(world.hv, {"x"}) == []
 
 
 def test_vifs_change_places_in_one_moment_also_between_logical_switches() -> None:

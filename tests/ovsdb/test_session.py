@@ -89,6 +89,16 @@ def test_whatever_it_says_is_a_sign_of_life() -> None:
     assert session.deadline == 7.0 + PROBE and session.closed is None
 
 
+def test_an_echo_may_be_answered_after_what_was_under_way() -> None:
+    session = opened()
+    session.tick(1.0 + PROBE)
+    session.receive(update(EMPTY, Contents([Vif("x")])), 7.0)
+    say(session, 7.1, id="echo", result=[], error=None)
+    assert session.closed is None
+    say(session, 7.2, id="echo", result=[], error=None)
+    assert session.closed == "a reply to what was not asked"
+
+
 def test_half_a_message_is_none() -> None:
     session = opened()
     for now, part in ((5.0, b'{"'), (6.0, b"x"), (11.0, b"x")):
