@@ -1,6 +1,7 @@
-"""An emulated OpenFlow 1.3 fabric: switches, links and hosts in one asyncio process.
+"""An emulated OpenFlow 1.3 fabric: switches, links, tunnels and hosts in one asyncio process.
 
-    fabric      switches, links, hosts, taps; the only module that knows more than one switch
+    fabric      switches, links, hosts, taps; the only module but underlay that knows more than one switch
+    underlay    the IP network that tunnels cross
     host        an end station: ARP, ping, raw frames
     topology    leaf_spine(), the fabric that demonstrations and scale runs use
     switch      one switch: its ports, tables, groups and controllers, held together
@@ -12,6 +13,8 @@
     lacks       what a restricted switch cannot do
     oxm         match fields on the wire; frames: Ethernet frames as match fields; edits: changes to a frame
     wire        small builders of OpenFlow messages
+    vswitch     a switch as its database describes it: makes the tunnel ports that are inserted there
+    database    that database: rows, transactions, monitors; ovsdb: serves it
 
 It behaves as Open vSwitch 3.1 does, which tests/system/test_emulator_against_ovs.py compares, and shares no
 code with hvproxy: what both misunderstand in the same way no test would find.

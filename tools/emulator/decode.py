@@ -33,6 +33,8 @@ _MOVE = Struct("!HHHII")
 _LOAD = Struct("!HIQ")
 _NXM_IN_PORT = 0x00000002
 """The header of in_port where it can be written: it has 16 bits there."""
+_NXM_TUNNEL_ID = 0x00012008
+"""How Open vSwitch names tunnel_id in its own actions, whatever it was named in."""
 NICIRA = 0x2320
 NX_IN_PORT = 0xfff8
 SIZES = {OUTPUT: 16, SET_MPLS_TTL: 8, DEC_MPLS_TTL: 8, PUSH_VLAN: 8, POP_VLAN: 8, PUSH_MPLS: 8, POP_MPLS: 8,
@@ -143,8 +145,16 @@ def _nicira(data: bytes, start: int, length: int) -> Action:
     return (RESUBMIT, data[start + 12])
 
 
+def _field_of(header: int) -> int | None:
+    return oxm.TUNNEL_ID if header == _NXM_TUNNEL_ID else oxm.field_number(header)
+
+
+def _header_of(number: int) -> int:
+    return _NXM_TUNNEL_ID if number == oxm.TUNNEL_ID else oxm.field_header(number)
+
+
 def _move(bits: int, source_first: int, target_first: int, source: int, target: int) -> Action:
-    numbers = oxm.field_number(source), oxm.field_number(target)
+    numbers = _field_of(source), _field_of(target)
     for number, first in zip(numbers, (source_first, target_first), strict=True):
         if number not in oxm.PIPELINE:
             raise bad_action(BAD_EXPERIMENTER)
@@ -155,7 +165,7 @@ def _move(bits: int, source_first: int, target_first: int, source: int, target: 
 
 def _load(place: int, header: int, value: int) -> Action:
     first, bits = place >> 6, (place & 0x3f) + 1
-    number = oxm.IN_PORT if header == _NXM_IN_PORT else oxm.field_number(header)
+    number = oxm.IN_PORT if header == _NXM_IN_PORT else _field_of(header)
     if number != oxm.IN_PORT and number not in oxm.PIPELINE:
         raise bad_action(BAD_EXPERIMENTER)
     if first + bits > (16 if number == oxm.IN_PORT else oxm.FIELDS[number].bits):
@@ -204,10 +214,10 @@ def _encode(action: Action) -> bytes:
     if kind == MOVE:
         bits, source_first, target_first, source, target = action[1:]
         return b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x06" + _MOVE.pack(
-            bits, source_first, target_first, oxm.field_header(source), oxm.field_header(target))
+            bits, source_first, target_first, _header_of(source), _header_of(target))
     if kind == LOAD:
         first, bits, value, number = action[1:]
-        header = _NXM_IN_PORT if number == oxm.IN_PORT else oxm.field_header(number)
+        header = _NXM_IN_PORT if number == oxm.IN_PORT else _header_of(number)
         return b"\xff\xff\x00\x18" + NICIRA.to_bytes(4, "big") + b"\x00\x07" + _LOAD.pack(
             first << 6 | bits - 1, header, value)
     if kind == CLONE:

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tools.emulator.host import Host
+from tools.emulator.ovsdb import DatabaseServer
 from tools.emulator.ports import PORT_DOWN, Port
 from tools.emulator.switch import Switch
+from tools.emulator.underlay import Underlay
+from tools.emulator.vswitch import VSwitch
 
 
 class End(NamedTuple):
@@ -62,6 +65,11 @@ class Fabric:
         self.hosts: dict[str, Host] = {}
         self.attached: dict[str, tuple[int, int]] = {}
         """Host to (dpid, port)."""
+        self.underlay = Underlay()
+        """What is between the endpoints of tunnels."""
+        self.vswitches: dict[int, VSwitch] = {}
+        """Switches that have a database."""
+        self._servers: list[DatabaseServer] = []
         self._wires: dict[tuple[int, int], Wire] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -105,6 +113,15 @@ class Fabric:
         host.send = wire.carry(wire.first.deliver, self._loop)
         wire.refresh()
         return host
+
+    async def add_database(self, dpid: int, endpoint: str | None = None) -> str:
+        """Give a switch, whose hosts are all there, a database; its address. Tunnels may end at `endpoint`. The name of
+        the host at a port is the port's iface-id."""
+        vifs = {port: name for name, (where, port) in self.attached.items() if where == dpid}
+        vswitch = self.vswitches[dpid] = VSwitch(self.switches[dpid], self.underlay, endpoint, vifs)
+        server = DatabaseServer(vswitch.database)
+        self._servers.append(server)
+        return await server.listen()
 
     def remove_host(self, name: str) -> None:
         """Unplug a host; its port stays, without carrier unless other hosts share it."""
@@ -162,8 +179,9 @@ class Fabric:
                 port.taps = [tap for tap in port.taps if tap is not frames]
 
     async def close(self) -> None:
-        """Stop every switch."""
-        await asyncio.gather(*(switch.close() for switch in self.switches.values()))
+        """Stop every switch and database."""
+        await asyncio.gather(*(switch.close() for switch in self.switches.values()),
+                             *(server.close() for server in self._servers))
 
     def _port(self, dpid: int, number: int) -> Port:
         return self.switches[dpid].add_port(number)

@@ -91,12 +91,14 @@ class Pipeline:
         self.learnt: dict[tuple[int, int], int] = {}
         """(VLAN, address) to port, for NORMAL."""
 
-    def receive(self, data: bytes, in_port: int, taken: bool = True) -> list[PacketIn]:
+    def receive(self, data: bytes, in_port: int, taken: bool = True, key: int = 0) -> list[PacketIn]:
         """A frame from a port: sends what comes of it and returns what the controllers get.
 
-        One that the port's configuration shuts out is only counted by the first entry, as in Open vSwitch.
+        One that the port's configuration shuts out is only counted by the first entry, as in Open vSwitch. `key` is
+        what it came out of a tunnel under.
         """
         walk = Walk(self, Packet(data, in_port))
+        walk.packet.fields[oxm.TUNNEL_ID] = key
         if not taken:
             walk.hit(0, walk.packet)
             return []
@@ -123,7 +125,7 @@ class Walk:
         self.uncovered = False
         """Labels were taken off, and what is behind them has not been looked at."""
         self.action_set: tuple[Action, ...] = ()
-        self.out: list[tuple[int, bytes] | PacketIn] = []
+        self.out: list[tuple[int, bytes, int] | PacketIn] = []
         self.table_id = 0
         self.entry: Entry | None = None
         self.depth = 0
@@ -144,7 +146,7 @@ class Walk:
             if isinstance(item, PacketIn):
                 told.append(item)
             else:
-                ports[item[0]].transmit(item[1])
+                ports[item[0]].transmit(*item[1:])
         return told
 
     def table(self, table_id: int, packet: Packet) -> None:
@@ -295,7 +297,7 @@ class Walk:
         """Out of one port, whichever it is."""
         port = self.pipe.ports.get(port_no)
         if port is not None and not port.config & NO_FWD:
-            self.out.append((port_no, packet.data))
+            self.out.append((port_no, packet.data, packet.fields[oxm.TUNNEL_ID]))
 
     def flood(self, packet: Packet) -> None:
         """Out of every port but the one it came from."""

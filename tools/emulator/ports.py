@@ -45,23 +45,37 @@ class Port:
         return self.carrier and not self.config & PORT_DOWN
 
     @property
+    def attached(self) -> bool:
+        """Whether there is anything to put frames on."""
+        return self.send is not None
+
+    @property
+    def live(self) -> bool:
+        """Whether groups that watch it use it."""
+        return self.up
+
+    @property
     def state(self) -> int:
         """OFPPS_* bits."""
-        if self.up:
-            return LIVE
-        return LINK_DOWN
+        return LIVE * self.live | LINK_DOWN * (not self.up)
 
-    def transmit(self, data: bytes) -> None:
-        """Count a frame and put it on the wire, if the link is up; to a port that is configured down none gets."""
+    def transmit(self, data: bytes, key: int = 0) -> None:
+        """Count a frame and put it on the wire, if the link is up; to a port that is configured down none gets. The
+        key is what tun_id says, which only a tunnel carries."""
         if self.config & PORT_DOWN:
             return
-        if not self.up or self.send is None or len(data) > self.mtu + 22:
+        if not self.up or not self.attached or len(data) > self.mtu + 22:
             self.tx_dropped += 1
             return
         self.tx_packets += 1
         self.tx_bytes += len(data)
         for tap in self.taps:
             tap.append(("out", data))
+        self.put(data, key)
+
+    def put(self, data: bytes, key: int) -> None:
+        """Hand over a frame."""
+        assert self.send is not None
         self.send(data)
 
     def accept(self, data: bytes) -> bool:
@@ -92,3 +106,29 @@ class Port:
         age = max(0.0, now - self.created)
         return STATISTICS.pack(self.number, self.rx_packets, self.tx_packets, self.rx_bytes, self.tx_bytes,
                                self.rx_dropped, self.tx_dropped, 0, 0, 0, 0, 0, 0, int(age), int(age % 1 * 1e9))
+
+
+class TunnelPort(Port):
+    """A port behind which is another switch somewhere in an IP network, watched over by BFD."""
+
+    __slots__ = ("heard", "into")
+
+    def __init__(self, number: int, mac: bytes, name: str, created: float) -> None:
+        super().__init__(number, mac, name, created)
+        self.carrier = True
+        self.heard = False
+        """Whether BFD hears the other end."""
+        self.into: Callable[[bytes, int], None] | None = None
+        """Puts a frame into the tunnel under a key."""
+
+    @property
+    def attached(self) -> bool:
+        return self.into is not None
+
+    @property
+    def live(self) -> bool:
+        return self.up and self.heard
+
+    def put(self, data: bytes, key: int) -> None:
+        assert self.into is not None
+        self.into(data, key)

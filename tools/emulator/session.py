@@ -72,6 +72,7 @@ class Session(asyncio.Protocol):
 
     def dispatch(self, message: bytes) -> None:
         """Carry out one message, or refuse it."""
+        self.switch.received[message[1]] += 1
         try:
             handlers.handle(self.switch, self, message)
         except OFError as refusal:

@@ -5,6 +5,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from tools.emulator import wire
 from tools.emulator.decode import PORT_LOCAL, Instructions
@@ -12,11 +13,12 @@ from tools.emulator.groups import GroupTable
 from tools.emulator.lacks import Lacks
 from tools.emulator.meters import MOST_METERS, MeterTable
 from tools.emulator.pipeline import PacketIn, Pipeline
-from tools.emulator.ports import PORT_DOWN, Port
+from tools.emulator.ports import PORT_DOWN, Port, TunnelPort
 from tools.emulator.session import Link, Session
 from tools.emulator.tables import DELETE, METER_DELETE, SEND_FLOW_REM, Entry, FlowTables
 
 PORT_ADD, PORT_DELETE, PORT_MODIFY = 0, 1, 2
+Kind = TypeVar("Kind", bound=Port)
 
 
 def parse_address(address: str) -> tuple[str, str, int]:
@@ -40,6 +42,8 @@ class Switch:
         self.generation: int | None = None
         """The highest generation id of a role request so far."""
         self.sessions: list[Session] = []
+        self.received = [0] * 256
+        """Messages from controllers by type, those that open a session left out."""
         self.links: list[Link] = []
         self.ports: dict[int, Port] = {}
         self.memo: dict[bytes, Instructions] = {}
@@ -56,10 +60,16 @@ class Switch:
 
     def add_port(self, number: int, name: str | None = None) -> Port:
         """A new port, told to the controllers."""
+        return self._add(Port, number, name or f"{self.name}-{number}")
+
+    def add_tunnel_port(self, number: int, name: str) -> TunnelPort:
+        """A new port that leads into a tunnel."""
+        return self._add(TunnelPort, number, name)
+
+    def _add(self, kind: type[Kind], number: int, name: str) -> Kind:
         if number in self.ports:
             raise ValueError(f"switch {self.dpid:#x} has a port {number} already")
-        port = Port(number, self._base_mac + (number & 0xffff).to_bytes(2, "big"), name or f"{self.name}-{number}",
-                    time.monotonic())
+        port = kind(number, self._base_mac + (number & 0xffff).to_bytes(2, "big"), name, time.monotonic())
         self.ports[number] = port
         self._port_status(port, PORT_ADD)
         return port
@@ -77,15 +87,21 @@ class Switch:
         if port.state != before:
             self.port_changed(port)
 
+    def set_heard(self, port: TunnelPort, heard: bool) -> None:
+        """BFD hears the other end of a tunnel, or not any more."""
+        before, port.heard = port.state, heard
+        if port.state != before:
+            self.port_changed(port)
+
     def port_changed(self, port: Port, by: Session | None = None) -> None:
         """Tell the controllers of a port's configuration or state, but for the one whose configuration it is."""
         self._port_status(port, PORT_MODIFY, by)
 
-    def receive(self, number: int, data: bytes) -> None:
-        """A frame arrives at a port."""
+    def receive(self, number: int, data: bytes, key: int = 0) -> None:
+        """A frame arrives at a port; out of a tunnel, under a key."""
         port = self.ports.get(number)
         if port is not None and port.accept(data):
-            told = self.pipeline.receive(data, number, port.takes(data))
+            told = self.pipeline.receive(data, number, port.takes(data), key)
             if told:
                 self.tell_packets(told)
 
@@ -183,4 +199,4 @@ class Switch:
 
     def _port_alive(self, number: int) -> bool:
         port = self.ports.get(number)
-        return port is not None and port.up
+        return port is not None and port.live
