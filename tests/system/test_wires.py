@@ -1,12 +1,13 @@
 """Three logical switches wired in a ring over four real Open vSwitch edges: discovery, forwarding, counters, loops.
 
 The controller is ryu with its own discovery, unmodified. Hosts a, b and c are one on each logical switch, d is another
-of c's, on an edge of its own.
+of c's, on an edge of its own. Hosts e and f are another tenant's, on the edges of a and b.
 """
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import time
 import urllib.error
@@ -26,8 +27,10 @@ HOST, NEXT, LAST, SECOND = 1, 2, 3, 4
 RING = ("a", "b", "c")
 PLACES = {"a": (1, HOST), "b": (2, HOST), "c": (3, HOST), "d": (4, SECOND)}
 """Host -> its edge and logical port."""
+OTHERS = {"e": 1, "f": 2}
+"""Host of the other tenant -> its edge, and its logical port."""
 CORE = 0x11
-RYU_PORT, TOPOLOGY_PORT, LISTEN = 7001, 8088, {"a": 16653, "b": 16654, "c": 16655}
+RYU_PORT, TOPOLOGY_PORT, LISTEN = 7001, 8088, {"a": 16653, "b": 16654, "c": 16655, "other": 16656}
 
 
 class Ring:
@@ -62,9 +65,12 @@ class Ring:
             ovs.add_link(f"s{dpid}", 11, "core", dpid)
         for number, (host, (dpid, _)) in enumerate(PLACES.items(), start=1):
             ovs.add_host(host, f"s{dpid}", 1, mac(host), f"10.0.0.{number}/24")
+        for host, dpid in OTHERS.items():
+            ovs.add_host(host, f"s{dpid}", 2, mac(host), f"10.0.0.{dpid}/24")
         for bridge in ("core", "s1", "s2", "s3", "s4"):
             ovs.set_controllers(bridge, target)
         wait_until(self.up, "not all ports are up")
+        self.flows("other", "actions=FLOOD")
 
     def config(self) -> dict[str, Any]:
         """hvproxy's configuration."""
@@ -84,7 +90,10 @@ class Ring:
             "tenants": [{"name": "red", "logical_switches": [
                 {"name": name, "datapath_id": 0xA0 + number, "controllers": [f"tcp:127.0.0.1:{RYU_PORT}"],
                  "listen": [f"ptcp:{LISTEN[name]}:127.0.0.1"], "ports": ports(name)}
-                for number, name in enumerate(RING, start=1)]}]}
+                for number, name in enumerate(RING, start=1)]}, {"name": "blue", "logical_switches": [{
+                    "name": "other", "datapath_id": 0xB1, "listen": [f"ptcp:{LISTEN['other']}:127.0.0.1"], "ports": [
+                        {"number": dpid, "name": host, "attach": {"datapath": dpid, "port": 2}}
+                        for host, dpid in OTHERS.items()]}]}]}
 
     def serve(self) -> None:
         self.hvproxy = self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve",
@@ -103,7 +112,7 @@ class Ring:
     def up(self) -> bool:
         try:
             self.get("/readyz")
-            return all(row["state"] == "up" for name in RING for row in self.ports(name).values())
+            return all(row["state"] == "up" for name in (*RING, "other") for row in self.ports(name).values())
         except (OSError, urllib.error.URLError):
             return False
 
@@ -123,7 +132,7 @@ class Ring:
         return {int(number): (int(a), int(b), int(c), int(d)) for number, a, b, c, d in found}
 
     def ping(self, a: str, b: str, count: int = 1) -> int:
-        number = list(PLACES).index(b) + 1
+        number = OTHERS.get(b) or list(PLACES).index(b) + 1
         result = self.ovs.run("ping", "-n", "-q", "-c", str(count), "-i", "0.02", "-W", "2", f"10.0.0.{number}",
                               host=a, check=False, timeout=60)
         found = re.search(r"(\d+) received", result.stdout)
@@ -131,7 +140,7 @@ class Ring:
 
 
 def mac(host: str) -> str:
-    return f"02:00:00:00:00:0{list(PLACES).index(host) + 1}"
+    return f"02:00:00:00:00:0{[*PLACES, *OTHERS].index(host) + 1}"
 
 
 def towards(host: str, port: int | str) -> str:
@@ -257,17 +266,53 @@ def test_a_meter_beyond_a_wire_drops_nothing_else(line: Ring) -> None:
     assert line.ping("a", "c", count=50) == 50
 
 
+def test_an_end_that_receives_or_forwards_nothing_does_so(line: Ring) -> None:
+    for name, port, there, back in (("b", "3", "no-receive", "receive"), ("a", "2", "no-forward", "forward")):
+        line.ofctl("mod-port", name, port, there)
+        assert line.ping("a", "b") == 0 and line.ping("b", "c") == 1
+        line.ofctl("mod-port", name, port, back)
+        assert line.ping("a", "b") == 1
+
+
+SENDING = """
+import socket, sys, time
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0))
+for _ in range(int(sys.argv[2])):
+    s.send(bytes.fromhex(sys.argv[1]))
+    time.sleep(0.05)
+"""
+"""Twenty frames a second."""
+
+
+def broadcasts(ring: Ring, count: int) -> subprocess.Popen[bytes]:
+    frame = "ffffffffffff" + mac("a").replace(":", "") + "88b5" + "00" * 46
+    return ring.ovs.spawn("python3", "-c", SENDING, frame, str(count), host="a", log="sending.log")
+
+
 def test_a_loop_ends_and_harms_nobody(line: Ring) -> None:
     for name in RING:
         line.flows(name, "cookie=0x77,priority=30,dl_type=0x88b5,actions=FLOOD")
     before = line.counters("a")[HOST]
-    frame = "ffffffffffff" + mac("a").replace(":", "") + "88b5" + "00" * 46
-    code = ("import socket,sys; s=socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0));"
-            " s.send(bytes.fromhex(sys.argv[1]))")
-    line.ovs.run("python3", "-c", code, frame, host="a")
-    wait_until(lambda: line.counters("a")[HOST][2] - before[2] >= 8, "twelve crossings lead home four times each way")
-    time.sleep(1.5)
-    assert line.counters("a")[HOST][2] - before[2] <= 8 + 4
+    count = 20
+    sending = broadcasts(line, count)
+    assert line.ping("e", "f", count=100) == 100
+    assert sending.wait(30) == 0
+    # Twelve crossings lead home four times each way.
+    wait_until(lambda: line.counters("a")[HOST][2] - before[2] >= 8 * count, "each comes back eight times")
+    time.sleep(1.5)  # counters are brought up to date once a second
+    assert line.counters("a")[HOST][2] - before[2] <= 8 * count + 8
+    assert line.ping("a", "d", count=5) == 5
+
+
+def test_a_loop_that_multiplies_is_cut_and_harms_nobody(line: Ring) -> None:
+    for name in RING:
+        line.flows(name, "cookie=0x77,priority=30,dl_type=0x88b5,actions=output:2,output:2")
+    sending = broadcasts(line, 20)
+    assert line.ping("e", "f", count=100) == 100
+    assert sending.wait(30) == 0
+    shown = line.ovs.control("ofproto/trace", "s1", "in_port=1,dl_type=0x88b5")
+    assert "over 4096 resubmit actions" in shown and "Datapath actions: drop" in shown
     assert line.ping("a", "d", count=5) == 5
 
 
