@@ -83,9 +83,9 @@ def test_who_waits_for_a_vif_is_known() -> None:
 def test_it_says_what_the_ports_say(moves: list[tuple[tuple[str, int], int, int]]) -> None:
     world = world_of_two()
     for (name, number), dpid, port_no in moves:
-        taken = {vif for ls in world.hv.logical_switches.values() for port in ls.ports.values()
-                 for vif in (port.vif, port.former)}
-        if Vif(dpid, port_no) not in taken:
+        taken = {port.spec.attach.place for ls in world.hv.logical_switches.values() for port in ls.ports.values()
+                 if port.spec.attach is not None}
+        if (dpid, port_no) not in taken:
             intent.put_port(world.hv, name, port_spec(number, f"{name}{number}", dpid, port_no), world.now)
             world.pass_time(3.0)
     for dpid in (1, 2):
