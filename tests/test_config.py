@@ -269,6 +269,19 @@ def test_the_path_of_a_store_begins_at_the_folder_of_the_configuration_file() ->
     assert StoreUrl.parse("memory:").file("conf/net.yaml") is None
 
 
+def test_the_examples_of_hvproxy_on_hvproxy_fit_each_other() -> None:
+    outer, inner = (load(EXAMPLE.parent / f"{name}.yaml") for name in ("outer", "inner"))
+    (operator,) = outer.tenants
+    there = {(ls.datapath_id, port.number) for ls in operator.logical_switches for port in ls.ports}
+    places = [port.attach.place for tenant in inner.tenants for ls in tenant.logical_switches for port in ls.ports
+              if port.attach is not None]
+    assert places and set(places) <= there
+    needed = 10 + max(ls.tables for tenant in inner.tenants for ls in tenant.logical_switches)
+    assert {ls.tables for ls in operator.logical_switches} == {needed}
+    assert {str(address) for ls in operator.logical_switches for address in ls.controllers} == {
+        f"tcp:{address.host}:{address.port}" for address in inner.switches.listen}
+
+
 BY_IFACE_ID = """
 tenants:
   - name: red
