@@ -19,7 +19,7 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import nicira, nicira_ct, nicira_learn
+from hvproxy.openflow import nicira, nicira_checks, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
@@ -91,7 +91,7 @@ def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> N
             if argument >> 16 not in MPLS_ETH_TYPES:
                 _refuse(of13.OFPBAC_BAD_ARGUMENT, "push_mpls of another ethertype than MPLS's")
         elif kind == of13.OFPAT_EXPERIMENTER:
-            nicira.check(data[at:at + length], in_set=in_set)
+            nicira_checks.check(data[at:at + length], in_set=in_set)
             if nicira_ct.is_ct(data[at:at + length]):
                 _check_within(data[at:at + length])
             controllers.add(nicira.controller_id(data[at:at + length]))
@@ -111,7 +111,7 @@ def check_each(data: bytes, packet_out: bool = False, in_set: bool = False) -> N
     if len(controllers - {None}) > 1:
         _refuse(of13.OFPBAC_BAD_ARGUMENT, "a list that sends to controllers of several ids")
     if conjunction and others:
-        nicira.bad_conjunction()
+        nicira_checks.bad_conjunction()
 
 
 @remembered(1 << 13)
@@ -122,7 +122,7 @@ def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
     while at < len(data):
         kind, length, argument = _ACTION(data, at)
         if kind == of13.OFPAT_EXPERIMENTER:
-            misfit |= nicira.check_order(data[at:at + length], headers)
+            misfit |= nicira_checks.check_order(data[at:at + length], headers)
             if nicira_ct.is_ct(data[at:at + length]):
                 check_order(data[at + nicira_ct.SIZE:at + length], headers)
         elif kind == _SET_FIELD and argument not in WIDE_REGISTERS:
@@ -186,7 +186,7 @@ def _check_within(action: bytes) -> None:
         kind, length, argument = _ACTION(action, at)
         one = action[at:at + length]
         if kind == of13.OFPAT_EXPERIMENTER:
-            nicira.check(one, within=True, committed=committed)
+            nicira_checks.check(one, within=True, committed=committed)
         elif kind == _SET_FIELD and HEADERS_EXACT.get(argument) in nicira_ct.WRITABLE:
             if any(one[8 + (argument & 0xff):]):
                 _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "padding of a set-field is not zero")

@@ -1,30 +1,21 @@
-"""Open vSwitch's own actions: which are taken, with which errors, how they are told, and what executes them.
+"""Open vSwitch's own actions: what they say, how they are told, what executes them, and how they are made.
 
 What the actions refer to is a part of a field (nicira_parts); learn, bundle and ct are known to nicira_learn,
-nicira_bundle and nicira_ct. Refused although Open vSwitch takes them, with the error
-of one that does not know them: learn with a limit, fin_timeout, sample, clone, output to a register, resubmit with
-another port, and whatever else is not in `_KNOWN`.
-
-Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
+nicira_bundle and nicira_ct. Which are taken is judged by nicira_checks: what reads an action here relies on that, but
+for `canonical` and `text`, which a switch's own may come to. Must not know any table.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import Struct
-from typing import Final, NoReturn
+from typing import Final
 
-from hvproxy.errors import Refused
 from hvproxy.openflow import nicira_bundle, nicira_ct, nicira_learn
-from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
+from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira_bundle import BUNDLE, BUNDLE_LOAD
 from hvproxy.openflow.nicira_ct import CT, CT_CLEAR, NAT
 from hvproxy.openflow.nicira_learn import LEARN
-from hvproxy.openflow.nicira_parts import (
-    ALL, BAD_CONJUNCTION, METADATA, NOT_ZERO, TARGETS, TENANT_BITS, Part, check_named, check_part, check_settable,
-    error, part_text, refuse, target, told,
-)
-from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, Headers
+from hvproxy.openflow.nicira_parts import ALL, METADATA, TARGETS, TENANT_BITS, Part, part_text, target, told
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
 CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CUT_OUTPUT, CLONE = 20, 21, 27, 28, 34, 39, 42
@@ -32,8 +23,6 @@ SAME_PORT: Final = 0xfff8
 """Instead of a port: the one the packet came in at."""
 SAME_TABLE: Final = 255
 
-_COPY_FIELD: Final = 3200
-"""The only action of the ONF that Open vSwitch has."""
 _HEAD: Final = Struct("!HHIH")
 _LOAD: Final = Struct("!10xHIQ")
 _MOVE: Final = Struct("!10xHHHII")
@@ -45,72 +34,13 @@ _CONJUNCTION: Final = Struct("!10xBBI")
 _CLONE: Final = Struct("!HHIH6x")
 _CUT: Final = Struct("!HHIHHI")
 _CUT_LENGTH: Final = 64
-_IDS: Final = Struct("!10xH4x")
-_FIXED_SIZES: Final = {
+FIXED_SIZES: Final = {
     RESUBMIT: 16, POP_QUEUE: 16, MOVE: 24, LOAD: 24, MULTIPATH: 32, RESUBMIT_TABLE: 16, EXIT: 16, CONTROLLER: 16,
     PUSH: 24, POP: 24, CONJUNCTION: 16, CT_CLEAR: 16,
 }
+"""Of a move: the least."""
 _LEAST_SIZES: Final = {MOVE: 24, CT: nicira_ct.SIZE, NAT: 16}
 """Of those that may be longer."""
-_KNOWN: Final = frozenset((*_FIXED_SIZES, NOTE, DEC_TTL_IDS, LEARN, BUNDLE, BUNDLE_LOAD, CT))
-_WITHIN: Final = frozenset((LOAD, MOVE, NAT))
-"""What an action ct may hold."""
-_IN_SET: Final = frozenset((LOAD, MOVE, RESUBMIT, RESUBMIT_TABLE, DEC_TTL_IDS, CT_CLEAR))
-"""What an action set may hold."""
-_HASH_FIELDS, _ALGORITHMS = 6, 4
-"""How many ways of hashing and of choosing a link a multipath knows."""
-_ZONE_BITS: Final = 16
-
-
-def check(action: bytes, *, in_set: bool = False, within: bool = False, committed: bool = False) -> None:
-    """Raises Refused for an action that is wrong in itself, but for actions in it. `within`: it stands in an action ct,
-    which has its connection `committed`."""
-    experimenter = int.from_bytes(action[4:8], "big")
-    if experimenter == ONF_ID and int.from_bytes(action[8:10], "big") != _COPY_FIELD:
-        refuse(of13.OFPBAC_BAD_EXP_TYPE, "unknown action of the ONF")
-    if experimenter != NICIRA_ID:  # which may be shorter than ours
-        refuse(of13.OFPBAC_BAD_EXPERIMENTER, "experimenter action")
-    _, length, _, kind = _HEAD.unpack_from(action)
-    if kind == NAT and not within and _has_size(kind, length):
-        refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "nat outside ct")
-    if kind not in _KNOWN and kind != NAT:
-        refuse(of13.OFPBAC_BAD_EXP_TYPE, f"action {kind} of Open vSwitch is not offered")
-    if kind == MOVE and length < _FIXED_SIZES[MOVE]:
-        raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_LEN, "move without its fields")
-    if not _has_size(kind, length):
-        refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
-    for header in _headers(kind, action):
-        (check_settable if kind in (LOAD, MULTIPATH, CT) else check_named)(header)
-    if within:
-        _check_within(kind, action, committed)
-        return
-    one = _CHECKS.get(kind)
-    if one is not None:
-        one(action)
-    if in_set and kind not in _IN_SET:
-        refuse(of13.OFPBAC_BAD_TYPE, f"action {kind} of Open vSwitch in an action set")
-    if in_set and names_no_table(action):
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit to the current table, where there is none")
-
-
-def check_order(action: bytes, headers: Headers) -> bool:
-    """Whether the action does not fit what is known of the packet, softly; raises Refused for a hard misfit."""
-    kind = _HEAD.unpack_from(action)[3]
-    if kind == DEC_TTL_IDS:
-        return headers.eth_type not in IP_ETH_TYPES
-    if kind == LEARN:
-        nicira_learn.check_order(action, headers)
-    if kind in (BUNDLE, BUNDLE_LOAD):
-        nicira_bundle.check_order(action, headers)
-    if kind == CT:
-        nicira_ct.check_order(action, headers)
-    if kind == NAT:
-        nicira_ct.check_nat_order(action, headers)
-    for header in _headers(kind, action):
-        field = target(header).field
-        if field is not None and not field.allows(headers):
-            refuse(of13.OFPBAC_MATCH_INCONSISTENT, f"{field.name} where the packet may not have it")
-    return False
 
 
 @remembered(1 << 12)
@@ -123,16 +53,16 @@ def canonical(action: bytes) -> bytes:
         return nicira_learn.canonical(action)
     if kind in (BUNDLE, BUNDLE_LOAD):
         return nicira_bundle.canonical(action)
-    if not _has_size(kind, len(action)) or any(
-            header not in TARGETS for header in _headers(kind, action)):
+    if not has_size(kind, len(action)) or any(
+            header not in TARGETS for header in headers(kind, action)):
         return action
     if kind == MOVE:
         return action[:2] + _MOVE.size.to_bytes(2, "big") + action[4:16] + b"".join(
-            told(header) for header in _headers(kind, action))
+            told(header) for header in headers(kind, action))
     places = {LOAD: 12, PUSH: 12, POP: 12, MULTIPATH: 28}
     if kind in places:
         at = places[kind]
-        header = told(_headers(kind, action)[0])
+        header = told(headers(kind, action)[0])
         tail = action[at + 4:] if kind == LOAD else action[at + 4:at + 6] + bytes(max(0, len(action) - at - 6))
         return action[:at] + header + (tail if kind != MULTIPATH else b"")
     if kind in (POP_QUEUE, EXIT, CT_CLEAR):
@@ -196,11 +126,6 @@ def stack_of(action: bytes) -> Part:
     return Part(header, first, bits)
 
 
-def bundle_of(action: bytes) -> nicira_bundle.Choice:
-    """What a bundle says."""
-    return nicira_bundle.read(action)
-
-
 def multipath_of(action: bytes) -> Part:
     """What a multipath writes."""
     place, header = _MULTIPATH.unpack(action)[5:]
@@ -252,13 +177,13 @@ def cut_output(port: int) -> bytes:
 
 def move(first: int, source: int, target_first: int, target_header: int, bits: int) -> bytes:
     """Copy some bits of a field, named by its header, into another."""
-    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[MOVE], NICIRA_ID, MOVE)
+    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, FIXED_SIZES[MOVE], NICIRA_ID, MOVE)
             + Struct("!HHHII").pack(bits, first, target_first, source, target_header))
 
 
 def stack(kind: int, part: Part) -> bytes:
     """Push or pop a part of a field."""
-    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, _FIXED_SIZES[kind], NICIRA_ID, kind)
+    return (_HEAD.pack(of13.OFPAT_EXPERIMENTER, FIXED_SIZES[kind], NICIRA_ID, kind)
             + Struct("!HIH6x").pack(part.first, part.header, part.bits))
 
 
@@ -289,11 +214,6 @@ def names_no_table(action: bytes) -> bool:
         kind == RESUBMIT or kind == RESUBMIT_TABLE and action[12] == SAME_TABLE)
 
 
-def tracks(action: bytes) -> bool:
-    """Whether an action of OFPAT_EXPERIMENTER tracks a connection."""
-    return nicira_ct.is_ct(action)
-
-
 def controller_id(action: bytes) -> int | None:
     """The id of the controllers to which an action of OFPAT_EXPERIMENTER sends, None if it does not."""
     to = controller(action)
@@ -317,8 +237,8 @@ def text(action: bytes) -> str | None:
         return nicira_learn.text(action)
     if kind in (BUNDLE, BUNDLE_LOAD):
         return nicira_bundle.text(action)
-    if not _has_size(kind, len(action)) or any(
-            header not in ALL for header in _headers(kind, action)):
+    if not has_size(kind, len(action)) or any(
+            header not in ALL for header in headers(kind, action)):
         return None
     if kind in (RESUBMIT, RESUBMIT_TABLE):
         port, table = _RESUBMIT.unpack(action)[4:]
@@ -345,7 +265,9 @@ def _placed(place: int, header: int) -> Part:
     return Part(header, place >> 6, (place & 0x3f) + 1)
 
 
-def _headers(kind: int, action: bytes) -> tuple[int, ...]:
+def headers(kind: int, action: bytes) -> tuple[int, ...]:
+    """Those of the fields that an action of a length its kind may have refers to, but for those of nicira_learn and
+    nicira_bundle."""
     if kind == MOVE:
         return _MOVE.unpack_from(action)[3:]
     if kind == LOAD:
@@ -359,97 +281,7 @@ def _headers(kind: int, action: bytes) -> tuple[int, ...]:
     return ()
 
 
-def _check_within(kind: int, action: bytes, committed: bool) -> None:
-    """The action may stand in an action ct."""
-    if kind == NAT:
-        nicira_ct.check_nat(action, committed)
-        return
-    if kind not in _WITHIN:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not")
-    written = load_of(action)[0] if kind == LOAD else move_of(action)[1]
-    if kind == MOVE:
-        check_part(move_of(action)[0], written=False)
-    tracked = target(written.header).field in nicira_ct.WRITABLE
-    check_part(written, written=not tracked)
-    if not tracked or not committed:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not, or without commit")
-    if kind == LOAD and load_of(action)[1] >> written.bits:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
-
-
-def _check_load(action: bytes) -> None:
-    place, header, value = _LOAD.unpack(action)
-    first, bits = place >> 6, (place & 0x3f) + 1
-    if target(header).field is METADATA and first < TENANT_BITS and first + bits <= 64 and not (
-            value >> TENANT_BITS - first):
-        bits = min(bits, TENANT_BITS - first)  # the upper bits are 0 to the tenant, and stay so
-    check_part(Part(header, first, bits), written=True)
-    if value >> bits:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "a value of more bits than are loaded")
-
-
-def _has_size(kind: int, length: int) -> bool:
+def has_size(kind: int, length: int) -> bool:
     """Whether an action of that kind may be so long: behind a move there may be zeros."""
     least = _LEAST_SIZES.get(kind)
-    return length == _FIXED_SIZES.get(kind, length) if least is None else length >= least
-
-
-def _check_move(action: bytes) -> None:
-    bits, from_first, to_first, source, destination = _MOVE.unpack_from(action)
-    check_part(Part(source, from_first, bits), written=False)
-    check_part(Part(destination, to_first, bits), written=True)
-    if any(action[_MOVE.size:]):
-        error(NOT_ZERO, "bytes behind a move")
-
-
-def _check_resubmit(action: bytes) -> None:
-    if _RESUBMIT.unpack(action)[4] != SAME_PORT:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "resubmit with another port is not offered")
-    if _HEAD.unpack_from(action)[3] == RESUBMIT_TABLE and any(action[13:]):
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "padding of a resubmit is not zero")
-
-
-def _check_multipath(action: bytes) -> None:
-    fields, _, algorithm, most, _, place, header = _MULTIPATH.unpack(action)
-    first, bits = place >> 6, (place & 0x3f) + 1
-    check_part(Part(header, first, bits), written=True)
-    if fields >= _HASH_FIELDS or algorithm >= _ALGORITHMS or most >> bits:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "multipath")
-
-
-def _check_stack(action: bytes) -> None:
-    first, header, bits = _STACK.unpack(action)
-    if any(action[18:]):
-        error(NOT_ZERO, "padding of a stack action is not zero")
-    check_part(Part(header, first, bits), written=_HEAD.unpack_from(action)[3] == POP)
-
-
-def _check_conjunction(action: bytes) -> None:
-    clause, clauses, _ = _CONJUNCTION.unpack(action)
-    if not 2 <= clauses <= 64 or clause >= clauses:
-        bad_conjunction()
-
-
-def _check_ids(action: bytes) -> None:
-    if 16 + 2 * _IDS.unpack_from(action)[0] > len(action):
-        refuse(of13.OFPBAC_BAD_LEN, "controller ids cut short")
-
-
-def _check_ct(action: bytes) -> None:
-    place = nicira_ct.zone(action)
-    if nicira_ct.zone_source(action) and (place & 0x3f) + 1 != _ZONE_BITS:
-        refuse(of13.OFPBAC_BAD_SET_LEN, "a zone has 16 bits")
-    nicira_ct.check(action)
-
-
-def bad_conjunction() -> NoReturn:
-    """A conjunction that is none, or beside other actions."""
-    error(BAD_CONJUNCTION, "conjunction")
-
-
-_CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
-    LOAD: _check_load, MOVE: _check_move, RESUBMIT: _check_resubmit, RESUBMIT_TABLE: _check_resubmit,
-    MULTIPATH: _check_multipath, PUSH: _check_stack, POP: _check_stack, CONJUNCTION: _check_conjunction,
-    DEC_TTL_IDS: _check_ids, LEARN: nicira_learn.check, BUNDLE: nicira_bundle.check,
-    BUNDLE_LOAD: nicira_bundle.check, CT: _check_ct,
-}
+    return length == FIXED_SIZES.get(kind, length) if least is None else length >= least

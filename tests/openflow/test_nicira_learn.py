@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import nicira, nicira_learn
+from hvproxy.openflow import nicira, nicira_checks, nicira_learn
 from hvproxy.openflow.action_checks import check_each
 from hvproxy.openflow.nicira_learn import Spec, is_learn, read, text
 from hvproxy.openflow.nicira_parts import Part
@@ -19,8 +19,8 @@ LEARNS = {name: case for name, case in CASES.items() if name.startswith("learn")
 
 def refusal(action: bytes, *, in_set: bool = False) -> tuple[int, int] | None:
     try:
-        nicira.check(action, in_set=in_set)
-        nicira.check_order(action, Headers())
+        nicira_checks.check(action, in_set=in_set)
+        nicira_checks.check_order(action, Headers())
     except Refused as refused:
         return refused.error_type, refused.code
     return None
