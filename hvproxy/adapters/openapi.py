@@ -10,7 +10,7 @@ from hvproxy.hypervisor.snapshots import CloneSpec
 from hvproxy.hypervisor.tracing import TraceSpec
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec
 from hvproxy.model.schema import json_schemas
-from hvproxy.trace.walk import Kind
+from hvproxy.trace.steps import Kind
 
 Schema = dict[str, Any]
 

@@ -18,7 +18,7 @@ from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.text import instructions_text, match_text, port_text
 from hvproxy.trace.compare import changes, summary
 from hvproxy.trace.switch import Flow, GroupLike
-from hvproxy.trace.walk import Kind, Step, Walk
+from hvproxy.trace.steps import Kind, Step, Walk
 
 
 def report(hv: Hypervisor, name: str, spec: TraceSpec) -> Row:

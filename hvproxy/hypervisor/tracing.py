@@ -36,7 +36,8 @@ from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
 from hvproxy.trace.compose import compose
 from hvproxy.trace.frame import ETH_DST, IN_PORT, VLAN_VID, Frame
 from hvproxy.trace.switch import Flow, Port, Switch
-from hvproxy.trace.walk import Kind, Step, Told, Walk, walk
+from hvproxy.trace.steps import Kind, Step, Told, Walk
+from hvproxy.trace.walk import walk
 
 MOST_HOPS = 1000
 """Datapaths that a frame and its copies come to; more is a loop."""

@@ -7,10 +7,8 @@ back as it came, and what a port or a group is for is its owner's to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_ct
 from hvproxy.openflow.constants import of13
@@ -22,6 +20,7 @@ from hvproxy.openflow.text import actions_text, group_number, group_type, port_t
 from hvproxy.trace import changing, edits
 from hvproxy.trace.action_set import Item, in_order, sends
 from hvproxy.trace.frame import IN_PORT, METADATA, TUNNEL_ID, VLAN_PCP, VLAN_VID, Frame
+from hvproxy.trace.steps import Kind, Sent, Step, Told, Walk
 from hvproxy.trace.switch import Flow, GroupLike, Switch
 
 DEEPEST = 64
@@ -34,80 +33,8 @@ _OUTPUT: Final[int] = of13.OFPAT_OUTPUT
 _GROUP: Final[int] = of13.OFPAT_GROUP
 
 
-class Kind(Enum):
-    """What a step tells of."""
-
-    TABLE = "table"
-    """An entry was hit, or none."""
-    METER = "meter"
-    APPLY = "apply"
-    """An action that changed the frame."""
-    CLEAR = "clear"
-    WRITE = "write"
-    METADATA = "metadata"
-    ACTION_SET = "action_set"
-    """The action set is carried out."""
-    GROUP = "group"
-    BUCKET = "bucket"
-    OUTPUT = "output"
-    PACKET_IN = "packet_in"
-    DROP = "drop"
-    """Something goes nowhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happens to the frame."""
-
-    depth: int
-    kind: Kind
-    text: str
-    table: int | None = None
-    flow: Flow | None = None
-    group: GroupLike | None = None
-    bucket: int | None = None
-    port: int | None = None
-
-
-class Sent(NamedTuple):
-    """A frame that leaves by a port."""
-
-    port: int
-    data: bytes
-
-
-class Told(NamedTuple):
-    """A frame for the controllers."""
-
-    reason: int
-    """OFPR_*."""
-    flow: Flow | None
-    """The entry it names: with the action set the first that was hit, as Open vSwitch has it."""
-    writer: Flow | None
-    """The entry that wrote what sends it into the action set; None where no action set sends it."""
-    metadata: int
-    others: bytes
-    """The TLVs of what else goes with it and is not 0: tunnel id, registers."""
-    data: bytes
-
-
 class Overrun(Exception):
     """More than a switch follows: the frame is dropped."""
-
-
-@dataclass(slots=True)
-class Walk:
-    """What became of a frame."""
-
-    steps: list[Step] = field(default_factory=list)
-    sent: list[Sent] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    """The tunnel id that goes with each of them: its key, where the port is a tunnel's."""
-    told: list[Told] = field(default_factory=list)
-    tracked: list[int] = field(default_factory=list)
-    """Tables in which copies are looked up with what is known of their connection: these are not followed."""
-    failed: str = ""
-    """Why the frame leaves nowhere although the steps say so."""
 
 
 def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id: int = 0) -> Walk:
@@ -118,16 +45,10 @@ def walk(switch: Switch, data: bytes, in_port: int, metadata: int = 0, tunnel_id
         walker.tables()
         walker.action_set()
     except Overrun as overrun:
-        done.failed = str(overrun)
+        done.fail(str(overrun))
     except edits.TooManyLabels:
-        done.failed = "the frame has more MPLS labels than a switch follows"
-    if done.failed:
-        walker.step(Kind.DROP, f"the frame leaves nowhere: {done.failed}", depth=0)
-        done.sent.clear()
-        done.keys.clear()
-        done.told.clear()
-    elif not done.tracked and not any(
-            step.kind in (Kind.OUTPUT, Kind.PACKET_IN, Kind.DROP) for step in done.steps):
+        done.fail("the frame has more MPLS labels than a switch follows")
+    if done.is_silent:
         walker.step(Kind.DROP, "nothing sends the frame anywhere: it is dropped", depth=0)
     return done
 

@@ -15,8 +15,9 @@ from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.trace import frame as f
+from hvproxy.trace.steps import Kind, Walk
 from hvproxy.trace.switch import Flow, Port, Switch
-from hvproxy.trace.walk import Kind, Walk, walk
+from hvproxy.trace.walk import walk
 from tests.packets import tagged
 from tests.tools import controller as c
 from tests.trace.frames import IPS, MACS, frames
