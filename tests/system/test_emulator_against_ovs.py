@@ -157,6 +157,14 @@ def test_clones_have_an_action_set_of_their_own_and_loads_change_what_goes_with_
         nicira(42, bytes(6) + output(0xffffff01)))] + FLOWS)
 
 
+@pytest.mark.parametrize("header", [0x00012008, oxm.field_header(oxm.TUNNEL_ID)])
+def test_the_tunnel_id_has_a_name_of_its_own_in_actions_of_open_vswitchs(compare: Compare, header: int) -> None:
+    seen = compare([
+        flow(apply(load(header, 31, 1, 1)), goto(1), IN_PORT=1),
+        flow(apply(output(CONTROLLER, 0)), table=1, TUNNEL_ID=1 << 31), sent(1, PLAIN), *EVERYTHING_ASKED])
+    assert seen["messages"] == BOTH
+
+
 def simple_clear() -> bytes:
     """The instruction that empties the action set."""
     return pack("!HH4x", 5, 8)
