@@ -14,7 +14,7 @@ from tests.crash.world import DPIDS, World, reconnected
 from tests.system.network import wait_until
 
 ADOPTING = 300.0
-SETTLING = 15.0
+SETTLING = 60.0
 CHECKPOINT = 3.0
 """Seconds after which what was told has been noted by a checkpoint."""
 UNDERWAY = 0.3

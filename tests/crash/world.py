@@ -32,6 +32,8 @@ DPIDS = (*LEAVES, *SPINES)
 TENANTS = ("red", "blue")
 API_PORT, SWITCH_PORT, FIRST_LISTEN = 8080, 6633, 16653
 LOGS_KEPT = 5
+ANSWERING = 120
+"""Seconds that hvproxy may take over an answer on a busy machine."""
 PATIENCE = 60
 """Seconds of silence after which a switch asks whether hvproxy is there."""
 HVPROXY = (str(Path(sys.executable).parent / "hvproxy"),)
@@ -113,7 +115,7 @@ class World:
         """Something of the API."""
         def ask() -> Any:
             request = urllib.request.Request(f"http://127.0.0.1:{API_PORT}{path}", method=method)
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=ANSWERING) as reply:
                 return json.loads(reply.read())
         return self.ovs.inside(ask)
 
@@ -129,7 +131,7 @@ class World:
     def changes_sent(self) -> int:
         """Messages sent to switches since its start that change something."""
         def ask() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=30) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=ANSWERING) as reply:
                 text: str = reply.read().decode()
                 return text
         found = re.findall(r'^hvproxy_messages_total\{(.*to_switch.*)\} (\S+)$', self.ovs.inside(ask), re.MULTILINE)

@@ -45,6 +45,8 @@ OFFLOADS = ("rx", "off", "tx", "off", "sg", "off", "tso", "off", "gso", "off", "
 SOL_PACKET, PACKET_AUXDATA, TAG_VALID = 263, 8, 0x10
 AUXDATA = Struct("=IIIHHHH")
 SERIAL = itertools.count(1)
+PATIENCE = 120
+"""Seconds that a busy machine may take over what a program is asked."""
 Result = TypeVar("Result")
 
 
@@ -124,7 +126,7 @@ class PrivateOvs:
     # What runs beside the switches.
 
     def run(self, *command: str, host: str | None = None, check: bool = True,
-            timeout: float = 30) -> subprocess.CompletedProcess[str]:
+            timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command to its end beside the switches, or on a host; its output is in the result."""
         return subprocess.run(self._placed(host, command), env=self.environment(), check=check, text=True,
                               capture_output=True, timeout=timeout)
@@ -188,7 +190,7 @@ class PrivateOvs:
 
     def vsctl(self, *arguments: str) -> str:
         """Run ovs-vsctl."""
-        return self.run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=20", *arguments).stdout
+        return self.run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", f"--timeout={PATIENCE}", *arguments).stdout
 
     def ofctl(self, command: str, bridge: str, *arguments: str, check: bool = True) -> str:
         """Run ovs-ofctl over OpenFlow 1.3."""
@@ -203,7 +205,7 @@ class PrivateOvs:
         """What ovs-appctl does, at a thousandth of its price."""
         path = next(self.directory.glob("ovs-vswitchd.*.ctl"))
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(20)
+            connection.settimeout(PATIENCE)
             connection.connect(str(path))
             request = {"id": 0, "method": method, "params": list(parameters)}
             connection.sendall(json.dumps(request).encode())

@@ -19,6 +19,8 @@ from types import TracebackType
 import pytest
 
 BRIDGE = "b"
+PATIENCE = 120
+"""Seconds that a busy machine may take over what a switch is asked."""
 _HEADER = Struct("!BBHI")
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ip")
@@ -114,7 +116,7 @@ class Session:
             self._socket.connect(str(place))
         else:
             self._socket = place
-        self._socket.settimeout(20)
+        self._socket.settimeout(PATIENCE)
         self._told: list[bytes] = []
         self._xid = 0
         self._buffer = b""
