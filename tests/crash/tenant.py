@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from tests.crash.line import Line
@@ -16,7 +17,7 @@ from tests.system.private_ovs import Session
 
 PACE = 0.003
 """Seconds between operations."""
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 class Tenant:
@@ -32,8 +33,9 @@ class Tenant:
         self._connect = connect
         self._operations = Operations(f"{name} {seed}")
         self._dice = random.Random(f"{name} {seed}")
-        self._reference = Session(reference)
-        self._to_reference = Line(_local(reference), addresses(self._reference))
+        self._reference = reference
+        with closing(Session(reference)) as session:
+            self._to_reference = Line(_local(reference), addresses(session))
         self._line: Line | None = None
         self._own: dict[int, bytes] = {}
         self._worker: threading.Thread | None = None
@@ -51,13 +53,12 @@ class Tenant:
 
     def prepare(self) -> None:
         """Make the lanes, on both."""
-        session = self.session()
-        self._own = addresses(session)
-        for kind, body in lane_messages():
-            for each in (session, self._reference):
-                answers = each.request(kind, body)
-                assert not answers, answers
-        session.close()
+        with closing(self.session()) as session, closing(Session(self._reference)) as reference:
+            self._own = addresses(session)
+            for kind, body in lane_messages():
+                for each in (session, reference):
+                    answers = each.request(kind, body)
+                    assert not answers, answers
 
     def session(self) -> Session:
         """One more session with the logical switch."""
@@ -65,11 +66,8 @@ class Tenant:
 
     def counters(self) -> dict[tuple[object, ...], tuple[int, ...]]:
         """What the logical switch tells that it has counted."""
-        session = self.session()
-        try:
+        with closing(self.session()) as session:
             return counters(session)
-        finally:
-            session.close()
 
     def connect(self) -> None:
         """Begin a session for operations."""
@@ -115,19 +113,17 @@ class Tenant:
         """What is wrong with what the logical switch holds now, which must be what was promised in the session that is
         over, and after it some of what was sent later, in order and whole."""
         self._give(self._open[:self._promised])
-        session = self.session()
-        try:
+        # A session that says nothing for long is closed by Open vSwitch.
+        with closing(self.session()) as session, closing(Session(self._reference)) as reference:
             found = Held.of(session)
-            unlike = least = found.unlike(Held.of(self._reference))
+            unlike = least = found.unlike(Held.of(reference))
             kept = nearest = self._promised
             while unlike and kept < len(self._open):
                 self._give(self._open[kept:kept + 1])
                 kept += 1
-                unlike = found.unlike(Held.of(self._reference))
+                unlike = found.unlike(Held.of(reference))
                 if len(unlike) < len(least):
                     nearest, least = kept, unlike
-        finally:
-            session.close()
         self.done += len(self._open)
         self.promised += self._promised
         self.kept += kept
