@@ -110,7 +110,7 @@ FABRIC: dict[str, list[Column]] = {
     "edges": [field("dpid"), field("endpoint"), ("logical switches", texts("logical_switches", ", "))],
     "overlapping": [field("address"), ("datapaths", texts("dpids", ", "))],
     "links": [("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("kind"),
-              field("source"), field("state")],
+              field("source"), field("state"), field("speed", "Mb/s")],
     "tunnels": [
         ("between", texts("dpids", " and ")), field("kind"), field("state"),
         ("ports", lambda row: "; ".join(f"{each.get('name')} ({each.get('address')})" + (

@@ -45,7 +45,7 @@ def links(api: str, as_json: bool) -> None:
     """The links between datapaths."""
     show_rows(api, "/v1/links", as_json, "links", [
         ("a", lambda row: end(row.get("a"))), ("b", lambda row: end(row.get("b"))), field("kind"),
-        field("source"), field("state"),
+        field("source"), field("state"), field("speed", "Mb/s"),
     ])
 
 

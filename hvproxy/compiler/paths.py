@@ -20,6 +20,9 @@ least reach does, whichever ancestor x is. Only x itself knows what failed, and 
 all that reach above it; it prefers those that reach above its parent too, and so survive the loss of the parent as a
 whole.
 
+Of several shortest paths each destination has one, chosen by chance that is the same in every run and in proportion
+to what the slowest link of each path carries: destinations, and with them labels, spread over paths as speeds do.
+
 A frame that is detoured at most once goes up, down, across and up, each strictly: at most three times the longest
 path and one hop, whatever has failed. Arrival ports alone cannot enforce "once": on a ring, surviving either link
 of d obliges every datapath to hand a frame on in the direction it came, so the loss of both would keep it going round
@@ -30,6 +33,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
+from math import inf, log1p
+from types import MappingProxyType
 from typing import TypeAlias
 
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
@@ -41,6 +46,8 @@ AVOIDED = 1 << 16
 """What a link of the kind to avoid costs: more than any way over others."""
 SHUNNED = AVOIDED << 32
 """What a link at a shunned datapath costs besides."""
+UNKNOWN_SPEED = 10_000
+"""What a link counts as that does not tell its speed, in Mb/s; virtual interfaces of Linux say so too."""
 _HASH = 0x9E3779B97F4A7C15
 _HASH_MASK = (1 << 64) - 1
 
@@ -62,6 +69,7 @@ class _Hop:
     link: int
     salt: int
     cost: int
+    speed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,8 @@ class Topology:
     """The kind of links that is used only where no other leads."""
     shunned: frozenset[Dpid]
     """Datapaths that frames for others cross only where no other way leads."""
+    speeds: tuple[int, ...]
+    """Of each link, in Mb/s."""
     ambiguous: tuple[Link, ...] = field(compare=False)
     """Links left out, because a port of theirs is in another link too: frames sent there would reach both."""
     peers: Mapping[End, End] = field(compare=False, repr=False)
@@ -90,8 +100,9 @@ class Topology:
 
     @classmethod
     def of(cls, links: Iterable[Link], avoided: Carriage = Carriage.TUNNEL,
-           shunned: Iterable[Dpid] = ()) -> Topology:
-        """The topology of these links; a link from a datapath to itself leads nowhere and is not used."""
+           shunned: Iterable[Dpid] = (), speeds: Mapping[Link, int] = MappingProxyType({})) -> Topology:
+        """The topology of these links; a link from a datapath to itself leads nowhere and is not used. `speeds` in
+        Mb/s, of links that tell them."""
         shunned = frozenset(shunned)
         listed = sorted({link for link in links if link.a_dpid != link.b_dpid})
         uses: dict[End, int] = {}
@@ -109,6 +120,7 @@ class Topology:
         peers: dict[End, End] = {}
         ports: dict[Dpid, set[PortNo]] = {dpid: set() for dpid in dpids}
         carriages: dict[Dpid, set[Carriage]] = {dpid: set() for dpid in dpids}
+        fast = tuple(speeds.get(link, UNKNOWN_SPEED) for link in usable)
         for number, link in enumerate(usable):
             a, b = link.ends
             cost = (AVOIDED if link.carriage is avoided else 1) + SHUNNED * (not shunned.isdisjoint((a[0], b[0])))
@@ -117,8 +129,8 @@ class Topology:
                 ports[near[0]].add(near[1])
                 carriages[near[0]].add(link.carriage)
                 salt = _scatter(_scatter(near[0]) ^ near[1])
-                hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt, cost))
-        return cls(tuple(usable), avoided, shunned, tuple(ambiguous), peers,
+                hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt, cost, fast[number]))
+        return cls(tuple(usable), avoided, shunned, fast, tuple(ambiguous), peers,
                    {dpid: frozenset(own) for dpid, own in ports.items()}, tuple(dpids),
                    frozenset(end for link in usable if link.carriage is Carriage.TUNNEL for end in link.ends),
                    {dpid: frozenset(kinds) for dpid, kinds in carriages.items()},
@@ -186,11 +198,13 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
     up: list[_Hop | None] = [None] * count
     above = [root] * count
     hops = [0] * count
+    speed: list[float] = [inf] * count
     for here in order[1:]:
         shortest = [hop for hop in all_hops[here] if depth[hop.to] + hop.cost == depth[here]]
         chosen = shortest[0] if len(shortest) == 1 else min(
-            shortest, key=lambda hop: (_spread(hop, seed), hop.port))
+            shortest, key=lambda hop: (_chance(hop, seed, min(hop.speed, speed[hop.to])), hop.port))
         up[here] = chosen
+        speed[here] = min(chosen.speed, speed[chosen.to])
         above[here] = chosen.to
         hops[here] = hops[chosen.to] + 1
     in_tree = {hop.link for hop in up if hop is not None}
@@ -241,16 +255,29 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
     )
 
 
-def still(made: Tree, before: Topology, topology: Topology) -> Tree | None:
-    """A tree as it is once some links of its topology are gone and nothing else is otherwise: the same, if it sends
-    nothing over them, since each choice in it was the least of several. None where it must be made anew."""
+def lost(before: Topology, topology: Topology) -> frozenset[End] | None:
+    """The ends of links that are in the first and not in the second; None where anything else is otherwise too."""
     if (before.avoided, before.shunned) != (topology.avoided, topology.shunned) or not (
             topology.peers.items() <= before.peers.items() and topology.tunnels <= before.tunnels):
         return None
-    for end in before.peers.keys() - topology.peers.keys():
-        if end[1] in (made.parent.get(end[0]), made.backup.get(end[0]), made.descend.get(end[0])):
-            return None
+    speeds = dict(zip(before.links, before.speeds, strict=True))
+    if any(speeds[link] != speed for link, speed in zip(topology.links, topology.speeds, strict=True)):
+        return None
+    return frozenset(before.peers.keys() - topology.peers.keys())
+
+
+def still(made: Tree, ends: Iterable[End], topology: Topology) -> Tree | None:
+    """A tree as it is once the links with these ends are gone: the same, if it sends nothing over them, since each
+    choice in it was the least of several. None where it must be made anew."""
+    if any(port in (made.parent.get(dpid), made.backup.get(dpid), made.descend.get(dpid)) for dpid, port in ends):
+        return None
     return replace(made, peers=topology.peers, tunnels=topology.tunnels, carriages=topology.carriages)
+
+
+def _chance(hop: _Hop, seed: int, speed: float) -> float:
+    """Who has the least of several is the one in proportion to `speed` (weighted rendezvous hashing: the least of
+    exponential variates of these rates), and for equal speeds the one whose _spread is least."""
+    return -log1p(-(_spread(hop, seed) >> 11) / (1 << 53)) / speed
 
 
 def _spread(hop: _Hop, seed: int) -> int:

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from itertools import permutations
+from types import MappingProxyType
 
 from hvproxy.compiler import pipeline
-from hvproxy.compiler.paths import Topology, Tree, still, tree, visited
+from hvproxy.compiler.paths import Topology, Tree, lost, still, tree, visited
 from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, ways
 from hvproxy.compiler.wires import crossings
 from hvproxy.errors import Exhausted
@@ -127,14 +128,17 @@ class Fabric:
         return {("base", dpid): {dpid: pipeline.base(self.fabric_ports(dpid), self._discovery_mac,
                                                      self.tunnel_ports(dpid))} for dpid in dpids}
 
-    def set_links(self, links: Iterable[Link], now: float = 0.0) -> dict[Part, dict[Dpid, Content]]:
-        """The links are these now: every part that this changes."""
+    def set_links(self, links: Iterable[Link], now: float = 0.0,
+                  speeds: Mapping[Link, int] = MappingProxyType({})) -> dict[Part, dict[Dpid, Content]]:
+        """The links are these now: every part that this changes. `speeds` in Mb/s, of those that tell them."""
         before = self.topology
-        self.topology = Topology.of(links, before.avoided, self.shunned)
+        self.topology = Topology.of(links, before.avoided, self.shunned, speeds)
         if self.topology == before:
             return {}
         self._beside_vlan = beside_vlan(self.topology)
-        trees = {destination: still(made, before, self.topology) for destination, made in self._trees.items()}
+        ends = lost(before, self.topology)
+        trees = {} if ends is None else {
+            destination: still(made, ends, self.topology) for destination, made in self._trees.items()}
         self._trees = {destination: made for destination, made in trees.items() if made is not None}
         self._visited = {key: crossed for key, crossed in self._visited.items() if key[1] in self._trees}
         changed = self.base({*before.dpids, *self.topology.dpids})

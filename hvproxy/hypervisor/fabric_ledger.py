@@ -6,7 +6,7 @@ without them paths would change until discovery and the databases have told them
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hvproxy.hypervisor.journal import Journal
 from hvproxy.model import records
@@ -21,7 +21,7 @@ class FabricLedger:
         """`wall` is what must be added to the core's time for the day's."""
         self._journal = journal
         self._wall = wall
-        self._links: frozenset[Link] = frozenset()
+        self._links: dict[Link, int] = {}
         self._datapaths: dict[Dpid, records.DatapathRecord] = {}
 
     def begin(self, layout: ContextLayout, discovery_address: bytes | None) -> None:
@@ -80,14 +80,14 @@ class FabricLedger:
         else:
             self._put(name, records.DrainRecord(force))
 
-    def links(self, links: Iterable[Link]) -> None:
-        """These links are in use."""
-        now = frozenset(links)
-        for link in self._links - now:
+    def links(self, links: Iterable[Link], speeds: Mapping[Link, int]) -> None:
+        """These links are in use; `speeds` in Mb/s, of those that tell it."""
+        now = {link: speeds.get(link, 0) for link in links}
+        for link in self._links.keys() - now.keys():
             self._journal.delete(_link_key(link))
-        for link in now - self._links:
+        for link in sorted(link for link, speed in now.items() if self._links.get(link) != speed):
             self._put(_link_key(link), records.LinkRecord(
-                link.a_dpid, link.a_port, link.b_dpid, link.b_port, int(link.carriage)))
+                link.a_dpid, link.a_port, link.b_dpid, link.b_port, int(link.carriage), now[link]))
         self._links = now
 
     def _put(self, key: str, record: records.Record) -> None:

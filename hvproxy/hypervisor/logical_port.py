@@ -3,14 +3,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from hvproxy.hypervisor.port_counters import Tally
 from hvproxy.model.hosts import HostAddress, Mac
 from hvproxy.model.intent import LOCAL, PortSpec
 from hvproxy.model.view import Dpid, Vif
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.ports import PortDesc
+from hvproxy.openflow.ports import FULL_DUPLEX, PortDesc
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -22,12 +22,6 @@ class Wire:
 
     ls: LogicalSwitch
     port: LogicalPort
-
-
-_FULL_DUPLEX: Final[dict[int, int]] = {
-    10: of13.OFPPF_10MB_FD, 100: of13.OFPPF_100MB_FD, 1000: of13.OFPPF_1GB_FD, 10_000: of13.OFPPF_10GB_FD,
-    40_000: of13.OFPPF_40GB_FD, 100_000: of13.OFPPF_100GB_FD, 1_000_000: of13.OFPPF_1TB_FD}
-"""Mb/s -> what says so in the features of a port."""
 
 
 class LogicalPort:
@@ -126,7 +120,7 @@ class LogicalPort:
 
 def declared(desc: PortDesc, speed: int) -> PortDesc:
     """A port with that speed in Mb/s, and with nothing that the physical one says of speeds."""
-    bit = _FULL_DUPLEX.get(speed, of13.OFPPF_OTHER)
+    bit = FULL_DUPLEX.get(speed, of13.OFPPF_OTHER)
     return replace(desc, curr=bit, supported=bit, curr_speed=speed * 1000, max_speed=speed * 1000)
 
 

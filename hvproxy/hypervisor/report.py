@@ -105,7 +105,7 @@ def _description(dp: Datapath) -> str | None:
 
 
 def links(hv: Hypervisor) -> list[Row]:
-    """The configured links, those found, and the tunnels; working or not."""
+    """The configured links, those found, and the tunnels; working or not. Speeds are in Mb/s."""
     working = hv.switches.links
     configured = hv.switches.configured_links()
     found = []
@@ -113,20 +113,20 @@ def links(hv: Hypervisor) -> list[Row]:
         ends = sorted((named.a, named.b), key=lambda end: end[0])
         if link is not None:
             ends = list(link.ends)
-        found.append((ends, "configured", "vlan", link in working))
+        found.append((ends, "configured", "vlan", link))
     known = {link for _, link in configured}
     for link in sorted((working | hv.tunnels.links) - known):
         tunnel = link.carriage is Carriage.TUNNEL
-        found.append((list(link.ends), "made" if tunnel else "discovered", hv.tunnels.kind if tunnel else "vlan",
-                      link in working))
+        found.append((list(link.ends), "made" if tunnel else "discovered", hv.tunnels.kind if tunnel else "vlan", link))
     found.sort(key=lambda each: [(dpid, port if isinstance(port, int) else inf, str(port)) for dpid, port in each[0]])
     return [{
         "a": {"dpid": format_dpid(a[0]), "port": a[1]},
         "b": {"dpid": format_dpid(b[0]), "port": b[1]},
         "source": source,
         "kind": kind,
-        "state": _up(up),
-    } for (a, b), source, kind, up in found]
+        "state": _up(link in working),
+        "speed": None if link is None else hv.switches.speeds.get(link),
+    } for (a, b), source, kind, link in found]
 
 
 def find_datapath(hv: Hypervisor, dpid: Dpid) -> Datapath:

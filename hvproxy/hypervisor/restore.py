@@ -57,12 +57,13 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     endpoints = {dpid: endpoint for dpid, (_, endpoint) in known.items() if endpoint is not None}
     hv.tunnels.restore(endpoints, (link for link in links if link.carriage is Carriage.TUNNEL))
     hv.fabric.endpoints = frozenset(hv.tunnels.endpoints)
-    hv.switches.restore_links(links)
-    hv.ledger.links(links)
+    speeds = {link: speed for link, speed in links.items() if speed}
+    hv.switches.restore_links(links, speeds)
+    hv.ledger.links(links, speeds)
     hv.journal.durability = settings.durability
     hv.settling_in = True
     used = links_used(links, hv.fabric.endpoints, forced=hv.tunnels.forced)
-    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now)}, now)
+    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now, speeds)}, now)
     for each in found:
         hv.attached.see(each.ls)
         hv.sharing.look(each.ls)
@@ -167,11 +168,16 @@ def _drains(hv: Hypervisor, stored: Mapping[str, bytes], keys: list[str]) -> Non
     hv.fabric.shunned = hv.drains.shunned
 
 
-def _links(stored: Mapping[str, bytes], keys: list[str]) -> frozenset[Link]:
-    links: set[Link] = set()
-    _each(stored, keys, records.LinkRecord, lambda rest, ends: links.add(
-        Link(ends.a_dpid, ends.a_port, ends.b_dpid, ends.b_port, Carriage(ends.carriage))))
-    return frozenset(links)
+def _links(stored: Mapping[str, bytes], keys: list[str]) -> dict[Link, int]:
+    """With their speed, in Mb/s, or 0."""
+    links: dict[Link, int] = {}
+
+    def take(rest: str, record: records.LinkRecord) -> None:
+        ends = record.a_dpid, record.a_port, record.b_dpid, record.b_port
+        links[Link(*ends, Carriage(record.carriage))] = record.speed
+
+    _each(stored, keys, records.LinkRecord, take)
+    return links
 
 
 def _datapaths(hv: Hypervisor, stored: Mapping[str, bytes],

@@ -95,6 +95,8 @@ class Switches:
         self._links: frozenset[Link] = frozenset()
         self._ends: frozenset[End] = frozenset()
         """Of these links."""
+        self.speeds: dict[Link, int] = {}
+        """Mb/s of those links in use whose ends tell theirs: what the slower one says."""
         self._links_due = inf
         self._known_in_round: int | None = None
         self._hubs: frozenset[End] = frozenset()
@@ -292,9 +294,10 @@ class Switches:
         """Nothing has changed since that they depend on."""
         return self._links_due == inf
 
-    def restore_links(self, links: Iterable[Link]) -> None:
+    def restore_links(self, links: Iterable[Link], speeds: dict[Link, int]) -> None:
         """Those in use before a restart: they stay until their switches say otherwise."""
         self._use(frozenset(links))
+        self.speeds = speeds
 
     def _use(self, links: frozenset[Link]) -> None:
         self._links = links
@@ -375,9 +378,17 @@ class Switches:
         tunnels = self._owner.tunnel_links()
         links |= links_between(tunnels, {end: up.get(end, False) and self._is_live(*end)
                                          for tunnel in tunnels for end in tunnel.ends})
-        if links != self._links:
+        speeds = {link: speed for link in links if (speed := self._speed(link))}
+        if (links, speeds) != (self._links, self.speeds):
             self._use(links)
+            self.speeds = speeds
             self._owner.links_changed(now)
+
+    def _speed(self, link: Link) -> int:
+        """In Mb/s; 0: neither end tells."""
+        if any(self.untold(dpid) for dpid, _ in link.ends):
+            return self.speeds.get(link, 0)
+        return min(filter(None, (self.datapaths[dpid].ports[port_no].speed for dpid, port_no in link.ends)), default=0)
 
     # Time
 

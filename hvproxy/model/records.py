@@ -272,6 +272,8 @@ class LinkRecord(Record, frozen=True):
     b_port: int
     carriage: int
     """view.Carriage."""
+    speed: int = 0
+    """In Mb/s; 0: neither end told."""
 
 
 class DrainRecord(Record, frozen=True):

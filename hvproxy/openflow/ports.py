@@ -6,7 +6,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from typing import Final
 
+from hvproxy.openflow.constants import of13
+
+FULL_DUPLEX: Final[dict[int, int]] = {
+    10: of13.OFPPF_10MB_FD, 100: of13.OFPPF_100MB_FD, 1000: of13.OFPPF_1GB_FD, 10_000: of13.OFPPF_10GB_FD,
+    40_000: of13.OFPPF_40GB_FD, 100_000: of13.OFPPF_100GB_FD, 1_000_000: of13.OFPPF_1TB_FD}
+"""Mb/s -> what says so in the features of a port."""
+_RATES: Final = [(bit, rate) for rate, bit in FULL_DUPLEX.items()] + [
+    (of13.OFPPF_10MB_HD, 10), (of13.OFPPF_100MB_HD, 100), (of13.OFPPF_1GB_HD, 1000)]
 _PORT = Struct("!I4x6s2x16sIIIIIIII")
 PORT_SIZE = _PORT.size
 
@@ -45,6 +54,11 @@ class PortDesc:
     curr_speed: int = 0
     """In kbit/s, as max_speed."""
     max_speed: int = 0
+
+    @property
+    def speed(self) -> int:
+        """In Mb/s, as `curr_speed` says or else the fastest rate in `curr`; 0 where neither says."""
+        return self.curr_speed // 1000 or max((rate for bit, rate in _RATES if self.curr & bit), default=0)
 
     @staticmethod
     def decode(data: bytes, offset: int = 0) -> PortDesc:

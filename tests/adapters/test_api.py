@@ -376,7 +376,7 @@ def test_the_fabric_is_shown() -> None:
     assert len(client.get("/v1/datapaths/0x1/groups")) == client.get("/v1/datapaths/0x1")["groups"]
     assert client.get("/v1/links") == [{
         "a": {"dpid": "0000000000000001", "port": 8}, "b": {"dpid": "0000000000000002", "port": 8},
-        "source": "configured", "kind": "vlan", "state": "up"}]
+        "source": "configured", "kind": "vlan", "state": "up", "speed": None}]
 
 
 # Traces

@@ -31,7 +31,8 @@ ANSWERS: dict[str, object] = {
     ],
     "/v1/links": [
         {"a": {"dpid": "0000000000000001", "port": 5}, "b": {"dpid": "0000000000000002", "port": "s2-eth5"},
-         "source": "configured", "kind": "vlan", "state": "up", "config": ["NO_FWD", "NO_RECV"], "news": 1},
+         "source": "configured", "kind": "vlan", "state": "up", "speed": 1000,
+         "config": ["NO_FWD", "NO_RECV"], "news": 1},
     ],
     "/v1/fabric": {
         "edges": [{"dpid": "0000000000000001", "endpoint": "192.0.2.1", "logical_switches": ["red", "blue"]},

@@ -26,8 +26,8 @@ def test_show_switches(api: str) -> None:
 
 def test_show_links(api: str) -> None:
     assert rows(run("show", "links", "--api", api + "/").stdout) == [
-        ["a", "b", "kind", "source", "state"],
-        ["0000000000000001:5", "0000000000000002:s2-eth5", "vlan", "configured", "up"]]
+        ["a", "b", "kind", "source", "state", "Mb/s"],
+        ["0000000000000001:5", "0000000000000002:s2-eth5", "vlan", "configured", "up", "1000"]]
 
 
 def test_show_fabric(api: str) -> None:

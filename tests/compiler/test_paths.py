@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvproxy.compiler.paths import Topology, Tree, still, tree, visited
+from hvproxy.compiler.paths import Topology, Tree, lost, still, tree, visited
 from hvproxy.model.view import Carriage, Link
 
 
@@ -120,6 +120,30 @@ def test_destinations_spread_over_the_spines() -> None:
         assert 0.8 * fair < backups[port] < 1.2 * fair
 
 
+def test_destinations_spread_as_the_slowest_links_of_their_paths_carry() -> None:
+    """Spines 1 to 4: the links of 1 have 40 Gb/s, those of 2 don't say, 3 has 10 where leaf 5 hangs on it, 4 has 1."""
+    links = leaf_spine(4, 200)
+    speeds = {link: {1: 40_000, 3: 40_000, 4: 1_000}[link.a_dpid] for link in links if link.a_dpid != 2}
+    speeds[next(link for link in links if (link.a_dpid, link.b_dpid) == (3, 5))] = 10_000
+    topology = Topology.of(links, speeds=speeds)
+    assert topology != Topology.of(links)
+    used = Counter(tree(topology, destination).parent[5] for destination in range(6, 205))
+    for port, share in ((1, 40), (2, 10), (3, 10), (4, 1)):
+        assert abs(used[port] - 199 * share / 61) < 15
+
+
+def test_equal_speeds_spread_as_unknown_ones() -> None:
+    links = leaf_spine(4, 20)
+    for destination in range(5, 25):
+        assert tree(Topology.of(links, speeds=dict.fromkeys(links, 100)), destination) == tree(
+            Topology.of(links), destination)
+
+
+def test_a_fast_path_of_more_links_is_not_taken() -> None:
+    slow, *fast = links = [Link(1, 1, 2, 1), Link(1, 2, 3, 1), Link(2, 2, 3, 2)]
+    assert tree(Topology.of(links, speeds={slow: 10, fast[0]: 100_000, fast[1]: 100_000}), 2).parent[1] == 1
+
+
 def test_destinations_spread_over_the_children_they_detour_by() -> None:
     """2 hangs on 1, and so does 4, one hop longer by way of 3; 8 children of 2 have a link to 4 each."""
     links = [Link(1, 1, 2, 1), Link(1, 2, 3, 1), Link(3, 2, 4, 1)]
@@ -226,21 +250,27 @@ def test_a_shunned_datapath_is_crossed_where_there_is_no_other_way_only() -> Non
 @given(fabrics(), st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_tree_that_uses_no_lost_link_stays_as_it_is(links: list[Link], data: st.DataObject) -> None:
-    before = Topology.of(links)
-    lost = data.draw(st.sets(st.sampled_from(links), max_size=3))
-    topology = Topology.of([link for link in links if link not in lost])
+    before = Topology.of(links, speeds={link: 1000 for link in data.draw(st.sets(st.sampled_from(links)))})
+    gone = data.draw(st.sets(st.sampled_from(links), max_size=3))
+    topology = Topology.of([link for link in links if link not in gone],
+                           speeds=dict(zip(before.links, before.speeds, strict=True)))
+    ends = lost(before, topology)
+    assert ends == {end for link in gone for end in link.ends}
     for destination in before.dpids:
-        made = still(tree(before, destination), before, topology)
+        made = still(tree(before, destination), ends, topology)
         assert made in (None, tree(topology, destination))
-        assert lost or made is not None
+        assert gone or made is not None
 
 
 def test_only_a_tree_that_uses_a_lost_link_is_made_anew() -> None:
     mesh = links_of(nx.complete_graph(8))
     before = Topology.of(mesh)
     topology = Topology.of(mesh[1:])
+    ends = lost(before, topology)
+    assert ends is not None
     kept = [destination for destination in before.dpids
-            if still(tree(before, destination), before, topology) is not None]
+            if still(tree(before, destination), ends, topology) is not None]
     assert len(kept) >= 3 and not {mesh[0].a_dpid, mesh[0].b_dpid} & set(kept)
-    assert still(tree(topology, 0), topology, before) is None, "a new link may be a better one"
-    assert still(tree(before, 0), before, Topology.of(mesh, shunned=[3])) is None
+    assert lost(topology, before) is None, "a new link may be a better one"
+    assert lost(before, Topology.of(mesh, shunned=[3])) is None
+    assert lost(before, Topology.of(mesh[1:], speeds={mesh[1]: 5})) is None

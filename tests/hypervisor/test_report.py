@@ -90,9 +90,9 @@ def test_links_tell_where_they_are_known_from_and_whether_they_work() -> None:
     world = a_world()
     assert report.links(world.hv) == [
         {"a": {"dpid": "0000000000000001", "port": 8}, "b": {"dpid": "0000000000000002", "port": 8},
-         "source": "configured", "kind": "vlan", "state": "up"},
+         "source": "configured", "kind": "vlan", "state": "up", "speed": None},
         {"a": {"dpid": "0000000000000001", "port": "s1-7"}, "b": {"dpid": "0000000000000003", "port": 7},
-         "source": "configured", "kind": "vlan", "state": "down"}]
+         "source": "configured", "kind": "vlan", "state": "down", "speed": None}]
     world.switches[2].set_port(8, up=False)
     world.pass_time(2.0)
     assert [row["state"] for row in report.links(world.hv)] == ["down", "down"]
@@ -108,7 +108,7 @@ def test_found_links_are_told_apart_from_configured_ones() -> None:
             0, of13.OFP_NO_BUFFER, len(frame), 0, 0, DISCOVERY_COOKIE, tlv(0, in_port), frame))
     world.pass_time(0.5)
     assert {"a": {"dpid": "0000000000000001", "port": 5}, "b": {"dpid": "0000000000000004", "port": 6},
-            "source": "discovered", "kind": "vlan", "state": "up"} in report.links(world.hv)
+            "source": "discovered", "kind": "vlan", "state": "up", "speed": None} in report.links(world.hv)
 
 
 def test_a_tenants_object_reads_as_the_tenant_it_was_made_from() -> None:

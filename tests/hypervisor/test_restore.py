@@ -1,6 +1,7 @@
 """A Hypervisor made of stored records is like the one that noted them: no switch needs a message, no tenant sees it."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,6 +165,23 @@ def test_links_that_were_discovered_stay_until_they_could_be_found_again() -> No
     world.restart()
     world.pass_time(2.0)
     assert changes(world) == before
+    assert_equal_to_recompute(world)
+
+
+def test_speeds_of_links_are_known_again_before_their_switches_are() -> None:
+    world, controller = a_stored_world()
+    add(controller, flow_mod(apply=actions.output(3)))
+    link = min(world.hv.switches.links)
+    for dpid, port_no in link.ends:
+        switch = world.switches[dpid]
+        switch.ports[port_no] = replace(switch.ports[port_no], curr_speed=1_000_000)
+        switch.send(build.port_status(of13.OFPPR_MODIFY, switch.ports[port_no]))
+    world.pass_time(2.0)
+    before = changes(world)
+    world.restart()
+    assert world.hv.switches.speeds == {link: 1000}
+    world.pass_time(2.0)
+    assert world.hv.switches.speeds == {link: 1000} and changes(world) == before
     assert_equal_to_recompute(world)
 
 

@@ -1,8 +1,11 @@
 """Connections from switches, their links, and what an operator is warned of."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from hvproxy.compiler.paths import UNKNOWN_SPEED
 from hvproxy.hypervisor.commands import Close, Log
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.switches import LINK_DELAY, NamedLink
@@ -153,6 +156,28 @@ def test_a_configured_link_may_name_ports_and_is_there_once_both_ends_are_up() -
     world.switches[1].set_port(7, False)
     world.pass_time(1.0)
     assert not world.hv.switches.links
+
+
+def test_a_link_is_as_fast_as_its_slower_end_says() -> None:
+    world = a_world()
+    link = min(world.hv.switches.links)
+    near, far = link.a_dpid, link.b_dpid
+
+    def told(dpid: int, **speed: int) -> int | None:
+        switch, port_no = world.switches[dpid], dict(link.ends)[dpid]
+        switch.ports[port_no] = replace(switch.ports[port_no], **speed)
+        switch.send(build.port_status(of13.OFPPR_MODIFY, switch.ports[port_no]))
+        world.pass_time(1.0)
+        assert world.hv.fabric.topology.speeds[world.hv.fabric.topology.links.index(link)] == (
+            world.hv.switches.speeds.get(link, UNKNOWN_SPEED))
+        return world.hv.switches.speeds.get(link)
+
+    assert link not in world.hv.switches.speeds
+    assert told(near, curr_speed=40_000_000) == 40_000
+    assert told(far, curr=of13.OFPPF_1GB_FD) == 1000
+    assert told(far, curr=of13.OFPPF_OTHER) == 40_000
+    assert told(near, curr_speed=0) is None
+    assert_equal_to_recompute(world)
 
 
 def test_changes_of_links_are_gathered_for_a_moment() -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from ryu.lib import addrconv  # type: ignore[import-untyped]
 from ryu.ofproto import ofproto_v1_3_parser as ryu13  # type: ignore[import-untyped]
 
+from hvproxy.openflow.constants import of13
 from hvproxy.openflow.ports import PORT_SIZE, PortDesc, decode_ports, read_text, write_text
 
 U32 = st.integers(0, 2**32 - 1)
@@ -58,3 +60,11 @@ def test_text_ends_at_the_first_nul_and_bad_bytes_are_replaced() -> None:
 
 def test_a_name_read_from_bad_bytes_can_be_written_again() -> None:
     assert read_text(write_text("\ud800", 16)) == "?"
+
+
+@pytest.mark.parametrize(("curr", "curr_speed", "speed"), [
+    (0, 0, 0), (of13.OFPPF_COPPER, 0, 0), (of13.OFPPF_1GB_HD | of13.OFPPF_COPPER, 0, 1000),
+    (of13.OFPPF_10GB_FD | of13.OFPPF_1GB_FD, 0, 10_000), (of13.OFPPF_1GB_FD, 2_500_000, 2500),
+])
+def test_the_speed_is_what_the_port_says_or_its_fastest_rate(curr: int, curr_speed: int, speed: int) -> None:
+    assert PortDesc(1, bytes(6), "a", curr=curr, curr_speed=curr_speed).speed == speed
