@@ -15,6 +15,8 @@ from tools.emulator import oxm, wire
 TABLES = (0, 1, 2, 10)
 ETH_DST, ETH_SRC, IPV4_SRC, TCP_SRC, METADATA = 0x80000606, 0x80000806, 0x80001604, 0x80001a02, 0x80000408
 VLAN_TCI, TUNNEL_ID = 0x00000802, 0x80004c08
+NO_TAG_MASK = 0x1fff
+"""Under another mask it is another match than that of OpenFlow's own field, for Open vSwitch only (see README)."""
 
 
 def register(number: int) -> int:
@@ -104,7 +106,7 @@ def some_match(rng: Dice) -> tuple[str, bytes]:
     if rng.random() < 0.15:
         header, value, mask = rng.choice((
             (TUNNEL_ID, 5, None), (0x0001d604 | 0, 0x20, 0x20), (0x00010804, 0, None), (METADATA, 0x11, 0xff),
-            (VLAN_TCI, 0x1005, 0x1fff), (VLAN_TCI, 0, 0xffff), (0x00014204, 0, None)))
+            (VLAN_TCI, 0x1005, 0x1fff), (VLAN_TCI, 0, NO_TAG_MASK), (0x00014204, 0, None)))
         add(f"{header:x}", header, value, mask)
     if rng.random() < 0.3:
         header, value, mask, before = rng.choice((
