@@ -5,6 +5,7 @@ by packet sockets at the far ends. The emulated one is called.
 """
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -72,8 +73,7 @@ class System:
 
     async def drained(self) -> None:
         """Return when what the datapaths said before has come to the sessions."""
-        for line in self.lines:
-            await line.barrier()
+        await asyncio.gather(*(line.barrier() for line in self.lines))
 
     def news(self, to: int = 0) -> list[Item]:
         """What one of the controllers was told without asking."""
