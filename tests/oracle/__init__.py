@@ -10,6 +10,7 @@
     deviations  what a logical switch does differently on purpose: each line is one of README's deviation table
     systems     the three: an Open vSwitch bridge, a logical switch over five of them, the emulated switch
     sessions    messages about the sessions themselves: roles, masks, Nicira's, oddities
+    hosts       hosts that NORMAL learns, and frames that meters drop
     watching    bundles and flow monitors; extensions: Open vSwitch's own fields and actions;
                 offers: what tables shall be able to do
     comparing   what two of them gave, held against each other

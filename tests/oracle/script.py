@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tests.oracle.deviations import answered_alike
 from tests.oracle.extensions import some_extensions
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
+from tests.oracle.hosts import some_drops, some_hosts
 from tests.oracle.matches import own_priority, some_match
 from tests.oracle.offers import some_offers
 from tests.oracle.operations import CARRIER, EXPIRE, PORTS, SELECT_GROUPS, Step, multipart, sent
@@ -52,9 +53,11 @@ FEATURES = {
     "malformed": "frames whose type promises more than they hold, or with an IPv6 routing header",
     "resets": "flow-mods with RESET_COUNTS",
     "local": "the LOCAL port",
-    "meters": "meters that let everything through",
+    "meters": "meters that let all ordinary frames through",
     "port-mods": "configuration of ports",
     "normal": "output to NORMAL of multicast, which floods whatever was learnt",
+    "hosts": "hosts that output to NORMAL learns",
+    "drops": "meters that drop what is larger than their burst",
     "settings": "configuration of tables and of the treatment of fragments; queues",
     "metadata": "all 64 bits of the metadata, and actions that set it",
     "controllers": "messages of a second controller too",
@@ -73,7 +76,7 @@ FEATURES = {
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
     "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "learning",
-    "offers", "oddities", "local", "meters", "normal", "port-mods", "settings"))
+    "offers", "oddities", "local", "meters", "hosts", "drops", "normal", "port-mods", "settings"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
 EMULATED_FEATURES = frozenset(FEATURES) - {
     "malformed", "nicira", "bundles", "monitors", "extensions", "learning", "connections", "offers"}
@@ -347,7 +350,8 @@ ORDINARY = (some_flow_mod, some_flow_mod, some_packet_out, some_frame, some_fram
 SPECIAL: dict[str, Callable[[Dice, tuple[Callable[[Dice], Step], ...]], list[Step]]] = {
     "roles": some_roles, "masks": some_masks, "nicira": some_niciras, "oddities": some_oddities,
     "bundles": some_bundles, "monitors": some_monitors, "extensions": some_extensions,
-    "learning": some_pupils, "connections": some_connections, "offers": some_offers,
+    "learning": some_pupils, "connections": some_connections, "offers": some_offers, "hosts": some_hosts,
+    "drops": some_drops,
 }
 """What has bursts of its own."""
 RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}

@@ -17,7 +17,7 @@ import yaml
 from tests.oracle import deviations, sessions, watching
 from tests.oracle.comparing import BRIDGE, Difference, Part, unlike
 from tests.oracle.frames import has_label
-from tests.oracle.line import Line, Lost
+from tests.oracle.line import SAFETY_NET, Line, Lost
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, LOCAL, OWN_ADDRESS, PORTS, Step
 from tests.oracle.script import EMULATED_FEATURES
 from tests.oracle.systems import FIRST_XID, Emulated, Logical, Out, System, Wired
@@ -132,7 +132,7 @@ class World:
                 made = Logical if name == LOGICAL else Wired
                 self._everyone[name] = made(name, (first, other), ovs, interfaces[name])
         self.systems = dict(self._everyone)
-        if not await self._ports_settled(30):
+        if not await self._ports_settled(SAFETY_NET):
             raise TimeoutError(f"the ports do not come up\n{self.log}")
 
     def _start_logical(self, dialled: list[str]) -> dict[int, str]:
@@ -197,7 +197,7 @@ class World:
             self._ovs.stop()
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = asyncio.get_running_loop().time() + 30
+        deadline = asyncio.get_running_loop().time() + SAFETY_NET
         while not condition():
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"{what}\n{self.log}")
