@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from hvproxy.compiler import connections
 from hvproxy.compiler.lowering import Edge, depends_on_ingress, lower, uncovered
-from hvproxy.compiler.members import alive_in
+from hvproxy.compiler.members import ENDINGS, alive_in, write, written_behind
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.model.rules import Rule
 from hvproxy.model.view import Lport
@@ -135,11 +135,11 @@ def _wire_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> tuple[tu
 
 def _named_in_set(entry: EntryLike) -> int:
     """The number of an entry that may have its part of the action set send to the controller, 0 of any other."""
-    write = entry.instructions.write
-    if not write:
+    action_set = entry.instructions.write
+    if not action_set or entry.table_id < 0:
         return 0
-    reaches = (bool(actions.groups(write)) or of13.OFPP_CONTROLLER in actions.outputs(write)
-               or actions.decrements(write))  # which comes before what the set writes into fields
+    reaches = (bool(actions.groups(action_set)) or of13.OFPP_CONTROLLER in actions.outputs(action_set)
+               or actions.decrements(action_set))  # which comes before what the set writes into fields
     return entry.number if reaches else 0
 
 
@@ -147,6 +147,7 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
     """(flag value, flag mask, instructions): two cases where an output is written and the set may hold a group.
 
     Written as a group, the output would displace a tenant's group written before, which must beat it (design 1.3).
+    Where the entry itself resubmits, the flag is looked at behind that (compiler.members).
     """
     tenant = entry.instructions
     if tenant.goto is not None and tenant.goto >= HOLDING_TABLES:
@@ -173,7 +174,8 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
         clear=tenant.clear,
         meter=meter,
     )
-    if entry.table_id == 0 and not resubmits or writes_group or tenant.clear or not actions.outputs(tenant.write):
+    outputs = actions.outputs(tenant.write)
+    if entry.table_id == 0 and not resubmits or writes_group or tenant.clear or not outputs:
         return [(0, 0, lowered)]
     without_output = lower(actions.rewrite(tenant.write, lambda port, max_len: b"", actions.group), edge, ingress,
                            in_set=True)
@@ -181,4 +183,8 @@ def _action_set_cases(entry: EntryLike, edge: Edge, ingress: Lport | None) -> li
         goto=lowered.goto, metadata=metadata, apply=lowered.apply, write=without_output, clear=False,
         meter=meter,
     )
+    if written_behind(tenant):
+        last = outputs[-1]
+        looked_up = write(last if last in edge.lports or last in ENDINGS else 0)
+        return [(0, 0, replace(held, apply=lowered.apply + looked_up, write=name + without_output))]
     return [(0, GROUP_FLAG, lowered), (GROUP_FLAG, GROUP_FLAG, held)]

@@ -1,4 +1,6 @@
-"""A tenant's bundle or bundle_load, lowered: which of its ports is chosen, of those that are alive.
+"""Outputs that are looked up on the way: of a bundle or bundle_load, and of what an entry writes into the action set.
+
+Of a bundle's ports one is chosen, of those that are alive.
 
 Liveness is the logical ports', which is known when an entry is compiled; so the first live one is just named. The
 choice by hash is Open vSwitch's own, member for member and so the same as one bridge's: but below, the members are
@@ -7,6 +9,9 @@ the last bit, each member has the one that says how a bit of its port's number i
 in which live ports differ. It is the same one every time, so the bits are those of one port. They are gathered beside
 in the register that is hvproxy's own, for what is written to may be among what is hashed; its value waits on the
 stack. A packet that is to be sent out looks the port up in the table ASIDE, where each port has an `outlet`.
+
+An output that is written must not displace a group that the action set holds. Where the same entry resubmits, what the
+set holds then is not known before: each port has an `ending` in that table too, which looks and writes.
 
 Pure. Knows one edge; where ports are is said in lowering.
 """
@@ -36,6 +41,10 @@ _NEVER, _ZERO, _ONE = 0, 0xfff8, 0xfff9
 _PORT_BITS: Final = 16
 _ALWAYS: Final = frozenset((of13.OFPP_IN_PORT, of13.OFPP_FLOOD, of13.OFPP_ALL))
 SPECIAL: Final = (*sorted(_ALWAYS), of13.OFPP_LOCAL)
+ENDINGS: Final = (0, *SPECIAL, of13.OFPP_CONTROLLER, of13.OFPP_NORMAL)
+"""What an output may name besides ports; 0 stands for any port that there is not."""
+_WRITES: Final = 1 << 16
+"""In the register, and in the cookie's number: the port is written into the action set."""
 _PRIORITY: Final = 100
 
 
@@ -68,6 +77,32 @@ def outlet(port: int) -> HiddenEntry:
     match = metadata_tlv(0, LEARNS_FLAG) + tlv(OWN_REGISTER.number, short)
     return HiddenEntry(OUTLET | short, ASIDE, _PRIORITY, Match.from_tlvs(match),
                        Instructions(apply=actions.output(port)))
+
+
+def written_behind(instructions: Instructions) -> bool:
+    """Whether what resubmits bring may decide about an output that these instructions write."""
+    return (actions.resubmits(instructions.apply) and not instructions.clear
+            and not actions.groups(instructions.write) and bool(actions.outputs(instructions.write)))
+
+
+def write(port: int) -> bytes:
+    """What writes an output into the action set unless that holds a group by now."""
+    return actions.canonical(
+        nicira.stack(nicira.PUSH, Part(OWN, 0, 32)) + nicira.load(0, 32, OWN, _WRITES | port & 0xffff)
+        + actions.resubmit(Table.ASIDE) + nicira.stack(nicira.POP, Part(OWN, 0, 32)))
+
+
+def ending(port: int) -> HiddenEntry:
+    """What is found then."""
+    number = _WRITES | port & 0xffff
+    match = metadata_tlv(0, LEARNS_FLAG) + tlv(OWN_REGISTER.number, number)
+    return HiddenEntry(OUTLET | number, ASIDE, _PRIORITY, Match.from_tlvs(match),
+                       Instructions(write=actions.output(port)))
+
+
+def port_of(number: int) -> tuple[int, bool]:
+    """(the port, or the last 16 bits of its number, whether it is written) that a rule of such a number is for."""
+    return number & 0xffff, bool(number & _WRITES)
 
 
 def _by_hash(choice: Choice, members: tuple[int | None, ...], live: list[int]) -> bytes:

@@ -1,5 +1,5 @@
-"""What the table ASIDE holds of a logical switch: the ports that bundles choose, and which packets teach nothing new;
-and the table HOP.
+"""What the table ASIDE holds of a logical switch: the ports that bundles choose and that entries which resubmit write
+into action sets, and which packets teach nothing new; and the table HOP.
 
 What a packet teaches is known while the entry that teaches it and the one that was learnt are as they were; when one
 of them changes or goes, its packets go up again. A learnt entry's hard timeout begins anew with each of them, also of
@@ -7,13 +7,13 @@ those that do not go up, so what their answers count matters. Pure; knows no dat
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from hvproxy.compiler.connections import emptying
 from hvproxy.compiler.learning import FIRST_KNOWN, LAST_KNOWN, UNKNOWN, known, unknown
-from hvproxy.compiler.members import SPECIAL, outlet
+from hvproxy.compiler.members import ENDINGS, SPECIAL, ending, outlet
 from hvproxy.compiler.normal import HiddenEntry
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.openflow.instructions import Instructions
@@ -47,12 +47,14 @@ class Known:
 
 
 class Aside:
-    """The entries of these tables. Nothing until `learn`, `choose` and `track`, which the first use of each calls."""
+    """The entries of these tables. Nothing until `learn`, `choose`, `write` and `track`, which the first use of each
+    calls."""
 
     def __init__(self) -> None:
-        self.learning = self.choosing = self.tracking = False
+        self.learning = self.choosing = self.writing = self.tracking = False
         self._fixed: list[HiddenEntry] = []
         self._outlets: dict[int, HiddenEntry] = {}
+        self._endings: dict[int, HiddenEntry] = {}
         self._known: dict[_Key, Known] = {}
         self._by_number: dict[int, Known] = {}
         self._by_entry: dict[Entry, dict[Known, None]] = {}
@@ -65,6 +67,7 @@ class Aside:
         """All there should be."""
         yield from self._fixed
         yield from self._outlets.values()
+        yield from self._endings.values()
         for each in self._known.values():
             yield each.answer
 
@@ -85,11 +88,16 @@ class Aside:
     def choose(self, ports: Collection[int]) -> tuple[list[HiddenEntry], list[HiddenEntry]]:
         """(what is needed for choosing among these ports that was not there, what is not needed any more)."""
         self.choosing = True
-        wanted = {*ports, *SPECIAL}
-        gone = [self._outlets.pop(port) for port in self._outlets.keys() - wanted]
-        new = {port: outlet(port) for port in sorted(wanted - self._outlets.keys())}
-        self._outlets.update(new)
-        return list(new.values()), gone
+        return _follow(self._outlets, {*ports, *SPECIAL}, outlet)
+
+    def write(self, ports: Collection[int]) -> tuple[list[HiddenEntry], list[HiddenEntry]]:
+        """The same for writing outputs to these ports."""
+        self.writing = True
+        return _follow(self._endings, {*ports, *ENDINGS}, ending)
+
+    def follow(self, ports: Collection[int]) -> list[HiddenEntry]:
+        """The ports are these now, of what is in use: what is not needed any more."""
+        return [*(self.choose(ports)[1] if self.choosing else ()), *(self.write(ports)[1] if self.writing else ())]
 
     def knows(self, teacher: Entry, index: int, value: int, mask: int) -> Known | None:
         """What is known of packets with such fields."""
@@ -134,9 +142,10 @@ class Aside:
 
     def emptied(self) -> list[HiddenEntry]:
         """Everything goes: all the entries there were."""
-        gone = [*self._fixed, *self._outlets.values(), *self._forget(list(self._known.values()))]
-        self._fixed, self._outlets = [], {}
-        self.learning = self.choosing = self.tracking = False
+        gone = [*self._fixed, *self._outlets.values(), *self._endings.values(),
+                *self._forget(list(self._known.values()))]
+        self._fixed, self._outlets, self._endings = [], {}, {}
+        self.learning = self.choosing = self.writing = self.tracking = False
         return gone
 
     def _add(self, fixed: HiddenEntry) -> list[HiddenEntry]:
@@ -155,6 +164,14 @@ class Aside:
                     del self._by_entry[entry]
             gone.append(each.answer)
         return gone
+
+
+def _follow(known: dict[int, HiddenEntry], wanted: set[int], make: Callable[[int], HiddenEntry],
+            ) -> tuple[list[HiddenEntry], list[HiddenEntry]]:
+    gone = [known.pop(port) for port in known.keys() - wanted]
+    new = {port: make(port) for port in sorted(wanted - known.keys())}
+    known.update(new)
+    return list(new.values()), gone
 
 
 def _after(number: int) -> int:

@@ -169,8 +169,7 @@ class CompiledSwitch:
     def recompile_all(self) -> dict[Dpid, Change]:
         """After the view has changed: what carries out all meters, groups and entries on the edges as they are now."""
         gone, self._hidden_gone = self._hidden_gone, []
-        if self.aside.choosing:
-            gone += self.aside.choose(self.ports)[1]
+        gone += self.aside.follow(self.ports)
         # Before a tenant's entry looks in a hidden table what it finds must be there.
         return joined(self.meter_changes(list(self.meters.meters)),
                       self.alive_changes({*self._alive_contents, *self.groups.watched}),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
+from hvproxy.compiler.members import port_of
 from hvproxy.hypervisor.fabric import DELIVER, LAST_INDEX, RESUME
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.layout import (
@@ -167,7 +168,9 @@ class Explanations:
 
     def _aside(self, rule: Rule, ls: LogicalSwitch, number: int) -> str:
         if number & OUTLET == OUTLET:
-            return f"sends to port {number & ~OUTLET} of {ls.spec.name}, which a bundle has chosen"
+            port, written = port_of(number)
+            return (f"has the action set send to port {port} of {ls.spec.name}, unless it holds a group" if written
+                    else f"sends to port {port} of {ls.spec.name}, which a bundle has chosen")
         if number == ASIDE:
             return f"finds what packets teach {ls.spec.name}"
         teacher = Match.from_tlvs(rule.match).get(OWN_REGISTER.number)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.learning import UNKNOWN
+from hvproxy.compiler.members import written_behind
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import (
@@ -186,6 +187,8 @@ class LogicalSwitch(CompiledSwitch):
         for edit in edits:
             self.prepare(edit.entry.instructions.apply, now)
             self.prepare(edit.entry.instructions.write, now)
+            if not self.aside.writing and written_behind(edit.entry.instructions):
+                self.send(self.hidden_changes(*self.aside.write(self.ports)), now, None)
 
     def _carry_out(self, origin: Origin, now: float) -> None:
         self.monitors.report(origin.edits, origin.session, origin.request)

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from hvproxy.compiler.lowering import TenantGroup
+from hvproxy.compiler.members import written_behind
 from hvproxy.errors import ConfigError, DamagedRecord, ModelError, Refused
 from hvproxy.hypervisor import snapshots
 from hvproxy.hypervisor.counters import Counters
@@ -74,11 +75,13 @@ class RestoredSwitch:
             for number, part in sorted(parts.get(kind, ())):
                 with judged(part):
                     readers[kind](number, part)
-        for apply in {entry.instructions.apply for entry in ls.tables.entries()}:
-            if actions.learns(apply):
+        for done in {entry.instructions for entry in ls.tables.entries()}:
+            if actions.learns(done.apply):
                 ls.aside.learn()
-            if actions.choices(apply):
+            if actions.choices(done.apply):
                 ls.aside.choose(ls.ports)
+            if written_behind(done):
+                ls.aside.write(ls.ports)
         if ls.tracking.in_use:
             ls.aside.track()
         ls.ledger.ports()

@@ -10,7 +10,7 @@ from hvproxy.compiler.entries import REMEMBERED, rules_for
 from hvproxy.compiler.lowering import Edge
 from hvproxy.model.layout import GROUP_FLAG, HOLDING_TABLES, SHARED_FLAG, Table, cookie
 from hvproxy.model.view import LogicalSwitchView
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, decode
@@ -211,8 +211,8 @@ def test_a_resubmit_leads_to_the_tenants_table_wherever_it_stands() -> None:
         for rule in rules_for(each, resubmits):
             found = decode(rule.instructions)
             tables = {action[12] for data in (found.apply, found.write) for kind, action in actions.walk(data)
-                      if kind == of13.OFPAT_EXPERIMENTER}
-            assert tables <= {Table.LOGICAL + 3, Table.LOGICAL + 7} and Table.LOGICAL + 3 in tables
+                      if nicira.resubmits(action)}
+            assert tables <= {Table.ASIDE, Table.LOGICAL + 3, Table.LOGICAL + 7} and Table.LOGICAL + 3 in tables
 
 
 def test_metadata_is_set_in_the_tenants_bits_only_and_queues_are_left_out() -> None:

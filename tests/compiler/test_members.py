@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from hvproxy.compiler.entries import rules_for
 from hvproxy.compiler.lowering import lower
-from hvproxy.compiler.members import OWN, alive, alive_in, lowered, outlet
-from hvproxy.model.layout import OUTLET, GroupKind, Table
+from hvproxy.compiler.members import OWN, alive, alive_in, ending, lowered, outlet, port_of, write, written_behind
+from hvproxy.model.layout import GROUP_FLAG, OUTLET, GroupKind, Table
 from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, decode
 from hvproxy.openflow.nicira_bundle import is_bundle, read
 from hvproxy.openflow.nicira_parts import Part
+from hvproxy.openflow.oxm import Match, tlv
 from hvproxy.openflow.oxm_fields import OWN_REGISTER
 from tests.compiler.placed import SHARED, VIEW, AnEntry, edge
 from tests.openflow.learn_cases import REG0, bundle
@@ -82,3 +83,33 @@ def test_entries_are_compiled_anew_for_other_live_ports() -> None:
 
 def test_in_a_bucket_nothing_is_chosen() -> None:
     assert lower(bundle(1, 2), edge(1), None, in_set=True) == b""
+
+
+def test_an_ending_writes_to_its_port_unless_the_action_set_holds_a_group() -> None:
+    here = edge(1)
+    entry = ending(5)
+    rules = {Match.from_tlvs(rule.match).metadata: decode(rule.instructions) for rule in rules_for(entry, here)}
+    assert entry.table_id == outlet(5).table_id and entry.match != outlet(5).match
+    assert entry.number != outlet(5).number and port_of(entry.number) == (5, True)
+    assert port_of(outlet(5).number) == (5, False)
+    for (value, mask), done in ((metadata, done) for metadata, done in rules.items() if metadata is not None):
+        held = bool(value & GROUP_FLAG)
+        assert mask & GROUP_FLAG and done.apply == b"" and bool(done.write) is not held
+    assert {done.write for done in rules.values()} >= {
+        b"", actions.group(here.group_id(GroupKind.LPORT, 15))}
+
+
+def test_an_entry_that_resubmits_looks_up_what_it_writes() -> None:
+    here = edge(1, view=replace(VIEW, resubmits=True))
+    resubmit, source = actions.resubmit(7), actions.set_field(tlv(of13.OFPXMT_OFB_ETH_SRC, 5))
+    for port, found in ((2, 2), (99, 0), (of13.OFPP_CONTROLLER, of13.OFPP_CONTROLLER)):
+        made = Instructions(apply=resubmit, write=source + actions.output(port))
+        assert written_behind(made)
+        for rule in rules_for(AnEntry(9, instructions=made), here):
+            done = decode(rule.instructions)
+            assert done.apply.endswith(write(found)) and not actions.groups(done.write) and source in done.write
+            assert port == of13.OFPP_CONTROLLER or done.write == source
+    assert not any(map(written_behind, (
+        Instructions(apply=resubmit), Instructions(write=actions.output(1)),
+        Instructions(apply=resubmit, write=actions.output(1), clear=True),
+        Instructions(apply=resubmit, write=actions.output(1) + actions.group(1)))))

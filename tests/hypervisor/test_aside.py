@@ -5,7 +5,7 @@ import pytest
 
 from hvproxy.compiler.connections import EMPTYING
 from hvproxy.compiler.learning import UNKNOWN
-from hvproxy.compiler.members import SPECIAL
+from hvproxy.compiler.members import ENDINGS, SPECIAL, port_of
 from hvproxy.hypervisor import aside, intent
 from hvproxy.hypervisor.aside import Aside
 from hvproxy.hypervisor.entries import Entry
@@ -28,12 +28,14 @@ def test_it_begins_once_and_is_emptied() -> None:
     assert [each.number for each in first] == [UNKNOWN] and table.learn() == []
     new, gone = table.choose((1, 2))
     assert len(new) == 2 + len(SPECIAL) and gone == []
+    written, gone = table.write((1, 2))
+    assert len(written) == 2 + len(ENDINGS) and gone == []
     emptying = table.track()
     assert [each.number for each in emptying] == [EMPTYING] and table.track() == []
     answer, _ = table.know(entry(1), 0, 5, 0xff, entry(2))
-    assert list(table.entries()) == [*first, *emptying, *new, answer]
-    assert table.emptied() == [*first, *emptying, *new, answer] and list(table.entries()) == []
-    assert not (table.learning or table.choosing or table.tracking)
+    assert list(table.entries()) == [*first, *emptying, *new, *written, answer]
+    assert table.emptied() == [*first, *emptying, *new, *written, answer] and list(table.entries()) == []
+    assert not (table.learning or table.choosing or table.writing or table.tracking)
 
 
 def test_outlets_follow_the_ports() -> None:
@@ -102,6 +104,19 @@ def test_a_port_that_comes_or_goes_has_an_outlet_or_none() -> None:
     intent.put_port(world.hv, "red", port_spec(9, "p9", 3, 2), world.now)
     world.pass_time(1.0)
     assert OUTLET | 9 in {each.number for each in ls.aside.entries()}
+    assert_equal_to_recompute(world)
+
+
+def test_what_entries_that_resubmit_write_is_looked_up_for_each_port() -> None:
+    world, controller = red()
+    add(controller, flow_mod(apply=actions.resubmit(1), write=actions.output(2)))
+    ls = world.hv.logical_switches["red"]
+    assert {port_of(each.number)[0] for each in ls.aside.entries()} >= {1, 2, 0xfffd} and not ls.aside.choosing
+    assert all(port_of(each.number)[1] for each in ls.aside.entries())
+    assert_equal_to_recompute(world)
+    intent.put_port(world.hv, "red", port_spec(9, "p9", 3, 2), world.now)
+    world.pass_time(1.0)
+    assert (9, True) in {port_of(each.number) for each in ls.aside.entries()}
     assert_equal_to_recompute(world)
 
 

@@ -116,8 +116,10 @@ def test_groups_say_what_they_reach() -> None:
 def test_what_learns_and_chooses_says_so() -> None:
     world, controller = red()
     add(controller, flow_mod(apply=bundle(1, 2) + learn(BACK, TO_PORT)))
+    add(controller, flow_mod(priority=4, apply=actions.resubmit(1), write=actions.output(1)))
     teach(world, 1, 1, frame(0x02000000000A))
     assert rules(world, 1) >= {"sends to port 1 of red, which a bundle has chosen", "finds what packets teach red",
+                               "has the action set send to port 1 of red, unless it holds a group",
                                "knows what packets teach red by entry 1"}
 
 

@@ -167,6 +167,18 @@ def test_resubmits_and_registers_carry_a_decision_through_tables(pair: Pair) -> 
     assert set(pair.agree(4, frame())) == {1, 2}
 
 
+def test_what_resubmits_write_into_the_action_set_decides_about_outputs_behind_them(pair: Pair) -> None:
+    pair.both("add-group", "group_id=1,type=all,bucket=output:2")
+    pair.flows("in_port=1,actions=resubmit(,1),write_actions(output:3)", "table=1,actions=write_actions(group:1)",
+               "in_port=2,actions=resubmit(,2),write_actions(output:3)", "table=2,actions=write_actions(output:4)",
+               "in_port=3,actions=resubmit(,2),write_actions(all)",
+               "in_port=4,actions=write_actions(group:1),goto_table:5", "table=6,actions=clear_actions",
+               "table=5,actions=resubmit(,6),write_actions(set_field:02:00:00:00:00:aa->eth_src,output:3)")
+    assert [set(pair.agree(port, frame())) for port in (1, 2, 3, 4)] == [{2}, {3}, {1, 2, 4}, {3}]
+    pair.both("del-flows")
+    pair.both("del-groups")
+
+
 def test_the_tunnel_id_is_a_field_of_the_packet_that_is_zero_at_first(pair: Pair) -> None:
     pair.flows("in_port=1,tun_id=0,actions=set_field:0x8000000000000005->tun_id,goto_table:1",
                "in_port=2,actions=load:7->NXM_NX_TUN_ID[8..15],push:NXM_NX_TUN_ID[],load:0->NXM_NX_TUN_ID[],"
