@@ -30,8 +30,9 @@ from tools.emulator import oxm, wire
 TABLES = (0, 1, 2, 10)
 GROUPS = tuple(range(1, 9))
 TELLING_GROUPS = GROUPS[:2]
-"""Those that may send to the controller. No action set leads there, and no table-miss entry that does so itself: which
-entry Open vSwitch names then, and why, it cannot tell of a logical switch (see README)."""
+"""Those that may send to the controller, by an output or where a TTL ends. No action set leads there, and no table-miss
+entry that does so itself: which entry Open vSwitch names then, and why, it cannot tell of a logical switch (see
+README)."""
 QUIET_GROUPS = GROUPS[2:]
 ANY, NORMAL = 0xffffffff, 0xfffffffa
 GROUP, POP_MPLS = b"\0\x16", b"\0\x14"
@@ -122,6 +123,11 @@ def no_group_uncovered(actions: list[bytes]) -> list[bytes]:
     return [action for place, action in enumerate(actions) if action[:2] != POP_MPLS or place > max(groups, default=-1)]
 
 
+def decrements(action: bytes) -> bool:
+    """Whether it tells the controller of a packet that has come to the end of its life, as of an output there."""
+    return action[:2] in (b"\0\x18", b"\0\x10")
+
+
 def set_queue(queue: int) -> bytes:
     """A set-queue action."""
     return b"\x00\x15\x00\x08" + queue.to_bytes(4, "big")
@@ -139,7 +145,7 @@ def some_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket:
     if "VLAN_VID" in fields and fields["VLAN_VID"] != 0:
         choices += [simple(18), set_field(oxm.VLAN_VID, 0x1000 | rng.choice(VIDS)), set_field(oxm.VLAN_PCP, 3)]
     if "tags" not in rng.features:
-        choices += inner_actions(rng, fields, in_bucket)
+        choices += [action for action in inner_actions(rng, fields, in_bucket) if telling or not decrements(action)]
     outputs = [output(rng.choice(rng.ports)), output(rng.choice(rng.ports)),
                output(rng.choice((ALL, FLOOD, IN_PORT, 77))),
                *([output(CONTROLLER, rng.choice((0, 20, 0xffff)))] if telling else [])]

@@ -5,9 +5,11 @@ from itertools import combinations
 
 import pytest
 
+from tests.oracle.frames import Dice
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
 from tests.oracle.script import (
-    DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, SPECIAL, no_group_uncovered, random_script)
+    DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, SPECIAL, decrements, no_group_uncovered, random_script,
+    some_actions)
 from tests.oracle.world import rounds, together
 from tests.tools.controller import group, output, simple
 from tools.emulator import oxm, wire
@@ -89,3 +91,10 @@ def test_no_group_stands_behind_what_takes_a_label_off_in_the_same_list() -> Non
     pop, other = simple(20, 0x0800), group(3)
     assert no_group_uncovered([pop, output(1), other, pop]) == [output(1), other, pop]
     assert no_group_uncovered([pop, output(1)]) == [pop, output(1)]
+
+
+def test_what_cannot_tell_of_itself_decrements_no_ttl() -> None:
+    rng, fields = Dice(1, DEFAULT), {"ETH_TYPE": 0x0800}
+    found = {telling: [action for _ in range(200) for action in some_actions(rng, fields, telling=telling)]
+             for telling in (False, True)}
+    assert any(map(decrements, found[True])) and not any(map(decrements, found[False]))

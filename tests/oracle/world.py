@@ -108,7 +108,6 @@ class World:
             ovs.add_bridge("plain", PLAIN_DPID)
             interfaces[BRIDGE] = {port: ovs.add_port("plain", port) for port in PORTS} | {LOCAL: "plain"}
             ovs.set_interface("plain", True)
-            ovs.set_controllers("plain", *dialled)
             lines[BRIDGE] = self._inside, PLAIN_DPID
         if LOGICAL in self.names:
             interfaces[LOGICAL] = self._start_logical(dialled)
@@ -121,8 +120,12 @@ class World:
                 await controller.start()
                 self._switch.connect(controller.address)
             lines[EMULATED] = self._beside, EMULATED_DPID
-        await self._until(lambda: all(dpid in at.channels for both, dpid in lines.values() for at in both),
-                          "a switch did not connect")
+        # The bridge last: it gives up a controller that is silent for long, as each is until all have connected.
+        for name in sorted(lines, key=lambda each: each == BRIDGE):
+            if name == BRIDGE:
+                ovs.set_controllers("plain", *dialled)
+            both, dpid = lines[name]
+            await self._until(lambda: all(dpid in at.channels for at in both), f"the {name} switch did not connect")
         for name, (controllers, dpid) in lines.items():
             first, other = (Line(name, controller.channels[dpid]) for controller in controllers)
             if name == EMULATED:
