@@ -67,7 +67,8 @@ def _watched(kind: int, each: Bucket, edge: Edge, ingress: Lport | None) -> tupl
     if weightless:
         return _ANY_PORT, nowhere  # no packet goes there; a score of 0 could still be the highest
     lport = edge.lports.get(each.watch_port)
-    watched = edge.tenant_groups.get(each.watch_group)
+    # A bucket may send to a group of that number, which then stands for one that is not there: none is watched by it.
+    watched = None if each.watch_group == _ANY_GROUP else edge.tenant_groups.get(each.watch_group)
     group_id = nowhere if watched is None else edge.tenant_group_id(watched, ingress)
     if lport is None or watched is not None and lport.index not in edge.logical_switch.live:
         return _ANY_PORT, group_id

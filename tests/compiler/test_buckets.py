@@ -72,6 +72,13 @@ def test_what_watches_a_group_follows_it_also_for_sub_ports() -> None:
         assert [list(sent(made, ingress)) for ingress in (1, 3)] == [[wanted], [wanted]]
 
 
+def test_what_watches_no_group_does_not_watch_the_one_of_that_number() -> None:
+    stand_in = a_group(of13.OFPG_ANY, ALL, b"")
+    for dpid in (1, 2):
+        assert tenant_groups(failover(2, 5), edge(dpid, [failover(2, 5), stand_in])) == tenant_groups(
+            failover(2, 5), edge(dpid, [failover(2, 5)]))
+
+
 def test_what_watches_a_group_that_is_not_there_is_dead() -> None:
     group = a_group(1, FF, bucket(actions.output(2), watch_group=9) + bucket(actions.output(6), watch_port=6))
     assert list(sent(plane(ALONG, groups=[group]), 1)) == [6]
