@@ -4,20 +4,12 @@ from __future__ import annotations
 import itertools
 import re
 import signal
-from collections.abc import Callable
 
 from tests.system.network import PATTERN, HostSpec, wait_until
 from tests.system.ovs import PrivateOvs
 
 INTERVAL = 0.01
-TRIES = 3
 SERIAL = itertools.count(1)
-
-
-def tries(good: Callable[[], bool]) -> bool:
-    """Whether something is good, tried a few times. How soon ovs-vswitchd sees what has happened is a matter of chance
-    on a machine that is busy with other work: starved of its processor, it forwards as before for some 0.1 s more."""
-    return any(good() for _ in range(TRIES))
 
 
 class Pings:

@@ -18,9 +18,11 @@ import pytest
 
 from tests.system.network import API_PORT, CONTROLLER_PORT, SWITCH_PORT, HostSpec, wait_until
 from tests.system.ovs import PrivateOvs, require
-from tests.system.pings import INTERVAL, Pings, tries
+from tests.system.pings import INTERVAL, Pings
 from tests.system.sites import ROUTER, Site, Sites
+from tests.system.starvation import holds
 
+pytestmark = pytest.mark.alone
 HOSTS = tuple(HostSpec("red", number, number, 1) for number in (1, 2, 3, 4))
 SPINES = (9, 10)
 VLAN_LINKS = "7"
@@ -185,7 +187,7 @@ def survives(fabric: Fabric, what: str, failure: Callable[[], AbstractContextMan
     """A failure takes some links, and hvproxy has other ways; then all is as before. No pair loses more than a switch
     needs that sees it, but the one that BFD sees it for. The tenant hears nothing."""
     told = fabric.told()
-    assert tries(lambda: _survives(fabric, what, failure(), links, by_bfd)), what
+    assert holds(lambda: _survives(fabric, what, failure(), links, by_bfd)), what
     assert fabric.told() == told, what
 
 
@@ -234,7 +236,7 @@ def test_without_vlan_links_frames_go_through_tunnels(fabric: Fabric) -> None:
         wait_until(lambda: fabric.links_up() == 9, "all links are there, and the tunnel is gone")
         return all(count <= AT_ONCE for count in found.values())
 
-    assert tries(good)
+    assert holds(good)
     assert fabric.told() == told
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.network import HOSTS, PATTERN, HostSpec, Network, wait_until
 from tests.system.ovs import require
-from tests.system.pings import tries
+from tests.system.starvation import holds
 
 DISCOVERY = 0x88CC
 
@@ -194,5 +194,5 @@ def test_a_spine_link_failure_loses_at_most_five_pings_and_no_tenant_hears_of_it
         return received >= 295
 
     for interface in network.links[1, used][:1] + network.links[4, used][:1]:
-        assert tries(lambda: survives(interface)), interface
+        assert holds(lambda: survives(interface)), interface
     assert network.metric("hvproxy_messages_total", direction="to_controller", type="port_status") == told
