@@ -98,6 +98,8 @@ class Switches:
         self.speeds: dict[Link, int] = {}
         """Mb/s of those links in use whose ends tell theirs: what the slower one says."""
         self._links_due = inf
+        self._explored_at = -inf
+        """When the last round of discovery began."""
         self._known_in_round: int | None = None
         self._hubs: frozenset[End] = frozenset()
 
@@ -408,6 +410,19 @@ class Switches:
         for dp in self.datapaths.values():
             dp.excuse(seconds)
 
+    def _believe_the_silent(self, discovery: Discovery, now: float) -> None:
+        """What a switch that has said nothing at all since the last round would have heard is unknown: its links stay
+        until it is given up. One that is there says so in each round."""
+        sessions = [session for session in self._sessions.values() if session.dp is not None and session.channel.open]
+        silent = {session.dp.dpid for session in sessions if session.dp and session.channel.heard < self._explored_at}
+        for link in self._links:
+            if link.carriage is Carriage.VLAN and not silent.isdisjoint((link.a_dpid, link.b_dpid)):
+                discovery.believe(link)
+        self._explored_at = now
+        for session in sessions:
+            session.channel.ask()
+            self._flush(session)
+
     def tick(self, now: float) -> None:
         """Keep sessions alive, give up datapaths, discover."""
         for session in list(self._sessions.values()):
@@ -421,6 +436,7 @@ class Switches:
             self._links_due = inf
             self._look_at_links(now)
         if self.discovery is not None and now >= self.discovery.deadline:
+            self._believe_the_silent(self.discovery, now)
             ends = [(dp.dpid, number) for dp in self.datapaths.values() if dp.state is State.READY
                     for number in dp.ports if dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)
                     and not self.is_tunnel_port(dp.dpid, number)]

@@ -108,6 +108,15 @@ class Channel:
         return self.state is State.OPEN
 
     @property
+    def heard(self) -> float:
+        """When the last whole message came, or what stands for it."""
+        return self._heard
+
+    def ask(self) -> None:
+        """Have the peer say that it is there: `heard` tells whether it has."""
+        self.send.append(build.echo_request(0))
+
+    @property
     def deadline(self) -> float:
         """When `tick` must be called next if nothing is received before."""
         if self.state is State.CLOSED:
@@ -144,7 +153,7 @@ class Channel:
         else:
             self._step(Input.IDLE)
             self._probed = True
-            self.send.append(build.echo_request(0))
+            self.ask()
 
     def excuse(self, now: float) -> None:
         """The peer is not heard because it is not read, for our reasons: its silence begins now at the earliest."""

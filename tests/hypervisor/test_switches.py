@@ -255,6 +255,20 @@ def test_no_tenant_ever_sees_a_discovery_frame() -> None:
     assert [m for m in controller.messages if m[1] == of13.OFPT_PACKET_IN] == []
 
 
+def test_the_links_of_a_switch_that_says_nothing_at_all_stay_until_it_is_given_up(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    world = cabled()
+    explore(world, CABLE)
+    monkeypatch.setattr(world.switches[2], "send", lambda data: None)
+    explore(world, rounds=8)
+    assert world.hv.switches.links
+    monkeypatch.undo()
+    explore(world, CABLE)
+    assert world.hv.switches.links
+    explore(world, rounds=6)
+    assert not world.hv.switches.links, "it is there and hears nothing"
+
+
 def test_the_links_of_a_switch_whose_connection_is_lost_stay_until_it_is_given_up() -> None:
     world = cabled()
     explore(world, CABLE)
