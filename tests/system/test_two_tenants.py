@@ -148,28 +148,30 @@ def test_two_tables_write_actions_and_groups_do_what_they_say(network: Network) 
 
 def test_logical_counters_equal_what_the_hosts_sent_and_received(network: Network) -> None:
     near, far = network.of("green")[0], network.of("green")[2]
-    # Nobody asks a host that has not been heard of for long whether it is still there.
-    for one, other in ((near, far), (far, near)):
+    for one, other in ((near, far), (far, near)):  # so that pings are all that goes from one to the other
         network.ovs.run("ip", "neigh", "replace", other.address, "lladdr", other.mac, "nud", "permanent", "dev", "eth0",
                         host=one.name)
     assert network.ping(near, far) == 1
 
-    def counters() -> tuple[int, int, int]:
+    def counters() -> list[int]:
         flows = network.get("/v1/logical-switches/green/flows")
         to_far = [f for f in flows if "02:00:00:00:00:03" in f["match"]]  # type: ignore[union-attr,index]
         ports = network.ovs.run("ovs-ofctl", "-O", "OpenFlow13", "dump-ports", "tcp:127.0.0.1:16655").stdout
-        sent = [int(line.split("pkts=")[1].split(",")[0]) for line in ports.splitlines() if "pkts=" in line]
-        return to_far[0]["packets"], sent[0], sent[5]
+        told = [int(line.split("pkts=")[1].split(",")[0]) for line in ports.splitlines() if "pkts=" in line]
+        # Hosts also answer the others who ask whether they are still there.
+        hosts = [int(network.ovs.run("cat", f"/sys/class/net/eth0/statistics/{what}_packets", host=host.name).stdout)
+                 for host, what in ((near, "tx"), (far, "rx"))]
+        return [to_far[0]["packets"], told[0], told[5], *hosts]
 
-    def settled() -> tuple[int, int, int]:
+    def settled() -> list[int]:
         before = counters()
         time.sleep(1.5)  # Open vSwitch brings its port counters up to date once a second: this is its period
         return counters() if counters() == before else settled()
 
     before = settled()
     assert network.ping(near, far, count=200, interval=0.002) == 200
-    after = settled()
-    assert [b - a for a, b in zip(before, after)] == [200, 200, 200]
+    entry, received, transmitted, sent, came = [b - a for a, b in zip(before, settled())]
+    assert (entry, received, transmitted) == (200, sent, came) and min(sent, came) >= 200
 
 
 @pytest.mark.alone
