@@ -207,15 +207,14 @@ def reload_now(configuring: Any, path: str) -> None:
 
 
 def install_reactor() -> None:
-    """Twisted on asyncio, on uvloop where that is installed (design 8)."""
+    """Twisted on asyncio, which admits asyncio's clients, on asyncio's own loop.
+
+    Not on uvloop, as the design says: uvloop 0.23 tells of an error on a socket once and never looks at it again, so a
+    peer that sent something and then reset the connection was read and never missed.
+    """
     import asyncio
 
-    try:
-        import uvloop
-    except ImportError:
-        loop = asyncio.new_event_loop()
-    else:
-        loop = uvloop.new_event_loop()
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)
 

@@ -2,8 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from struct import pack
 
 import pytest
 
@@ -208,6 +212,27 @@ def test_half_a_message_at_the_end_of_a_connection_is_nothing() -> None:
                     await peer.drain()
                     peer.close()
         await served.good.during(send())
+    with_hvproxy(scenario)
+
+
+def sockets_of(pid: int) -> int:
+    folder = Path(f"/proc/{pid}/fd")
+    return sum(os.readlink(each).startswith("socket:") for each in folder.iterdir() if each.is_symlink())
+
+
+def test_a_connection_that_is_reset_behind_what_was_sent_is_missed() -> None:
+    """What came is read, and nothing is written: only the loop can tell that there is nobody any more."""
+    async def scenario(served: Served) -> None:
+        async def resets() -> None:
+            before = sockets_of(served.process.pid)
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", served.switch_port)) as peer:
+                    peer.sendall(wire.hello(1))
+                    assert peer.recv(1)
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+                    peer.sendall(header(3, b""))
+            await until(lambda: sockets_of(served.process.pid) <= before, "the connections are missed")
+        await served.good.during(resets())
     with_hvproxy(scenario)
 
 
