@@ -85,6 +85,21 @@ def test_the_checksum_of_sctp_covers_no_padding(padding: bytes) -> None:
     assert edits.crc32c(changed[:8] + bytes(4) + changed[12:]).to_bytes(4, "little") == changed[8:12]
 
 
+@pytest.mark.parametrize(("flags", "sets", "wanted"), [
+    (b"\0\0", [(oxm.ICMPV4_TYPE, 2)], b"\2\x08"), (b"\0\0", [(oxm.ICMPV4_CODE, 3)], b"\x08\3"),
+    (b"\0\5", [(oxm.ICMPV4_TYPE, 2)], b"\2\0"), (b"\0\5", [(oxm.ICMPV4_CODE, 3)], b"\0\3"),
+    (b"\0\5", [(oxm.ICMPV4_TYPE, 2), (oxm.ICMPV4_CODE, 3)], b"\2\3"), (b"\0\5", [(oxm.ICMPV4_TYPE, 0)], b"\x08\x08"),
+])
+def test_of_a_later_fragment_type_and_code_are_set_together(
+        flags: bytes, sets: list[tuple[int, int]], wanted: bytes) -> None:
+    """As ofproto/trace of Open vSwitch 3.1 says: set(icmp(type=2,code=0)) where nw_frag=later."""
+    data = ipv4(bytes(4), bytes(4), 1, b"\x08\x08\x03\xdd" + bytes(8))
+    packet = Packet(MACS + b"\x08\0" + data[:6] + flags + data[8:], 1)
+    for field, value in sets:
+        edits.set_field(packet, field, value)
+    assert packet.data[34:36] == wanted
+
+
 def test_a_ttl_changes_with_its_checksum() -> None:
     packet = Packet(MACS + b"\x08\x00" + udp(), 1)
     edits.set_ttl(packet, 5)

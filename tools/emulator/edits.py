@@ -287,7 +287,13 @@ def _set_transport(packet: Packet, field: int, value: int) -> None:
         if l4 + 4 > len(data):
             return
         old = data[l4:l4 + 2]
-        new = bytes((value, old[1])) if field in (oxm.ICMPV4_TYPE, oxm.ICMPV6_TYPE) else bytes((old[0], value))
+        later = packet.fields.get(oxm.NW_FRAG, 0) & LATER
+        # Open vSwitch writes both when one is set to something else.
+        known = packet.told if later else old
+        new = bytes((value, known[1])) if field in (oxm.ICMPV4_TYPE, oxm.ICMPV6_TYPE) else bytes((known[0], value))
+        if new == known:
+            return
+        packet.told = new
         put(packet, l4, new)
         mend(packet, l4 + 2, old, new)
     elif field == oxm.ND_TARGET:

@@ -26,7 +26,7 @@ BLANK = dict.fromkeys(oxm.PIPELINE, 0)
 class Packet:
     """One frame on its way through a switch; cloned where actions must not show elsewhere."""
 
-    __slots__ = ("data", "fields", "l3", "l4", "tags", "routed")
+    __slots__ = ("data", "fields", "l3", "l4", "tags", "routed", "told")
 
     def __init__(self, data: bytes, in_port: int, metadata: int = 0) -> None:
         self.data = data
@@ -40,6 +40,8 @@ class Packet:
         """VLAN TCIs that are visible below the outermost, which pushing has covered."""
         self.routed = False
         """An IPv6 routing header has segments left: the checksum is not about the addresses that it has now."""
+        self.told = bytes(2)
+        """ICMP's type and code as a later fragment has them, where there are none: zero, until they are set."""
         self.parse({oxm.IN_PORT: in_port, **BLANK, oxm.METADATA: metadata})
 
     @property
@@ -52,6 +54,7 @@ class Packet:
         self.l4 = 0
         self.tags = []
         self.routed = False
+        self.told = bytes(2)
         fields = self.fields = apart
         data = self.data
         fields[oxm.ETH_DST] = int.from_bytes(data[0:6], "big")
@@ -89,6 +92,7 @@ class Packet:
         other.l3 = self.l3
         other.l4 = self.l4
         other.routed = self.routed
+        other.told = self.told
         other.tags = self.tags[:] if self.tags else []
         return other
 
