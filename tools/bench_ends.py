@@ -143,7 +143,7 @@ class Switch(End):
     def packet_in(self) -> bytes:
         """The packet-in of a frame that only the table-miss entry matched."""
         assert self.miss is not None
-        tlvs = wire.packet_in_tlvs(IN_PORT, self.context, 0)
+        tlvs = wire.packet_in_tlvs(IN_PORT, {oxm.METADATA: self.context})
         return wire.packet_in(0, 0 if self.context == 0 else 1, *self.miss, tlvs, FRAME)
 
 
