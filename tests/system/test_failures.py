@@ -33,13 +33,15 @@ BY_BFD = 3.0
 """Seconds that may be lost where it does not."""
 Pair = tuple[int, int]
 PAIRS: tuple[Pair, ...] = ((1, 2), (1, 3), (2, 3), (3, 4))
+LINKS: frozenset[Pair] = frozenset({(1, 9), (1, 10), (2, 9), (2, 10), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)})
+"""Of datapaths, when nothing fails: between 1 and 2 there is no tunnel."""
 
 
 class Fabric(Sites):
     """Four sites, and the spines, each a machine of its own."""
 
     def __init__(self) -> None:
-        super().__init__([Site(number, (number,), number) for number in (1, 2, 3, 4)], HOSTS, links=9)
+        super().__init__([Site(number, (number,), number) for number in (1, 2, 3, 4)], HOSTS)
         self.spines = {spine: PrivateOvs() for spine in SPINES}
 
     def __enter__(self) -> Fabric:
@@ -101,6 +103,7 @@ class Fabric(Sites):
 
     def _finish(self) -> None:
         super()._finish()
+        wait_until(lambda: self.joined() == LINKS, "not all links are there, or more")
         wait_until(lambda: all(self.ping(a, b) == 1 for a, b in self.pairs("red")), "the hosts do not reach each other")
 
     # What fails
@@ -145,8 +148,11 @@ class Fabric(Sites):
         """The spine that frames from 1 to 2 cross."""
         return int(self.get("/v1/fabric/paths/0x1/0x2")[0]["to"]["dpid"], 16)
 
-    def links_up(self) -> int:
-        return sum(link["state"] == "up" for link in self.get("/v1/links"))
+    def joined(self) -> set[Pair]:
+        """The datapaths that a link joins which is up."""
+        ends = [[int(link[end]["dpid"], 16) for end in ("a", "b")] for link in self.get("/v1/links")
+                if link["state"] == "up"]
+        return {(min(pair), max(pair)) for pair in ends}
 
     def flaps(self) -> int:
         """How often the switches have taken a tunnel for dead, or for well again."""
@@ -193,16 +199,16 @@ def survives(fabric: Fabric, what: str, failure: Callable[[], AbstractContextMan
 
 def _survives(fabric: Fabric, what: str, failure: AbstractContextManager[None], links: int,
               by_bfd: Pair | None) -> bool:
-    up, good = fabric.links_up(), True
+    good = True
     flaps = 0 if by_bfd is None else 2 * links
 
     def fails() -> None:
         failure.__enter__()
-        wait_until(lambda: fabric.links_up() == up - links, f"{what}: {links} links are down")
+        wait_until(lambda: len(LINKS - fabric.joined()) == links, f"{what}: {links} links are down")
 
     def ends() -> None:
         failure.__exit__(None, None, None)
-        wait_until(lambda: fabric.links_up() == up, f"{what}: the links are back")
+        wait_until(lambda: fabric.joined() == LINKS, f"{what}: the links are back")
 
     for happens, concerned in ((fails, by_bfd), (ends, None)):
         before = fabric.flaps()
@@ -231,9 +237,9 @@ def test_without_vlan_links_frames_go_through_tunnels(fabric: Fabric) -> None:
             with ExitStack() as stack:
                 found = lost(fabric, lambda: stack.enter_context(fabric.down((leaf, f"up{fabric.way()}"))))
                 print(f"the last VLAN link: lost {found}")
-                wait_until(lambda: fabric.links_up() == 2 + 5 + 1, "a tunnel joins the two")
+                wait_until(lambda: fabric.joined() == {*LINKS, (1, 2)} - {(1, 9), (1, 10)}, "a tunnel joins the two")
             wait_until(lambda: fabric.way() in SPINES, "a spine is on the way again")
-        wait_until(lambda: fabric.links_up() == 9, "all links are there, and the tunnel is gone")
+        wait_until(lambda: fabric.joined() == LINKS, "all links are there, and the tunnel is gone")
         return all(count <= AT_ONCE for count in found.values())
 
     assert holds(good)
@@ -256,6 +262,6 @@ def test_a_site_without_any_way_is_told_and_comes_back(fabric: Fabric) -> None:
     with fabric.down((fabric.sites[3].ovs, "under")):
         wait_until(lambda: state() == "down", "port 4 goes down")
         assert fabric.ping(HOSTS[0], HOSTS[1]) == fabric.ping(HOSTS[0], HOSTS[2]) == 1
-    wait_until(fabric.settled, "it comes back")
+    wait_until(lambda: state() == "up" and fabric.joined() == LINKS, "it comes back")
     wait_until(lambda: fabric.ping(HOSTS[2], HOSTS[3]) == 1, "the hosts reach each other again")
     assert fabric.told() > told
