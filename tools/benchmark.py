@@ -18,7 +18,7 @@ from rich.table import Table
 
 from tools.bench_ends import IN_PORT, OUT_PORT, Controller, Switch
 from tools.emulator import wire
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured
 
 PATIENCE = 60.0
 QUIET = 0.2
@@ -192,14 +192,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if min(arguments.rounds, arguments.packet_ins, arguments.flow_mods, arguments.round_trips) < 1:
         parser.error("one of each at least")
-    try:
-        with Programs("bench") as programs:
-            return 0 if asyncio.run(measure(arguments, programs)) else 1
-    except Failed as failure:
-        console.print(f"Failed: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return measured("bench", lambda programs: measure(arguments, programs), console)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from tools.bench_ends import ADD, ANY, APPLY_ACTIONS, Controller, Switch, struct_match
 from tools.emulator import oxm, wire
-from tools.programs import HVPROXY, Failed, Programs, free_port
+from tools.programs import HVPROXY, Failed, Programs, free_port, measured
 
 PATIENCE = 60.0
 GAP = 0.005
@@ -242,14 +242,7 @@ def main() -> int:
         kind, controller_port, switch_port = arguments.noise
         asyncio.run(make_noise(kind, int(controller_port), int(switch_port)))
         return 0
-    try:
-        with Programs("neighbours") as programs:
-            return 0 if asyncio.run(measure(arguments, programs)) else 1
-    except Failed as failure:
-        console.print(f"Failed: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return measured("neighbours", lambda programs: measure(arguments, programs), console)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
 HVPROXY = Path(sys.executable).parent / "hvproxy"
@@ -20,6 +23,18 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 class Failed(Exception):
     """The measurement could not be made, or showed something that must not be."""
+
+
+def measured(name: str, measure: Callable[[Programs], Coroutine[Any, Any, bool | None]], console: Console) -> int:
+    """The exit status of a measurement: 1 where it says False or is Failed, 130 where the user has ended it."""
+    try:
+        with Programs(name) as programs:
+            return 1 if asyncio.run(measure(programs)) is False else 0
+    except Failed as failure:
+        console.print(f"Failed: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def free_port() -> int:

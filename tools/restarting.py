@@ -22,7 +22,7 @@ from rich.table import Table
 
 from tools.bench_ends import End
 from tools.emulator import leaf_spine, wire
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, memory_mib
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured, memory_mib
 from tools.scaling import accepts
 
 FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 14, 18, 19, 20, 21
@@ -190,15 +190,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.entries < 1 or not 2 <= arguments.switches <= 250:
         parser.error("at least 1 entry, and 2 to 250 switches")
-    try:
-        with Programs("restart") as programs:
-            asyncio.run(Restart(arguments).run(programs))
-        return 0
-    except Failed as failure:
-        console.print(f"Failed: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return measured("restart", Restart(arguments).run, console)
 
 
 if __name__ == "__main__":

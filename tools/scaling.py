@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.emulator import Fabric, Host, leaf_spine
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, memory_mib
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured, memory_mib
 
 LEAVES_PER_SPINE = 19
 FIRST_UPLINK = 1001
@@ -216,15 +216,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.switches < 3 or arguments.tenants < 1 or arguments.ports < 2 * arguments.tenants:
         parser.error("at least 3 switches, a tenant, and 2 ports for each")
-    try:
-        with Programs("scale") as programs:
-            asyncio.run(Scale(arguments).run(programs))
-        return 0
-    except Failed as failure:
-        console.print(f"Failed: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return measured("scale", Scale(arguments).run, console)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.emulator import Fabric, Host, wire
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, memory_mib
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured, memory_mib
 from tools.scaling import Ready, accepts
 
 PING_TIMEOUT = 20.0
@@ -298,15 +298,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.edges < 3 or arguments.logical_switches < 1 or arguments.ports < 2 * arguments.logical_switches:
         parser.error("at least 3 edges, a logical switch, and 2 ports for each")
-    try:
-        with Programs("scale") as programs:
-            asyncio.run(TunnelScale(arguments).run(programs))
-        return 0
-    except Failed as failure:
-        console.print(f"Failed: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return measured("scale", TunnelScale(arguments).run, console)
 
 
 if __name__ == "__main__":
