@@ -20,11 +20,10 @@ from hvproxy.model.view import Lport
 from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.nicira_parts import NXM_IN_PORT
 from hvproxy.openflow.oxm import metadata_tlv, tlv
 from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
 
-NXM_IN_PORT: Final = 0x00000002
-"""The header of in_port where Open vSwitch lets it be written: 16 bits."""
 _OTHERS_PRIORITY: Final = 20
 _OWN_PRIORITY: Final = 10
 _DROP: Final = build(Instructions())

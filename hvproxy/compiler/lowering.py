@@ -19,12 +19,10 @@ from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_ct, nicira_l
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import action_lists, walk_buckets
 from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.nicira_parts import METADATA, TENANT_BITS
 from hvproxy.openflow.oxm_fields import MPLS_ETH_TYPES
 
 _ACTION: Final = Struct("!HHI")
-_METADATA: Final = 0x80000408
-_TENANT_BITS: Final = 32
-"""Of the metadata: the lowest."""
 _LOOK_AGAIN: Final = actions.move(of13.OFPXMT_OFB_METADATA, 63, of13.OFPXMT_OFB_METADATA, 63, 1)
 """Changes nothing, and no more than what every rule matches is looked at for it."""
 
@@ -178,8 +176,8 @@ def _lower_any(action: bytes, table: int) -> bytes:
         return nicira.lowered(action, Table.LOGICAL, Table.LOGICAL + table)
     if kind == of13.OFPAT_SET_QUEUE:
         return b""  # there are no queues, and below they would be the operator's
-    if kind == of13.OFPAT_SET_FIELD and header == _METADATA:
-        return nicira.load(0, _TENANT_BITS, _METADATA, int.from_bytes(action[12:16], "big"))
+    if kind == of13.OFPAT_SET_FIELD and header == METADATA.header:
+        return nicira.load(0, TENANT_BITS, METADATA.header, int.from_bytes(action[12:16], "big"))
     return action
 
 

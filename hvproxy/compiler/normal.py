@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from hvproxy.model.hosts import GROUP_BIT
 from hvproxy.model.layout import HIDDEN, Table
 from hvproxy.model.rules import Rule
 from hvproxy.openflow import actions
@@ -70,12 +71,13 @@ def fixed() -> list[HiddenEntry]:
     to_switch = Instructions(goto=SWITCH)
     tell = Instructions(goto=SWITCH, apply=actions.output(of13.OFPP_CONTROLLER))
     from_controller = tlv(of13.OFPXMT_OFB_IN_PORT, of13.OFPP_CONTROLLER)
+    from_several = tlv(of13.OFPXMT_OFB_ETH_SRC, GROUP_BIT, GROUP_BIT)
     entries = [
         HiddenEntry(UNTAGGED_SOURCE, LEARN, 2, Match.from_tlvs(_vlan(0)), tell),
         HiddenEntry(TAGGED_SOURCE, LEARN, 1, Match.EMPTY, tell),
         # What a controller sends without a port, and multicast sources, teach nothing.
         HiddenEntry(HIDDEN | 3, LEARN, 3, Match.from_tlvs(from_controller), to_switch),
-        HiddenEntry(HIDDEN | 4, LEARN, 4, Match.from_tlvs(tlv(of13.OFPXMT_OFB_ETH_SRC, 1 << 40, 1 << 40)), to_switch),
+        HiddenEntry(HIDDEN | 4, LEARN, 4, Match.from_tlvs(from_several), to_switch),
         HiddenEntry(HIDDEN | 5, SWITCH, 1, Match.EMPTY, Instructions(apply=actions.output(of13.OFPP_FLOOD))),
     ]
     for number, (address, mask) in enumerate(_RESERVED, start=HIDDEN | 6):

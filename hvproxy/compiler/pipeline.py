@@ -5,7 +5,6 @@ Pure: (logical switch view, transport) -> content per datapath. Knows nothing of
 from __future__ import annotations
 
 from hvproxy.compiler import broadcast, egress
-from hvproxy.compiler.egress import NXM_IN_PORT
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import fits, has_label, label_rule_on_the_way, put_label, ways
 from hvproxy.compiler.wires import SPANNING_TREE, crossing, entering
@@ -19,6 +18,7 @@ from hvproxy.openflow import actions, nicira
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.nicira_parts import NXM_IN_PORT
 from hvproxy.openflow.oxm import metadata_tlv, tlv
 from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG
 

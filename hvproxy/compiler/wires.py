@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from hvproxy.compiler.egress import NXM_IN_PORT
 from hvproxy.compiler.lowering import Edge
 from hvproxy.model.layout import (
     CROSSES_FLAG, CROSSING_BITS, FIRST_CROSSING_BIT, FRAGMENT, IRREVOCABLE_FLAG, MOST_CROSSINGS, PLACE, SHARED_FLAG,
@@ -28,6 +27,7 @@ from hvproxy.model.view import Lport
 from hvproxy.openflow import actions, nicira, nicira_ct
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
+from hvproxy.openflow.nicira_parts import METADATA, NXM_IN_PORT, TENANT_BITS
 from hvproxy.openflow.oxm import metadata_tlv, tlv
 from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG, REGISTERS
 
@@ -36,10 +36,9 @@ FRAGMENT_PRIORITY: Final = 102
 SPANNING_TREE: Final = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x05FF)
 """What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
 type, which OpenFlow writes as type 0x05ff."""
-_METADATA: Final = 0x80000408
+_METADATA: Final = METADATA.header
 _CONTEXT_BIT, _CONTEXT_BITS = 40, 24
 _FLAG_BIT, _FLAG_BITS = 32, FIRST_CROSSING_BIT - 32
-_TENANT_BITS: Final = 32
 _NO_PORT: Final = 0xFFFF
 """OFPP_NONE of OpenFlow 1.0."""
 _LOOK: Final = nicira.resubmit(Table.HOP)
@@ -63,7 +62,7 @@ def crossings() -> Content:
     content = Content()
     fresh = b"".join(actions.set_field(tlv(register.number, 0)) for register in REGISTERS)
     fresh += actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0))
-    fresh += nicira_ct.clear() + nicira.load(0, _TENANT_BITS, _METADATA, 0) + nicira.load(0, 16, NXM_IN_PORT, _NO_PORT)
+    fresh += nicira_ct.clear() + nicira.load(0, TENANT_BITS, _METADATA, 0) + nicira.load(0, 16, NXM_IN_PORT, _NO_PORT)
     for done in range(MOST_CROSSINGS):
         entered = (CROSSES_FLAG | SHARED_FLAG | done + 1 << FIRST_CROSSING_BIT) >> _FLAG_BIT
         enter = fresh + nicira.load(_FLAG_BIT, _FLAG_BITS + CROSSING_BITS, _METADATA, entered) + _LOOK

@@ -12,6 +12,7 @@ from math import inf
 from typing import Final
 
 from hvproxy.compiler.normal import FIRST_HOST, HiddenEntry, destination, fixed, next_host, source
+from hvproxy.model.hosts import GROUP_BIT
 from hvproxy.model.layout import HIDDEN
 
 MOST_HOSTS: Final = 8192
@@ -21,7 +22,6 @@ LOOK_EVERY: Final = 15.0
 MOST_PER_SECOND: Final = 1000
 """Hosts learnt or moved: a host that makes up addresses costs the datapaths no more than this. Frames for what was
 not learnt are flooded."""
-_GROUP_BIT: Final = 1 << 40
 
 
 @dataclass(eq=False, slots=True)
@@ -81,7 +81,7 @@ class MacTable:
     def heard(self, port: int, address: int, vlan: int, now: float) -> tuple[list[HiddenEntry], list[HiddenEntry]]:
         """A frame of that source entered at `port`: (entries that are new or changed, entries that go)."""
         known = self._hosts.get((vlan, address))
-        if address & _GROUP_BIT or known is not None and known.port == port:
+        if address & GROUP_BIT or known is not None and known.port == port:
             return [], []
         if now >= self._second + 1:
             self._second, self._this_second = now, 0

@@ -20,7 +20,7 @@ TENANT_BITS: Final = 32
 METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
 IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
 NXM_IN_PORT: Final = 0x00000002
-"""The header of in_port with 16 bits."""
+"""The header of in_port with 16 bits, which Open vSwitch lets be written."""
 UNKNOWN_OPTION, BAD_CONJUNCTION, NOT_ZERO = 37, 15, 4
 """Errors of Open vSwitch's own (type OFPET_EXPERIMENTER, experimenter Nicira)."""
 _FIRST_RESERVED: Final = 0xff00

@@ -11,6 +11,7 @@ from typing import Final
 
 from hvproxy.openflow.constants import MAX_MESSAGE, NICIRA_ID, NO_BUFFER, OFP_VERSION, of13
 from hvproxy.openflow.experimenters import BODY, Nicira
+from hvproxy.openflow.nicira_parts import NXM_IN_PORT
 from hvproxy.openflow.oxm import each_tlv, ofp_match, tlv
 from hvproxy.openflow.oxm_aliases import OLD_HEADERS
 
@@ -24,8 +25,7 @@ _STANDARD_REST: Final = Struct("!BBQ")
 _NICIRA: Final = Struct("!BBHIIIIH")
 _NICIRA_REST: Final = Struct("!BBQH6x")
 _NICIRA2: Final = Struct("!BBHIII")
-_NXM_IN_PORT: Final = Struct("!IH")
-_NXM_IN_PORT_HEADER: Final = 0x00000002
+_SHORT_PORT: Final = Struct("!IH")
 _OLD_HEADERS: Final = {tlv(number, 0)[:4]: OLD_HEADERS[number].to_bytes(4, "big")
                        for number in (of13.OFPXMT_OFB_TUNNEL_ID, of13.OFPXMT_OFB_ETH_TYPE)}
 """Nicira's first format has other headers for these."""
@@ -103,7 +103,7 @@ class PacketInParts:
 
         The tunnel id, which comes first of the others, has a header of NXM's; registers are of NXM alone.
         """
-        fields = _NXM_IN_PORT.pack(_NXM_IN_PORT_HEADER, self.in_port & 0xFFFF)
+        fields = _SHORT_PORT.pack(NXM_IN_PORT, self.in_port & 0xFFFF)
         fields += b"".join(_OLD_HEADERS.get(one[:4], one[:4]) + one[4:] for one in each_tlv(self.others))
         if self.metadata:
             fields += tlv(of13.OFPXMT_OFB_METADATA, self.metadata)
