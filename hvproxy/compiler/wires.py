@@ -19,8 +19,8 @@ from typing import Final
 
 from hvproxy.compiler.lowering import Edge
 from hvproxy.model.layout import (
-    CROSSES_FLAG, CROSSING_BITS, FIRST_CROSSING_BIT, FRAGMENT, IRREVOCABLE_FLAG, MOST_CROSSINGS, PLACE, SHARED_FLAG,
-    ContextLayout, RuleKind, Table, cookie,
+    CONTEXT_BIT, CONTEXT_BITS, CROSSES_FLAG, CROSSING_BITS, FIRST_CROSSING_BIT, FIRST_FLAG_BIT, FRAGMENT,
+    IRREVOCABLE_FLAG, MOST_CROSSINGS, PLACE, SHARED_FLAG, ContextLayout, RuleKind, Table, cookie,
 )
 from hvproxy.model.rules import Content, Rule
 from hvproxy.model.view import Lport
@@ -37,8 +37,7 @@ SPANNING_TREE: Final = tlv(of13.OFPXMT_OFB_ETH_DST, 0x0180C2000000) + tlv(of13.O
 """What Open vSwitch takes in through a port that receives nothing else: a frame to this address without an Ethernet
 type, which OpenFlow writes as type 0x05ff."""
 _METADATA: Final = METADATA.header
-_CONTEXT_BIT, _CONTEXT_BITS = 40, 24
-_FLAG_BIT, _FLAG_BITS = 32, FIRST_CROSSING_BIT - 32
+_FLAG_BITS: Final = FIRST_CROSSING_BIT - FIRST_FLAG_BIT
 _NO_PORT: Final = 0xFFFF
 """OFPP_NONE of OpenFlow 1.0."""
 _LOOK: Final = nicira.resubmit(Table.HOP)
@@ -52,8 +51,8 @@ def crossing(lport: Lport, layout: ContextLayout) -> bytes:
     if peer.down:
         return b""
     context = layout.context(peer.ls_id, peer.index) | CROSSES_FLAG | (IRREVOCABLE_FLAG if peer.irrevocable else 0)
-    return (nicira.load(_CONTEXT_BIT, _CONTEXT_BITS, _METADATA, context >> _CONTEXT_BIT)
-            + nicira.load(_FLAG_BIT, _FLAG_BITS, _METADATA, context >> _FLAG_BIT & (1 << _FLAG_BITS) - 1)
+    return (nicira.load(CONTEXT_BIT, CONTEXT_BITS, _METADATA, context >> CONTEXT_BIT)
+            + nicira.load(FIRST_FLAG_BIT, _FLAG_BITS, _METADATA, context >> FIRST_FLAG_BIT & (1 << _FLAG_BITS) - 1)
             + _LOOK)
 
 
@@ -64,8 +63,8 @@ def crossings() -> Content:
     fresh += actions.set_field(tlv(of13.OFPXMT_OFB_TUNNEL_ID, 0))
     fresh += nicira_ct.clear() + nicira.load(0, TENANT_BITS, _METADATA, 0) + nicira.load(0, 16, NXM_IN_PORT, _NO_PORT)
     for done in range(MOST_CROSSINGS):
-        entered = (CROSSES_FLAG | SHARED_FLAG | done + 1 << FIRST_CROSSING_BIT) >> _FLAG_BIT
-        enter = fresh + nicira.load(_FLAG_BIT, _FLAG_BITS + CROSSING_BITS, _METADATA, entered) + _LOOK
+        entered = (CROSSES_FLAG | SHARED_FLAG | done + 1 << FIRST_CROSSING_BIT) >> FIRST_FLAG_BIT
+        enter = fresh + nicira.load(FIRST_FLAG_BIT, _FLAG_BITS + CROSSING_BITS, _METADATA, entered) + _LOOK
         for irrevocable in (0, IRREVOCABLE_FLAG):
             # What a meter drops, or a connection translates, the datapath has not got any more, unless that is done to
             # a clone of the datapath's own. Open vSwitch makes one where it cannot take back what the actions do: cut

@@ -12,7 +12,8 @@ from hvproxy.compiler.members import port_of
 from hvproxy.hypervisor.fabric import DELIVER, LAST_INDEX, RESUME
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.model.layout import (
-    ASIDE, BARE, FLOODED, FRAGMENT, GUARD, HIDDEN, LAST_KEY, OUTLET, PLACE, GroupKind, RuleKind, Table, read_cookie,
+    ASIDE, BARE, FLOODED, FRAGMENT, GROUP_KIND_BIT, GUARD, HIDDEN, LAST_KEY, OUTLET, PLACE, GroupKind, RuleKind, Table,
+    read_cookie,
 )
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
 
 _VID = 0xFFF
-_INDEX_BITS = 28
 """Of a group id, below its kind (layout.GroupKind)."""
 _TOWARDS_EDGE = {
     GroupKind.UPLINK: "carries frames towards",
@@ -213,12 +213,12 @@ class Explanations:
 
     def group(self, group: Group) -> Why:
         """Why a group is there."""
-        kind = group.group_id >> _INDEX_BITS
-        rest = group.group_id & (1 << _INDEX_BITS) - 1
+        kind = group.group_id >> GROUP_KIND_BIT
+        rest = group.group_id & (1 << GROUP_KIND_BIT) - 1
         if kind in _TOWARDS_EDGE:
             through = " with the label in the tunnel id" if rest & BARE else ""
             return Why(f"{_TOWARDS_EDGE[GroupKind(kind)]} {self._edge(rest & ~BARE)}{through}")
-        index_bits = _INDEX_BITS - self._hv.settings.layout.logical_switch_bits
+        index_bits = GROUP_KIND_BIT - self._hv.settings.layout.logical_switch_bits
         ls_id, index = rest >> index_bits, rest & (1 << index_bits) - 1
         ls = self._hv.by_id.get(ls_id)
         if ls is None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from struct import Struct
 from typing import Final
 
-from hvproxy.model.layout import SHARED_FLAG, TENANT_MASK, Table
+from hvproxy.model.layout import CONTEXT_BIT, FIRST_FLAG_BIT, TENANT_MASK, Table
 from hvproxy.model.rules import Change, Rule, RuleKey
 from hvproxy.openflow import actions, instructions
 from hvproxy.openflow.abilities import SwitchTables, with_metadata
@@ -25,12 +25,11 @@ from hvproxy.openflow.oxm import metadata_tlv, tlv
 BITS: Final = 0xFFFFFFFF
 """What such a switch matches and writes."""
 _WHOLE: Final = 0xFFFFFFFFFFFFFFFF
-_CONTEXT_BIT, _FLAG_BIT, _FLAGS = 40, SHARED_FLAG.bit_length() - 1, 3
-_CONTEXT_HERE, _FLAG_HERE = 8, 5
+_FLAGS, _FLAG_HERE, _CONTEXT_HERE = 3, 5, 8
 _FLAG_MASK: Final = (1 << _FLAGS) - 1
 TENANT: Final = (1 << _FLAG_HERE) - 1
 """The tenant's bits of metadata that are left."""
-_LOST_FLAGS: Final = (1 << _CONTEXT_BIT) - (1 << _FLAG_BIT + _FLAGS)
+_LOST_FLAGS: Final = (1 << CONTEXT_BIT) - (1 << FIRST_FLAG_BIT + _FLAGS)
 """Those that only rules for Open vSwitch set; elsewhere they are 0 in every packet."""
 _LOST: Final = TENANT_MASK & ~TENANT
 _OXM: Final = Struct("!HBB")
@@ -124,11 +123,11 @@ def _masked(value: int, mask: int) -> tuple[int, int]:
 
 
 def _narrow(wide: int) -> int:
-    return (wide >> _CONTEXT_BIT) << _CONTEXT_HERE | (wide >> _FLAG_BIT & _FLAG_MASK) << _FLAG_HERE | wide & TENANT
+    return (wide >> CONTEXT_BIT) << _CONTEXT_HERE | (wide >> FIRST_FLAG_BIT & _FLAG_MASK) << _FLAG_HERE | wide & TENANT
 
 
 def _wide(narrow: int) -> int:
-    return (narrow >> _CONTEXT_HERE) << _CONTEXT_BIT | (narrow >> _FLAG_HERE & _FLAG_MASK) << _FLAG_BIT | (
+    return (narrow >> _CONTEXT_HERE) << CONTEXT_BIT | (narrow >> _FLAG_HERE & _FLAG_MASK) << FIRST_FLAG_BIT | (
         narrow & TENANT)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
-from hvproxy.model.layout import LAST_METER, MARK, GroupKind
+from hvproxy.model.layout import GROUP_KIND_BIT, LAST_METER, MARK, GroupKind
 from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule, RuleKey
 from hvproxy.openflow import instructions
 from hvproxy.openflow.actions import canonical_buckets
@@ -42,7 +42,7 @@ def is_ours(cookie: int) -> bool:
 
 def is_our_group(group_id: int) -> bool:
     """The id is of a range that belongs to hvproxy."""
-    return min(GroupKind) <= group_id >> 28 <= max(GroupKind)
+    return min(GroupKind) <= group_id >> GROUP_KIND_BIT <= max(GroupKind)
 
 
 def canonical_match(match: bytes) -> bytes:

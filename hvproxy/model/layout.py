@@ -28,7 +28,9 @@ COOKIE_PREFIX = (MARK << 8 | EPOCH) << 48
 OURS_MASK = 0xFFFF << 48
 LOGICAL_SWITCH_MASK = 0xFFFFFFFF << 32
 
-SHARED_FLAG = 1 << 32
+FIRST_FLAG_BIT, CONTEXT_BIT, CONTEXT_BITS = 32, 40, 24
+"""The metadata, from its lowest bit on: the tenant's, flags, the context."""
+SHARED_FLAG = 1 << FIRST_FLAG_BIT
 """The ingress lport shares its physical port or has a VLAN of its own: rules for it are its own (design 3)."""
 GROUP_FLAG = 1 << 33
 """The action set holds a tenant's group, which beats an output written later (OF 1.3.5 section 5.10)."""
@@ -46,7 +48,7 @@ FIRST_CROSSING_BIT, CROSSING_BITS = 36, 4
 MOST_CROSSINGS = 12
 """How many peer ports a packet may cross, which it counts in these bits. Open vSwitch looks up tables to a depth of
 64, of which a crossing takes 2 to 4; beyond it would drop the packet with all its copies."""
-TENANT_MASK = 0xFFFFFFFF
+TENANT_MASK = (1 << FIRST_FLAG_BIT) - 1
 """The metadata bits a tenant may match and write."""
 PLACE = 1 << 31
 """Set in the cookie's number for the rules that place a logical switch: PLACE | lport index, 0 for its floods.
@@ -114,6 +116,10 @@ class RuleKind(IntEnum):
     CROSSING = 6
 
 
+GROUP_KIND_BIT = 28
+"""Of a group id: from here on stands its kind."""
+
+
 class GroupKind(IntEnum):
     """The top four bits of a group id. A group's buckets name only groups of smaller kinds, so installing in
     ascending order of id never refers to a group that is not there yet; but a tenant's groups name each other."""
@@ -136,19 +142,20 @@ class GroupKind(IntEnum):
 
 def is_kind(group_id: int, kind: GroupKind) -> bool:
     """Whether a group is of that kind."""
-    return group_id >> 28 == kind
+    return group_id >> GROUP_KIND_BIT == kind
 
 
 @dataclass(frozen=True, slots=True)
 class ContextLayout:
-    """The split of the upper 24 bits of the metadata, used for group ids too."""
+    """The split of the CONTEXT_BITS of the metadata, used for group ids too."""
 
     logical_switch_bits: int = 12
     lport_bits: int = 12
 
     def __post_init__(self) -> None:
-        if self.logical_switch_bits < 1 or self.lport_bits < 1 or self.logical_switch_bits + self.lport_bits > 24:
-            raise ValueError("logical_switch_bits and lport_bits: at least 1 each, at most 24 together")
+        bits = self.logical_switch_bits + self.lport_bits
+        if self.logical_switch_bits < 1 or self.lport_bits < 1 or bits > CONTEXT_BITS:
+            raise ValueError(f"logical_switch_bits and lport_bits: at least 1 each, at most {CONTEXT_BITS} together")
 
     @property
     def last_logical_switch(self) -> int:
@@ -186,7 +193,7 @@ class ContextLayout:
 
     def group_id(self, kind: GroupKind, ls_id: int, index: int = 0) -> int:
         """The group id of a logical switch's `index`-th group of that kind."""
-        return kind << 28 | ls_id << (28 - self.logical_switch_bits) | index
+        return kind << GROUP_KIND_BIT | ls_id << (GROUP_KIND_BIT - self.logical_switch_bits) | index
 
 
 LAST_VID = 4094
@@ -202,7 +209,7 @@ BARE = 1 << 27
 
 def destination_group_id(kind: GroupKind, destination: int, carriage: Carriage = Carriage.VLAN) -> int:
     """The group id of an uplink towards the edge with that index (below 2**27), for frames with their label there."""
-    return kind << 28 | (BARE if carriage is Carriage.TUNNEL else 0) | destination
+    return kind << GROUP_KIND_BIT | (BARE if carriage is Carriage.TUNNEL else 0) | destination
 
 
 def cookie(ls_id: int, number: int) -> int:
