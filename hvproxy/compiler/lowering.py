@@ -19,8 +19,8 @@ from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_ct, nicira_l
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import action_lists, walk_buckets
 from hvproxy.openflow.memo import remembered
-from hvproxy.openflow.nicira_parts import METADATA, TENANT_BITS
-from hvproxy.openflow.oxm_fields import MPLS_ETH_TYPES
+from hvproxy.openflow.nicira_parts import METADATA
+from hvproxy.openflow.oxm_fields import MPLS_ETH_TYPES, TENANT_BITS
 
 _ACTION: Final = Struct("!HHI")
 _LOOK_AGAIN: Final = actions.move(of13.OFPXMT_OFB_METADATA, 63, of13.OFPXMT_OFB_METADATA, 63, 1)

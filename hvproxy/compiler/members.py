@@ -30,8 +30,9 @@ from hvproxy.openflow import actions, nicira, nicira_bundle
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.nicira_bundle import NO_PORT, Choice
-from hvproxy.openflow.nicira_parts import Part, long_port, told
+from hvproxy.openflow.nicira_parts import Part, told
 from hvproxy.openflow.oxm import Match, metadata_tlv, tlv
+from hvproxy.openflow.oxm_aliases import long_port
 from hvproxy.openflow.oxm_fields import OWN_REGISTER
 
 ASIDE: Final = Table.ASIDE - Table.LOGICAL

@@ -18,6 +18,7 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.nicira import SAME_TABLE
 from hvproxy.openflow.oxm import Match, tlv
+from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES, VLAN_ID
 
 LEARN: Final = Table.LEARN - Table.LOGICAL
 """The tables as the compiler counts them, from the tenant's first."""
@@ -28,7 +29,6 @@ TAGGED_SOURCE: Final = HIDDEN | 2
 FIRST_HOST: Final = 16
 """From here on a host's number gives the numbers of its two entries."""
 _LAST_HOST: Final = (1 << 28) - 1
-_VID: Final = 0xFFF
 _KNOWN_PRIORITY: Final = 100
 _RESERVED_PRIORITY: Final = 200
 _PARTIAL_PRIORITY: Final = 201
@@ -39,8 +39,6 @@ _RESERVED: Final[tuple[tuple[int, int], ...]] = (
     (0x01000CCCCCC0, 0xFFFFFFFFFFF8),
 )
 """(address, mask) of the protocols between switches, which Open vSwitch does not pass on."""
-_TAGS: Final = (0x8100, 0x88A8)
-"""The Ethernet types of tags."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,12 +82,12 @@ def fixed() -> list[HiddenEntry]:
         entries.append(HiddenEntry(number, LEARN, _RESERVED_PRIORITY,
                                    Match.from_tlvs(tlv(of13.OFPXMT_OFB_ETH_DST, address, mask)), Instructions()))
     # What is left when the only tag that a switch can see is taken off: a tag that it cannot.
-    for number, eth_type in enumerate(_TAGS, start=HIDDEN | 6 + len(_RESERVED)):
+    for number, eth_type in enumerate(sorted(VLAN_ETH_TYPES), start=HIDDEN | 6 + len(_RESERVED)):
         hidden_tag = tlv(of13.OFPXMT_OFB_ETH_TYPE, eth_type) + tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_NONE)
         entries.append(HiddenEntry(number, LEARN, _PARTIAL_PRIORITY, Match.from_tlvs(hidden_tag), Instructions()))
     # A tag that tells neither a VLAN nor a priority does not leave; what is behind it is switched the same way.
     says_nothing = tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT) + tlv(of13.OFPXMT_OFB_VLAN_PCP, 0)
-    entries.append(HiddenEntry(HIDDEN | 6 + len(_RESERVED) + len(_TAGS), SWITCH, _RESERVED_PRIORITY,
+    entries.append(HiddenEntry(HIDDEN | 6 + len(_RESERVED) + len(VLAN_ETH_TYPES), SWITCH, _RESERVED_PRIORITY,
                                Match.from_tlvs(says_nothing), Instructions(
                                    apply=actions.pop_vlan() + actions.resubmit(SAME_TABLE))))
     return entries
@@ -111,4 +109,4 @@ def destination(host: int, port: int, address: int, vlan: int) -> HiddenEntry:
 def _vlan(vlan: int) -> bytes:
     """A tag with VLAN 0 only carries a priority: it is as good as none."""
     return (tlv(of13.OFPXMT_OFB_VLAN_VID, of13.OFPVID_PRESENT | vlan) if vlan
-            else tlv(of13.OFPXMT_OFB_VLAN_VID, 0, _VID))
+            else tlv(of13.OFPXMT_OFB_VLAN_VID, 0, VLAN_ID))

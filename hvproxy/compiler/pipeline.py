@@ -20,7 +20,7 @@ from hvproxy.openflow.groups import bucket
 from hvproxy.openflow.instructions import Instructions, build
 from hvproxy.openflow.nicira_parts import NXM_IN_PORT
 from hvproxy.openflow.oxm import metadata_tlv, tlv
-from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG
+from hvproxy.openflow.oxm_fields import ETH_TYPE_LLDP, IP_ETH_TYPES, NW_FRAG
 
 DISCOVERY_PRIORITY = 400
 GUARDED_PRIORITY = 350
@@ -50,7 +50,7 @@ def base(
         # Of every port: a discovery frame at a bound port is an alarm, and never tenant traffic.
         content.add_rule(Rule(
             Table.CLASSIFY, DISCOVERY_PRIORITY,
-            tlv(of13.OFPXMT_OFB_ETH_DST, discovery_mac) + tlv(of13.OFPXMT_OFB_ETH_TYPE, 0x88CC),
+            tlv(of13.OFPXMT_OFB_ETH_DST, discovery_mac) + tlv(of13.OFPXMT_OFB_ETH_TYPE, ETH_TYPE_LLDP),
             instructions(apply=actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)),
             cookie(0, RuleKind.DISCOVERY)))
     for port_no in sorted(fabric_ports):

@@ -27,9 +27,9 @@ from hvproxy.model.view import Lport
 from hvproxy.openflow import actions, nicira, nicira_ct
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
-from hvproxy.openflow.nicira_parts import METADATA, NXM_IN_PORT, TENANT_BITS
+from hvproxy.openflow.nicira_parts import METADATA, NXM_IN_PORT
 from hvproxy.openflow.oxm import metadata_tlv, tlv
-from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG, REGISTERS
+from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, NW_FRAG, REGISTERS, TENANT_BITS
 
 PRIORITY: Final = 100
 FRAGMENT_PRIORITY: Final = 102

@@ -12,14 +12,14 @@ from hvproxy.hypervisor.learning import Lesson
 from hvproxy.hypervisor.origin import Origin
 from hvproxy.model.layout import HIDDEN, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Item
-from hvproxy.openflow.messages import ErrorMsg, decode_flow_removed, decode_packet_in
+from hvproxy.openflow.messages import PACKET_IN_MATCH, ErrorMsg, decode_flow_removed, decode_packet_in
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
-PACKET_IN_REASON, PACKET_IN_MATCH = 14, 24
-"""Where the reason and the match stand in a PACKET_IN (OF 1.3.5 section 7.4.1)."""
+PACKET_IN_REASON = 14
+"""Where the reason stands in a PACKET_IN (OF 1.3.5 section 7.4.1)."""
 SHOWN = 200
 """Characters of a refused rule that the operator is told."""
 ATTRIBUTIONS = 4096

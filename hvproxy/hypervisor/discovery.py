@@ -17,10 +17,10 @@ from typing import Iterable, TypeAlias
 from construct import Bytes, Const, Int16ub, Int64ub, Struct
 
 from hvproxy.model.view import Dpid, Link, PortNo
+from hvproxy.openflow.oxm_fields import ETH_TYPE_LLDP
 
 End: TypeAlias = tuple[Dpid, PortNo]
 
-ETHERTYPE = 0x88CC
 _LOCALLY_ASSIGNED = b"\x07"
 _ORGANISATION = bytes.fromhex("0a6876")
 """A locally administered identifier, so it can be nobody's registered one."""
@@ -35,7 +35,7 @@ def _tlv_header(kind: int, length: int) -> Const[bytes, bytes]:
 FRAME = Struct(
     "destination" / Bytes(6),
     "source" / Bytes(6),
-    Const(ETHERTYPE.to_bytes(2, "big")),
+    Const(ETH_TYPE_LLDP.to_bytes(2, "big")),
     _tlv_header(1, 1 + 21),
     Const(_LOCALLY_ASSIGNED),
     "chassis" / Bytes(21),

@@ -20,13 +20,11 @@ from hvproxy.model.schema import format_dpid
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import OWN_REGISTER
+from hvproxy.openflow.oxm_fields import OWN_REGISTER, VLAN_ID
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
 
-_VID = 0xFFF
-"""Of a group id, below its kind (layout.GroupKind)."""
 _TOWARDS_EDGE = {
     GroupKind.UPLINK: "carries frames towards",
     GroupKind.RETURN: "turns round frames on their way to",
@@ -138,7 +136,7 @@ class Explanations:
         index &= ~GUARD
         if rule.table == Table.CLASSIFY:
             vlan = match.get(of13.OFPXMT_OFB_VLAN_VID)
-            tagged = "" if vlan is None else f", VLAN {vlan[0] & _VID},"
+            tagged = "" if vlan is None else f", VLAN {vlan[0] & VLAN_ID},"
             if not rule.instructions:
                 return f"drops what enters port {match.in_port}{tagged} as {self._lport(ls.ls_id, index)} is configured"
             some = ("spanning tree of " if match.get(of13.OFPXMT_OFB_ETH_DST) is not None
@@ -273,12 +271,12 @@ _HOSTS = ((of13.OFPXMT_OFB_ARP_TPA, lambda value: str(IPv4Address(value))),
 
 def _label(match: Match) -> int:
     tag, key = match.get(of13.OFPXMT_OFB_VLAN_VID), match.get(of13.OFPXMT_OFB_TUNNEL_ID)
-    return tag[0] & _VID if tag is not None else 0 if key is None else key[0] & LAST_KEY
+    return tag[0] & VLAN_ID if tag is not None else 0 if key is None else key[0] & LAST_KEY
 
 
 def _last_label(match: Match) -> int:
     """The last of the labels that a match takes."""
     tag, key = match.get(of13.OFPXMT_OFB_VLAN_VID), match.get(of13.OFPXMT_OFB_TUNNEL_ID)
-    found, space = (tag, _VID) if tag is not None else (key, LAST_KEY)
+    found, space = (tag, VLAN_ID) if tag is not None else (key, LAST_KEY)
     mask = None if found is None else found[1]
     return _label(match) | (0 if mask is None else ~mask & space)

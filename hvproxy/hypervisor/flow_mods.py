@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.buffers import NONE, Buffers
 from hvproxy.model.layout import TABLES
-from hvproxy.openflow.constants import NO_BUFFER, of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, FIRST_RESERVED_PORT, NO_BUFFER, of13
 from hvproxy.openflow.instructions import Instructions, build, check, parse
 from hvproxy.openflow.messages import FlowMod
 from hvproxy.openflow.multipart import fits_flow_stats
@@ -38,9 +38,6 @@ _SURELY_TOLD: Final = 0x4000
 _KNOWN_FLAGS: int = (SEND_FLOW_REM | CHECK_OVERLAP | RESET_COUNTS
                      | of13.OFPFF_NO_PKT_COUNTS | of13.OFPFF_NO_BYT_COUNTS)
 _DELETES = frozenset((DELETE, DELETE_STRICT))
-_RESERVED_PORTS_FROM = 0xffffff00
-_PORTS_BELOW = 0xff00
-"""Open vSwitch numbers ports in 16 bits and refuses what lies between those and the reserved 32-bit numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def names_buffer(mod: FlowMod) -> bool:
 
 def check_out_port(out_port: int) -> None:
     """Raises Refused when a filter names a port that no switch can have."""
-    if _PORTS_BELOW <= out_port < _RESERVED_PORTS_FROM:
+    if FIRST_BAD_PORT <= out_port < FIRST_RESERVED_PORT:
         raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, f"no port {out_port}")
 
 

@@ -45,6 +45,7 @@ from hvproxy.openflow.messages import (
     FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
 )
 from hvproxy.openflow.meters import decode_meter_mod
+from hvproxy.openflow.oxm_fields import VLAN_ID
 from hvproxy.openflow.ports import PortDesc
 
 FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
@@ -53,7 +54,6 @@ FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT
 BUNDLE_MESSAGES = frozenset({(ONF_ID, int(Onf.BUNDLE_CONTROL)), (ONF_ID, int(Onf.BUNDLE_ADD))})
 _TAGGED_HEADER = 16
 """Bytes of a frame up to and with a VLAN tag."""
-_VID = 0xFFF
 
 LOCAL_BYTES = of13.OFPP_LOCAL.to_bytes(4, "big")
 
@@ -390,7 +390,7 @@ class LogicalSwitch(CompiledSwitch):
         if port is None or len(arrived.data) < _TAGGED_HEADER:
             return
         address = int.from_bytes(arrived.data[6:12], "big")
-        vlan = int.from_bytes(arrived.data[14:16], "big") & _VID if number == TAGGED_SOURCE else 0
+        vlan = int.from_bytes(arrived.data[14:16], "big") & VLAN_ID if number == TAGGED_SOURCE else 0
         put, gone = self.hosts.heard(port.number, address, vlan, now)
         self.send(self.hidden_changes(put, gone), now, None)
 

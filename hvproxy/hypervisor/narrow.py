@@ -20,6 +20,7 @@ from hvproxy.openflow import actions, instructions
 from hvproxy.openflow.abilities import SwitchTables, with_metadata
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.messages import PACKET_IN_MATCH
 from hvproxy.openflow.oxm import metadata_tlv, tlv
 
 BITS: Final = 0xFFFFFFFF
@@ -35,7 +36,6 @@ _LOST: Final = TENANT_MASK & ~TENANT
 _OXM: Final = Struct("!HBB")
 _BASIC: Final[int] = of13.OFPXMC_OPENFLOW_BASIC
 _VALUE: Final = Struct("!Q")
-_PACKET_IN_MATCH: Final = 24
 
 
 def offers(tables: SwitchTables) -> bool:
@@ -81,8 +81,8 @@ def packet_out(data: bytes) -> bytes:
 
 def packet_in(message: bytes) -> bytes:
     """What such a switch tells of a packet, with the metadata that the packet would have elsewhere."""
-    at = _PACKET_IN_MATCH + 4
-    end = _PACKET_IN_MATCH + int.from_bytes(message[_PACKET_IN_MATCH + 2:at], "big")
+    at = PACKET_IN_MATCH + 4
+    end = PACKET_IN_MATCH + int.from_bytes(message[PACKET_IN_MATCH + 2:at], "big")
     while at < end:
         if _is_metadata(message, at):
             value, = _VALUE.unpack_from(message, at + 4)

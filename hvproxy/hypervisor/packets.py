@@ -21,7 +21,7 @@ from hvproxy.model.layout import PACKET_OUT_FLAG, PLACE, SHARED_FLAG, RuleKind, 
 from hvproxy.model.view import Dpid, Lport
 from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_learn
 from hvproxy.openflow.action_checks import check_order, inconsistent
-from hvproxy.openflow.constants import NO_BUFFER, of13
+from hvproxy.openflow.constants import FIRST_RESERVED_PORT, NO_BUFFER, of13
 from hvproxy.openflow.groups import action_lists
 from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.messages import PacketIn, PacketOut, decode_packet_out
@@ -49,8 +49,6 @@ _CONNECTION = frozenset((_STATE, *(BY_NUMBER[number].header >> 9 for number in (
 CROSSING_COOKIE = cookie(0, RuleKind.CROSSING)
 WHOLE: int = of13.OFPCML_NO_BUFFER
 """Instead of a length: the packet is not to be kept."""
-FIRST_RESERVED = 0xFFFFFF00
-"""Open vSwitch numbers ports in 16 bits; from here on are the numbers that stand for something else."""
 
 
 @dataclass(slots=True)
@@ -209,7 +207,7 @@ def check(out: PacketOut, buffers: Buffers) -> None:
     """Raises Refused for what is wrong with a PACKET_OUT whatever ports and groups there are."""
     check_out_port(out.in_port)
     actions.check(out.actions, match=None, packet_out=True)
-    if out.in_port >= FIRST_RESERVED and out.in_port not in (of13.OFPP_LOCAL, *FROM_A_PACKET_OUT):
+    if out.in_port >= FIRST_RESERVED_PORT and out.in_port not in (of13.OFPP_LOCAL, *FROM_A_PACKET_OUT):
         raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_PORT, "no packet comes from there")
     if out.buffer_id != NO_BUFFER:
         buffers.check(out.buffer_id)

@@ -24,9 +24,8 @@ from hvproxy.openflow.multipart import (
     FlowStatsRequest, Kind, decode_flow_stats, decode_group_stats, encode_id_request,
 )
 from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import VLAN_ID
 from hvproxy.openflow.text import bucket_texts, group_number, group_type, instructions_text, match_text
-
-_VID = 0xFFF
 
 
 def rules(hv: Hypervisor, dpid: Dpid, done: Callable[[list[Row]], None], now: float) -> None:
@@ -120,7 +119,7 @@ def _names_in_rule(why: Explanations, dp: Datapath, rule: Rule) -> Iterator[str]
         yield from _port(dp, match.in_port)
     vlan = match.get(of13.OFPXMT_OFB_VLAN_VID)
     if rule.table == Table.LABEL and vlan is not None:
-        yield why.label(vlan[0] & _VID)
+        yield why.label(vlan[0] & VLAN_ID)
     found = decode(rule.instructions)
     for data in (found.apply, found.write):
         yield from _names_in_actions(why, dp, data)

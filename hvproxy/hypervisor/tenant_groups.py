@@ -22,7 +22,7 @@ from hvproxy.hypervisor.counters import Counters
 from hvproxy.hypervisor.lacking import Below
 from hvproxy.openflow import actions
 from hvproxy.openflow.action_checks import check_each
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, FIRST_RESERVED_PORT, of13
 from hvproxy.openflow.groups import GroupMod, count_buckets, walk_buckets
 from hvproxy.openflow.multipart import fits_group_replies
 
@@ -31,9 +31,6 @@ LONGEST_CHAIN: Final = 16
 resubmits, and every logical port is a group itself)."""
 MOST_LOOKS: Final = 1024
 """Buckets that a switch may have to look at to know whether a group is alive."""
-_FIRST_BAD_PORT: Final = 0xFF00
-_LAST_BAD_PORT: Final = 0xFFFFFEFF
-"""Open vSwitch numbers ports in 16 bits, the reserved ones from 0xff00 on: nothing can be watched between these."""
 _ADD: Final[int] = of13.OFPGC_ADD
 _DELETE: Final[int] = of13.OFPGC_DELETE
 _SELECT: Final[int] = of13.OFPGT_SELECT
@@ -272,7 +269,7 @@ def check(mod: GroupMod, below: Below = Below()) -> None:
         if each.actions not in sound:
             _check_actions(each.actions, mod.type, below)
             sound.add(each.actions)
-        if _FIRST_BAD_PORT <= each.watch_port <= _LAST_BAD_PORT:
+        if FIRST_BAD_PORT <= each.watch_port < FIRST_RESERVED_PORT:
             raise refuse(of13.OFPGMFC_BAD_WATCH, "no such port")
     if mod.command == _DELETE and buckets:
         raise refuse(of13.OFPGMFC_INVALID_GROUP, "buckets in a deletion")

@@ -32,7 +32,7 @@ from hvproxy.openflow.constants import NO_BUFFER, of13
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.messages import PacketIn
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES
+from hvproxy.openflow.oxm_fields import VLAN_ETH_TYPES, VLAN_ID
 from hvproxy.trace.compose import compose
 from hvproxy.trace.frame import ETH_DST, IN_PORT, VLAN_VID, Frame
 from hvproxy.trace.switch import Flow, Port, Switch
@@ -44,7 +44,6 @@ MOST_HOPS = 1000
 LONGEST_TEXT = 40000
 _PORT_DIGITS = 5
 _TAG = b"\x81\x00"
-_VID = 0xFFF
 
 
 class TraceSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,7 +252,7 @@ def _switched(ls: LogicalSwitch, frame: Frame) -> int | None:
     address = frame.fields[ETH_DST]
     if is_reserved(address):
         return None
-    known = ls.hosts.where(address, frame.fields[VLAN_VID] & _VID)
+    known = ls.hosts.where(address, frame.fields[VLAN_VID] & VLAN_ID)
     flood: int = of13.OFPP_FLOOD
     return flood if known is None else known
 
@@ -338,7 +337,7 @@ def _left(owners: dict[Vif, tuple[str, int]], dpid: Dpid, port_no: PortNo, wire:
 def label_of(data: bytes) -> int | None:
     """The VLAN id of a frame's outermost tag."""
     tagged = int.from_bytes(data[12:14], "big") in VLAN_ETH_TYPES and len(data) >= 18
-    return int.from_bytes(data[14:16], "big") & _VID if tagged else None
+    return int.from_bytes(data[14:16], "big") & VLAN_ID if tagged else None
 
 
 def _tagged(data: bytes, vid: int | None) -> bytes:

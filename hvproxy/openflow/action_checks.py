@@ -20,13 +20,13 @@ from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow import nicira, nicira_checks, nicira_ct, nicira_learn
-from hvproxy.openflow.constants import ONF_ID, of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, ONF_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_aliases import ALIASES, OWN_HEADERS, WIDE_REGISTERS
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, PACKET_TYPE, TRACKED,
-    VLAN_ETH_TYPES, VLAN_PRESENT, Field, Headers,
+    BY_NUMBER, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, IP_ETH_TYPES, MPLS_ETH_TYPES, PACKET_TYPE,
+    TENANT_METADATA, TRACKED, VLAN_ETH_TYPES, VLAN_PRESENT, Field, Headers,
 )
 
 _ACTION: Final = Struct("!HHI").unpack_from
@@ -38,12 +38,10 @@ _KNOWN: Final = frozenset((
 ))
 """Types that are right whatever they hold."""
 
-_FIRST_BAD_PORT: Final = 0xff00
-_FIRST_RESERVED_PORT: Final[int] = of13.OFPP_IN_PORT
-"""Open vSwitch numbers ports in 16 bits: nothing can be sent to what lies between."""
+_FIRST_OUTPUT: Final[int] = of13.OFPP_IN_PORT
+"""Of the numbers that stand for more than a port."""
 _NO_OUTPUT: Final = frozenset((0, of13.OFPP_ANY))
 _METADATA: Final[int] = of13.OFPXMT_OFB_METADATA
-_TENANT_METADATA: Final = 0xffffffff
 _VLAN_VID: Final[int] = of13.OFPXMT_OFB_VLAN_VID
 _BAD_SET_MASK: Final = 4250
 """The ONF's error for a masked set-field (OF extension 425): OpenFlow 1.3 has none."""
@@ -199,7 +197,7 @@ def _check_within(action: bytes) -> None:
 
 
 def _check_output(port: int, packet_out: bool) -> None:
-    refused = (_FIRST_BAD_PORT <= port < _FIRST_RESERVED_PORT or port in _NO_OUTPUT
+    refused = (FIRST_BAD_PORT <= port < _FIRST_OUTPUT or port in _NO_OUTPUT
                or port == of13.OFPP_TABLE and not packet_out)
     if refused:
         _refuse(of13.OFPBAC_BAD_OUT_PORT, f"no output to port {port:#x}")
@@ -226,7 +224,7 @@ def _check_set_field(tlv: bytes, header: int) -> None:
     if field.zero and field.number != PACKET_TYPE:
         _refuse(of13.OFPBAC_BAD_SET_TYPE, f"{field.name} cannot be set")
     if field.number == _METADATA:
-        if value > _TENANT_METADATA:
+        if value > TENANT_METADATA:
             _refuse(of13.OFPBAC_BAD_SET_ARGUMENT, "metadata outside the low 32 bits")
         return
     if not field.writable or not field.holds(value) or field.number == _VLAN_VID and not value & VLAN_PRESENT:

@@ -11,8 +11,8 @@ from typing import Final
 from ryu.ofproto import ofproto_v1_3 as of13
 
 __all__ = [
-    "HEADER", "HEADER_SIZE", "MAX_MESSAGE", "NICIRA_ID", "NO_BUFFER", "OFP_VERSION", "ONF_ID",
-    "VERSION_NAMES", "of13",
+    "FIRST_BAD_PORT", "FIRST_RESERVED_PORT", "HEADER", "HEADER_SIZE", "MAX_MESSAGE", "NICIRA_ID", "NO_BUFFER",
+    "OFP_VERSION", "ONF_ID", "VERSION_NAMES", "of13",
 ]
 
 OFP_VERSION: Final = 4
@@ -31,6 +31,11 @@ MAX_MESSAGE: Final = 0xffff
 
 NO_BUFFER: Final = 0xffffffff
 """OFP_NO_BUFFER: the packet was not buffered."""
+
+FIRST_BAD_PORT: Final = 0xff00
+FIRST_RESERVED_PORT: Final = 0xffffff00
+"""Open vSwitch numbers ports in 16 bits: from the first of these on no port has a number, up to the second, OFPP_MAX,
+from where on numbers stand for something else."""
 
 NICIRA_ID: Final = 0x00002320
 """Experimenter id of Nicira: Open vSwitch's own actions, fields and messages."""

@@ -21,13 +21,13 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.guard_parts import duplicate_instruction
 from hvproxy.openflow.oxm import Match
+from hvproxy.openflow.oxm_fields import TENANT_METADATA
 
 _HEADER: Final = Struct("!HH")
 _ACTIONS: Final = Struct("!HH4x")
 _METADATA: Final = Struct("!HH4xQQ")
 _GOTO: Final = Struct("!HHB3x")
 _METER: Final = Struct("!HHI")
-_TENANT_METADATA: Final = 0xffffffff
 _KNOWN: Final = frozenset((
     of13.OFPIT_GOTO_TABLE, of13.OFPIT_WRITE_METADATA, of13.OFPIT_WRITE_ACTIONS, of13.OFPIT_APPLY_ACTIONS,
     of13.OFPIT_CLEAR_ACTIONS, of13.OFPIT_METER,
@@ -148,7 +148,7 @@ def _parse(data: bytes) -> Instructions:
             check_each(found[kind][_ACTIONS.size:], in_set=kind == of13.OFPIT_WRITE_ACTIONS)
     if of13.OFPIT_WRITE_METADATA in found:
         mask = _METADATA.unpack(found[of13.OFPIT_WRITE_METADATA])[3]
-        if mask & ~_TENANT_METADATA:
+        if mask & ~TENANT_METADATA:
             _refuse(of13.OFPBIC_UNSUP_METADATA_MASK, "metadata outside the low 32 bits")
     instructions = decode(data)
     if instructions.meter is not None and not 0 < instructions.meter <= of13.OFPM_MAX:

@@ -20,7 +20,8 @@ _XID = Struct("!4xI")
 _FLOW_MOD = Struct("!4xIQQBBHHHIIIH2x2xH")
 _FLOW_MOD_MATCH = 48
 _PACKET_IN = Struct("!4xIIHBBQ2xH")
-_PACKET_IN_MATCH = 24
+PACKET_IN_MATCH = 24
+"""Where the match stands in a PACKET_IN."""
 _PACKET_OUT = Struct("!4xIIIH6x")
 _FLOW_REMOVED = Struct("!4xIQHBBIIHHQQ2xH")
 _FLOW_REMOVED_MATCH = 48
@@ -237,8 +238,8 @@ def decode_flow_mod(message: bytes) -> FlowMod:
 
 def decode_packet_in(message: bytes) -> PacketIn:
     xid, buffer_id, total_len, reason, table_id, cookie, length = _PACKET_IN.unpack_from(message)
-    end = _PACKET_IN_MATCH + length
-    offset = _PACKET_IN_MATCH + 4
+    end = PACKET_IN_MATCH + length
+    offset = PACKET_IN_MATCH + 4
     tlvs = message[offset:end]
     in_port = metadata = 0
     while offset < end:

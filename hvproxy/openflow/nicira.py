@@ -15,7 +15,8 @@ from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira_bundle import BUNDLE, BUNDLE_LOAD
 from hvproxy.openflow.nicira_ct import CT, CT_CLEAR, NAT
 from hvproxy.openflow.nicira_learn import LEARN
-from hvproxy.openflow.nicira_parts import ALL, METADATA, TARGETS, TENANT_BITS, Part, part_text, target, told
+from hvproxy.openflow.nicira_parts import ALL, METADATA, TARGETS, Part, part_text, target, told
+from hvproxy.openflow.oxm_fields import TENANT_BITS
 
 RESUBMIT, POP_QUEUE, MOVE, LOAD, NOTE, MULTIPATH, RESUBMIT_TABLE, EXIT = 1, 5, 6, 7, 8, 10, 14, 17
 CONTROLLER, DEC_TTL_IDS, PUSH, POP, CONJUNCTION, CUT_OUTPUT, CLONE = 20, 21, 27, 28, 34, 39, 42

@@ -9,11 +9,12 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.constants import NICIRA_ID, of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, NICIRA_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira_parts import (
-    NXM_IN_PORT, TARGETS, Part, check_part, check_settable, long_port, part_text, refuse, told,
+    NXM_IN_PORT, TARGETS, Part, check_part, check_settable, part_text, refuse, told,
 )
+from hvproxy.openflow.oxm_aliases import long_port
 from hvproxy.openflow.oxm_fields import Headers
 
 BUNDLE, BUNDLE_LOAD = 12, 13
@@ -21,8 +22,7 @@ HRW: Final = 1
 """By the highest hash of a port's place in the list and of the packet's fields; the other way takes the first."""
 NO_PORT: Final = 0xffff
 """What is chosen where no port is alive."""
-_SHORT_NORMAL, _SHORT_TABLE, _SHORT_CONTROLLER = 0xfffa, 0xfff9, 0xfffd
-_FIRST_BAD_PORT, _FIRST_RESERVED_PORT = 0xff00, 0xfff8
+_SHORT_IN_PORT, _SHORT_TABLE, _SHORT_NORMAL, _SHORT_CONTROLLER = 0xfff8, 0xfff9, 0xfffa, 0xfffd
 _HEAD: Final = Struct("!HHIHHHHIHHI4x")
 _MEMBERS_AT: Final = _HEAD.size
 _MOST: Final = 2048
@@ -98,7 +98,7 @@ def check(action: bytes) -> None:
     if choice.into is not None:
         check_part(choice.into, written=True)
     for member in choice.members:
-        if (_FIRST_BAD_PORT <= member < _FIRST_RESERVED_PORT
+        if (FIRST_BAD_PORT <= member < _SHORT_IN_PORT
                 or member in (_SHORT_TABLE, _SHORT_NORMAL, _SHORT_CONTROLLER)):
             refuse(of13.OFPBAC_BAD_OUT_PORT, f"no member {member:#x}")
 

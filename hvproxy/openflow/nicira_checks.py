@@ -22,10 +22,9 @@ from hvproxy.openflow.nicira_bundle import BUNDLE, BUNDLE_LOAD
 from hvproxy.openflow.nicira_ct import CT, CT_CLEAR, NAT
 from hvproxy.openflow.nicira_learn import LEARN
 from hvproxy.openflow.nicira_parts import (
-    BAD_CONJUNCTION, METADATA, NOT_ZERO, TENANT_BITS, Part, check_named, check_part, check_settable, error, refuse,
-    target,
+    BAD_CONJUNCTION, METADATA, NOT_ZERO, Part, check_named, check_part, check_settable, error, refuse, target,
 )
-from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, Headers
+from hvproxy.openflow.oxm_fields import IP_ETH_TYPES, TENANT_BITS, Headers
 
 _COPY_FIELD: Final = 3200
 """The only action of the ONF that Open vSwitch has."""

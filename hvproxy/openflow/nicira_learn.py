@@ -16,10 +16,10 @@ from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.nicira_parts import (
-    METADATA, TARGETS, TENANT_BITS, Part, check_bits, check_part, check_settable, part_text, refuse, told, write,
+    METADATA, TARGETS, Part, check_bits, check_part, check_settable, part_text, refuse, told, write,
 )
 from hvproxy.openflow.oxm import headers_of
-from hvproxy.openflow.oxm_fields import BY_NUMBER, NX, Headers
+from hvproxy.openflow.oxm_fields import BY_NUMBER, NX, TENANT_BITS, Headers
 
 LEARN: Final = 16
 MOST_LEARNS: Final = 8

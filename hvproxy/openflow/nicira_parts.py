@@ -12,20 +12,15 @@ from typing import Final, NamedTuple, NoReturn
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.constants import NICIRA_ID, of13
-from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS
-from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_LABEL, CT_MARK, CT_STATE, OWN_REGISTER, Field
+from hvproxy.openflow.oxm_aliases import ALIASES, OLD_HEADERS, OWN_HEADERS, VLAN_TCI, WIDE_REGISTERS, long_port
+from hvproxy.openflow.oxm_fields import BY_NUMBER, CT_LABEL, CT_MARK, CT_STATE, OWN_REGISTER, TENANT_BITS, Field
 
-TENANT_BITS: Final = 32
-"""Of the metadata."""
 METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
 IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
 NXM_IN_PORT: Final = 0x00000002
 """The header of in_port with 16 bits, which Open vSwitch lets be written."""
 UNKNOWN_OPTION, BAD_CONJUNCTION, NOT_ZERO = 37, 15, 4
 """Errors of Open vSwitch's own (type OFPET_EXPERIMENTER, experimenter Nicira)."""
-_FIRST_RESERVED: Final = 0xff00
-_RESERVED: Final = 0xffff0000
-"""Open vSwitch numbers ports in 16 bits, of which the reserved ones are the last; OpenFlow 1.3 does in 32."""
 _NXM_NX: Final = 1
 _TUNNEL_OPTIONS: Final = range(40, 104)
 """Fields of Open vSwitch's class to which an operator gives a meaning; without one, their error is one of their own."""
@@ -142,11 +137,6 @@ def write(part: Part, value: int) -> tuple[int, int]:
         layout_mask |= (mask & full) << field.shift
         whole, mask = whole >> bits, mask >> bits
     return layout, layout_mask
-
-
-def long_port(number: int) -> int:
-    """A port number of 16 bits as OpenFlow 1.3 has it."""
-    return number | _RESERVED if number >= _FIRST_RESERVED else number
 
 
 def refuse(code: int, why: str) -> NoReturn:

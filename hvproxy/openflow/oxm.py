@@ -27,12 +27,11 @@ from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
 from hvproxy.openflow.oxm_aliases import Part, read, telling
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, CT_STATE, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER, PACKET_TYPE, VLAN_PRESENT,
-    ZEROS, ZEROS_TRACKED, Field, Headers,
+    BY_NUMBER, CT_STATE, EXTENSIONS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER, PACKET_TYPE,
+    TENANT_METADATA, VLAN_PRESENT, ZEROS, ZEROS_TRACKED, Field, Headers,
 )
 
 _MATCH_HEADER: Final = Struct("!HH")
-_TENANT_METADATA: Final = 0xffffffff
 _IN_PORT: Final = BY_NUMBER[of13.OFPXMT_OFB_IN_PORT]
 _METADATA: Final = BY_NUMBER[of13.OFPXMT_OFB_METADATA]
 _ETH_TYPE: Final = BY_NUMBER[of13.OFPXMT_OFB_ETH_TYPE]
@@ -287,11 +286,11 @@ def _other_field(data: bytes, at: int, header: int) -> tuple[list[Part], int]:
 
 def _tenant_mask(value: int, mask: int) -> int:
     """The mask of a tenant's match of metadata, which may not reach beyond the tenant's bits."""
-    if not mask & ~_TENANT_METADATA:
+    if not mask & ~TENANT_METADATA:
         return mask
-    if mask != _METADATA.full or value & ~_TENANT_METADATA:
+    if mask != _METADATA.full or value & ~TENANT_METADATA:
         _refuse(of13.OFPBMC_BAD_MASK, "metadata outside the low 32 bits")
-    return _TENANT_METADATA
+    return TENANT_METADATA
 
 
 @remembered(1 << 14)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.constants import ONF_ID, of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, ONF_ID, of13
 from hvproxy.openflow.oxm_fields import (
     BY_NUMBER, CT_STATE, OWN_REGISTER, REGISTERS, TCP_FLAGS, TUN_FLAGS, VLAN_PRESENT, Field,
 )
@@ -127,12 +127,15 @@ def _parts(oxm_class: int, code: int, size: int, value: int, mask: int) -> list[
     if field is None:
         return None
     if field is _IN_PORT:
-        # Ports have 16 bits there, the reserved ones are the last of those.
-        number = value | 0xffff0000 if value >= 0xff00 else value
-        return [Part(field, number, field.full if mask == everything else mask)]
+        return [Part(field, long_port(value), field.full if mask == everything else mask)]
     if not field.maskable and mask not in (0, everything):
         raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_MASK, f"{field.name} cannot be masked")
     return [Part(field, value, mask & field.full)]
+
+
+def long_port(number: int) -> int:
+    """A port number of 16 bits, of which the reserved ones are the last, as OpenFlow 1.3 has it."""
+    return number | 0xffff0000 if number >= FIRST_BAD_PORT else number
 
 
 def _registers(first: int, count: int, value: int, mask: int) -> list[Part]:

@@ -10,13 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, FIRST_RESERVED_PORT, of13
 
 ETH_TYPE_IPV4: Final = 0x0800
 ETH_TYPE_IPV6: Final = 0x86dd
+ETH_TYPE_LLDP: Final = 0x88cc
 MPLS_ETH_TYPES: Final = frozenset((0x8847, 0x8848))
 VLAN_ETH_TYPES: Final = frozenset((0x8100, 0x88a8))
 VLAN_PRESENT: Final[int] = of13.OFPVID_PRESENT
+VLAN_ID: Final = 0xfff
+"""The bits of a tag, and of the field vlan_vid, that number the VLAN."""
+TENANT_BITS: Final = 32
+TENANT_METADATA: Final = (1 << TENANT_BITS) - 1
+"""The bits of the metadata that tenants have; those above are hvproxy's."""
 
 _BASIC: Final[int] = of13.OFPXMC_OPENFLOW_BASIC
 _NXM_NX: Final = 1
@@ -102,7 +108,7 @@ class Field:
     def holds(self, value: int) -> bool:
         """`value` can stand in the field."""
         if self.number == of13.OFPXMT_OFB_IN_PORT:
-            return not 0xff00 <= value < 0xffffff00  # Open vSwitch numbers ports in 16 bits
+            return not FIRST_BAD_PORT <= value < FIRST_RESERVED_PORT
         return not value & ~self.full
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Final
 
 from hvproxy.openflow import actions, nicira, nicira_learn
-from hvproxy.openflow.constants import of13
+from hvproxy.openflow.constants import FIRST_BAD_PORT, of13
 from hvproxy.openflow.nicira_learn import LOAD, MATCH, Learn, Spec
-from hvproxy.openflow.nicira_parts import long_port, read, write
+from hvproxy.openflow.nicira_parts import read, write
 from hvproxy.openflow.oxm import Match, of_layout
+from hvproxy.openflow.oxm_aliases import long_port
 from hvproxy.openflow.oxm_fields import BY_NUMBER, TRACKED, VLAN_PRESENT
 
-_LAST_PORT: Final = 0xff00
 _OTHER_PORTS: Final = frozenset((of13.OFPP_IN_PORT, of13.OFPP_FLOOD, of13.OFPP_LOCAL, of13.OFPP_ALL))
 _LOAD_BITS: Final = 64
 """An action load writes so many at most."""
@@ -87,4 +87,4 @@ def _output(number: int) -> bytes:
     if number >= 1 << 16:
         return b""
     port = long_port(number)
-    return actions.output(port) if port < _LAST_PORT or port in _OTHER_PORTS else b""
+    return actions.output(port) if port < FIRST_BAD_PORT or port in _OTHER_PORTS else b""

@@ -11,8 +11,8 @@ from typing import Final
 
 from hvproxy.openflow import nicira, nicira_bundle, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import of13
-from hvproxy.openflow.nicira_parts import Part, field_of, long_port, part_text
-from hvproxy.openflow.oxm_aliases import VLAN_TCI, WIDE_REGISTERS
+from hvproxy.openflow.nicira_parts import Part, field_of, part_text
+from hvproxy.openflow.oxm_aliases import VLAN_TCI, WIDE_REGISTERS, long_port
 from hvproxy.openflow.oxm_fields import HEADERS_EXACT, MPLS_TTL, NW_TTL, VLAN_PRESENT
 from hvproxy.openflow.text import actions_text, port_text
 from hvproxy.trace import edits

@@ -11,7 +11,8 @@ from typing import Final
 
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm_fields import (
-    BY_NUMBER, MPLS_ETH_TYPES, MPLS_TTL, NW_FRAG, NW_TTL, REGISTERS, TCP_FLAGS, VLAN_ETH_TYPES, VLAN_PRESENT,
+    BY_NUMBER, MPLS_ETH_TYPES, MPLS_TTL, NW_FRAG, NW_TTL, REGISTERS, TCP_FLAGS, VLAN_ETH_TYPES, VLAN_ID,
+    VLAN_PRESENT,
 )
 
 IN_PORT: Final[int] = of13.OFPXMT_OFB_IN_PORT
@@ -150,7 +151,7 @@ class Frame:
         self.fields[VLAN_VID] = 0
         if self.tags:
             tci = self.tags[0][1]
-            self.fields[VLAN_VID], self.fields[VLAN_PCP] = VLAN_PRESENT | tci & 0xFFF, tci >> 13
+            self.fields[VLAN_VID], self.fields[VLAN_PCP] = VLAN_PRESENT | tci & VLAN_ID, tci >> 13
 
     @property
     def network_end(self) -> int:

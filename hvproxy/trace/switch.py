@@ -13,14 +13,13 @@ from hvproxy.openflow import actions, nicira, nicira_bundle
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket, walk_buckets
 from hvproxy.openflow.instructions import Instructions
-from hvproxy.openflow.nicira_parts import long_port
 from hvproxy.openflow.oxm import Match
-from hvproxy.openflow.oxm_fields import BY_NUMBER, NX, VLAN_ETH_TYPES
+from hvproxy.openflow.oxm_aliases import long_port
+from hvproxy.openflow.oxm_fields import BY_NUMBER, NX, VLAN_ETH_TYPES, VLAN_ID
 from hvproxy.openflow.text import group_number, port_text
 from hvproxy.trace.frame import ETH_TYPE, VLAN_VID, Frame
 
 _CONJ_ID: Final = BY_NUMBER[NX + 37]
-_VID: Final = 0xFFF
 _ALWAYS: Final = frozenset((0xfff8, 0xfff9, 0xfffa, 0xfffb, 0xfffc, nicira_bundle.NO_PORT))
 """Numbers that stand for no one port, and are alive to a bundle."""
 DEEPEST_WATCH = 64
@@ -71,7 +70,7 @@ class Port:
         if not frame.tags:
             hidden = frame.fields.get(ETH_TYPE) in VLAN_ETH_TYPES
             return "sends no tag that its switch does not see: it could be a sub-port's beside it" if hidden else ""
-        vid = frame.fields[VLAN_VID] & _VID
+        vid = frame.fields[VLAN_VID] & VLAN_ID
         return f"sends nothing under VLAN {vid}, which is a sub-port's beside it" if vid in self.claimed else ""
 
 

@@ -13,8 +13,8 @@ from typing import Final
 from hvproxy.openflow import actions, nicira, nicira_bundle, nicira_ct
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import Bucket
-from hvproxy.openflow.nicira_parts import long_port
 from hvproxy.openflow.oxm import tlv
+from hvproxy.openflow.oxm_aliases import long_port
 from hvproxy.openflow.oxm_fields import VLAN_PRESENT
 from hvproxy.openflow.text import actions_text, group_number, group_type, port_text
 from hvproxy.trace import changing, edits

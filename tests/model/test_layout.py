@@ -14,6 +14,7 @@ from hvproxy.model.layout import (
 )
 from hvproxy.model.view import Carriage
 from hvproxy.openflow.constants import of13
+from hvproxy.openflow.oxm_fields import TENANT_METADATA
 
 WIDTHS = st.tuples(st.integers(1, 23), st.integers(1, 23)).filter(lambda widths: sum(widths) <= 24)
 
@@ -37,6 +38,10 @@ def test_the_parts_of_the_metadata_do_not_overlap(widths: tuple[int, int]) -> No
     parts = (layout.logical_switch_mask, layout.lport_mask, SHARED_FLAG, GROUP_FLAG, TENANT_MASK)
     assert all(a & b == 0 for a, b in combinations(parts, 2))
     assert all(0 < part < 1 << 64 for part in parts)
+
+
+def test_tenants_have_the_bits_of_the_metadata_that_their_messages_may_name() -> None:
+    assert TENANT_MASK == TENANT_METADATA
 
 
 @pytest.mark.parametrize("widths", [(0, 12), (12, 0), (13, 12), (24, 1), (-1, 4)])

@@ -5,7 +5,7 @@ import pytest
 
 from hvproxy.errors import Refused
 from hvproxy.openflow.oxm import Match, without
-from hvproxy.openflow.oxm_aliases import read
+from hvproxy.openflow.oxm_aliases import long_port, read
 from hvproxy.openflow.oxm_fields import EXTENSIONS, FIELDS, HEADERS_EXACT, HEADERS_MASKED, NX, OWN_REGISTER
 from hvproxy.openflow.text import match_text
 from tests.openflow import error_cases
@@ -166,3 +166,7 @@ def test_reading_tells_where_a_field_ends() -> None:
     data = t(3, 5) + bytes.fromhex("800100080000000000000005") + t(4, 1)
     parts, end = read(data, 10)
     assert [part.field.name for part in parts] == ["reg0", "reg1"] and end == 22
+
+
+def test_ports_of_16_bits_have_their_reserved_numbers_at_the_end() -> None:
+    assert [long_port(number) for number in (5, 0xfeff, 0xfffe)] == [5, 0xfeff, 0xfffffffe]
