@@ -413,13 +413,14 @@ class Switches:
     def _believe_the_silent(self, discovery: Discovery, now: float) -> None:
         """What a switch that has said nothing at all since the last round would have heard is unknown: its links stay
         until it is given up. One that is there says so in each round."""
-        sessions = [session for session in self._sessions.values() if session.dp is not None and session.channel.open]
-        silent = {session.dp.dpid for session in sessions if session.dp and session.channel.heard < self._explored_at}
+        sessions = [(session.dp.dpid, session) for session in self._sessions.values()
+                    if session.dp is not None and session.channel.open]
+        silent = {dpid for dpid, session in sessions if session.channel.heard < self._explored_at}
         for link in self._links:
             if link.carriage is Carriage.VLAN and not silent.isdisjoint((link.a_dpid, link.b_dpid)):
                 discovery.believe(link)
         self._explored_at = now
-        for session in sessions:
+        for _, session in sessions:
             session.channel.ask()
             self._flush(session)
 
