@@ -30,6 +30,7 @@ from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.mtu import Mtus
 from hvproxy.hypervisor.places import Places
 from hvproxy.hypervisor.rollout import Rollout
+from hvproxy.hypervisor.serving import Serving
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.sharing import Sharing
 from hvproxy.hypervisor.soon import Soon
@@ -92,14 +93,9 @@ class Hypervisor(ToSwitches):
         self.sessions: dict[int, tuple[LogicalSwitch, ControllerSession]] = {}
         self.attached = Attached(self)
         self.arrivals = Arrivals(self)
-        self.settling_in = False
-        """After a restart: not all switches have been heard yet."""
-        self.interrupted: list[Callable[[float], None]] = []
-        """What was under way before a restart goes on when they have."""
+        self.serving = Serving(self)
         self.barrier_times: list[float] = []
         """Seconds that tenants' barriers took, for the metrics, which take them out."""
-        self.waiting_to_dial: set[str] = set()
-        """Logical switches whose controllers are not dialled yet, because not all switches are known."""
         self.without_identifiers: set[str] = set()
         """Logical switches that have not found room for all their ports."""
         self._missing: dict[Dpid, list[str]] = {}
@@ -225,14 +221,7 @@ class Hypervisor(ToSwitches):
                 ls.retiring.poll(ls, now)
                 metering.poll(ls, now)
                 ls.ledger.checkpoint()
-        if self.settling_in and self.switches.all_known:
-            self.settling_in = False
-            for ls in self.logical_switches.values():
-                aging.let_expire(ls, now)
-                self.bind(ls, now)
-            while self.interrupted:
-                self.soon.add(self.interrupted.pop())
-        self._dial_when_known(now)
+        self.serving.look(now)
 
     # What the switches tell
 
@@ -244,12 +233,13 @@ class Hypervisor(ToSwitches):
         self.tunnels.look_soon(now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
+        self.serving.heard(dp.dpid)
         self.see_missing(dp)
         self.note_datapath(dp.dpid)
         for ls in self.attached.on(dp.dpid):
             self.bind(ls, now)
         self.databases.check(now)
-        self._dial_when_known(now)
+        self.serving.look(now)
 
     def missing(self, dp: Datapath) -> list[str]:
         """What a switch lacks of what hvproxy needs for the logical switches there; nothing before it has told."""
@@ -267,9 +257,10 @@ class Hypervisor(ToSwitches):
         self._missing[dp.dpid] = lacks
 
     def datapath_absent(self, dp: Datapath, now: float) -> None:
+        self.serving.heard(dp.dpid)
         for ls in self.attached.on(dp.dpid):
             self.bind(ls, now)
-        self._dial_when_known(now)
+        self.serving.look(now)
 
     def note_datapath(self, dpid: Dpid) -> None:
         """Have the store know what hvproxy must know of a switch before it is heard again."""
@@ -366,21 +357,6 @@ class Hypervisor(ToSwitches):
         if plain:
             return f"switch {plain[0]:016x} is no Open vSwitch"
         return "" if homes.room_for_wired(self, switches) else "there are not enough labels, or identifiers for groups"
-
-    # Dialling
-
-    def _dial_when_known(self, now: float) -> None:
-        if self.waiting_to_dial and self.switches.explored and self.databases.known and self.rollout.settled:
-            waiting, self.waiting_to_dial = self.waiting_to_dial, set()
-            for name in sorted(waiting):
-                ls = self.logical_switches.get(name)
-                if ls is None:
-                    continue
-                placement.tell_ports(self, ls, now)
-                for address in ls.spec.controllers:
-                    self.out.dial(f"{name} {address}", str(address))
-                for address in ls.spec.listen:
-                    self.out.listen(f"{name} {address}", str(address))
 
     # Downward: what logical switches ask for
 

@@ -55,7 +55,7 @@ def create_logical_switch(hv: Hypervisor, spec: LogicalSwitchSpec, now: float) -
     hv.by_id[ls_id] = ls
     for port in spec.ports:
         _add(hv, ls, port, now)
-    hv.waiting_to_dial.add(spec.name)
+    hv.serving.wait(spec.name)
     hv.bind(ls, now)
     hv.tick(now)
 
@@ -77,7 +77,7 @@ def delete_logical_switch(hv: Hypervisor, name: str, done: Done, now: float) -> 
     for number in list(ls.ports):
         ls.remove_port(number)
     hv.bind(ls, now)
-    hv.waiting_to_dial.discard(name)
+    hv.serving.forget(name)
     del hv.logical_switches[name]
     ls.ledger.end()
     for key in hv.drains.keys:

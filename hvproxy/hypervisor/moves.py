@@ -53,7 +53,7 @@ class Moves:
         """Whether a port that is to be elsewhere stays where it was before a restart: until all switches are known
         nobody can say whether it can move."""
         attach = port.spec.attach
-        return self._hv.settling_in and port.vif is not None and attach is not None and attach.place is not None
+        return self._hv.serving.settling_in and port.vif is not None and attach is not None and attach.place is not None
 
     def waits(self, ls: LogicalSwitch, port: LogicalPort, vif: Vif, other: LogicalPort | None, now: float) -> bool:
         """Whether a port stays where it is for now: its move follows those of its logical switch that are under way,
@@ -98,7 +98,7 @@ class Moves:
     def _both_there(self, port: LogicalPort, vif: Vif) -> bool:
         attach = port.spec.attach
         return (attach is not None and port.vif is not None and self._hv.places.has(attach, port.vif)
-                and port.up and port.placed and not self._hv.settling_in
+                and port.up and port.placed and not self._hv.serving.settling_in
                 and self._usable(port.vif) and self._usable(vif))
 
     def _usable(self, vif: Vif) -> bool:
@@ -133,7 +133,7 @@ class Moves:
 
     @property
     def deadline(self) -> float:
-        if self._hv.settling_in:
+        if self._hv.serving.settling_in:
             return inf
         return min([*self._ends.values(), *(until for ports in self._awaited.values() for _, until in ports.values())],
                    default=inf)

@@ -122,7 +122,7 @@ def _connect(hv: Hypervisor, ls: LogicalSwitch, spec: LogicalSwitchSpec, now: fl
             hv.connection_lost(conn, now)
     for address in _only_in(ls.spec.listen, spec.listen):
         hv.out.stop_listening(f"{spec.name} {address}")
-    if spec.name in hv.waiting_to_dial:
+    if spec.name in hv.serving.waiting:
         return  # all of them are dialled when the switches are known
     for address in _only_in(spec.controllers, ls.spec.controllers):
         hv.out.dial(f"{spec.name} {address}", str(address))

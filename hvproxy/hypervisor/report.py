@@ -185,7 +185,7 @@ def controllers(hv: Hypervisor, name: str) -> list[Row]:
     ls = find(hv, name)
     sessions = [session for _, session in sorted(ls.sessions.items())]
     dialled = {session.peer: session for session in sessions if not session.passive}
-    idle = "waiting" if name in hv.waiting_to_dial else "connecting"
+    idle = "waiting" if name in hv.serving.waiting else "connecting"
     rows = []
     for address in ls.spec.controllers:
         rows.append(_controller(str(address), dialled.get(str(address)), idle))
@@ -371,7 +371,7 @@ def reasons_unready(hv: Hypervisor) -> list[str]:
         waits.append(f"the store has failed: {hv.journal.failure}")
     waits += [f"database {each.address} has not answered" for each in hv.databases.all.values() if not each.answered]
     return waits + [f"the controllers of logical switch {name} are not dialled yet"
-                    for name in sorted(hv.waiting_to_dial)]
+                    for name in sorted(hv.serving.waiting)]
 
 
 def _plain(spec: msgspec.Struct) -> Row:

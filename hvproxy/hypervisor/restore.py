@@ -49,7 +49,6 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
         each = RestoredSwitch(hv, name, stored, switches[name], now)
         found.append(each)
         hv.logical_switches[name] = hv.by_id[each.ls.ls_id] = each.ls
-        hv.waiting_to_dial.add(name)
     dpids = {dpid for each in found for dpid in each.dpids} | {
         dpid for link in links for dpid in (link.a_dpid, link.b_dpid)} | hv.switches.datapaths.keys()
     for dpid in sorted(dpids):
@@ -61,7 +60,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     hv.switches.restore_links(links, speeds)
     hv.ledger.links(links, speeds)
     hv.journal.durability = settings.durability
-    hv.settling_in = True
+    hv.serving.settling_in = True
     used = links_used(links, hv.fabric.endpoints, forced=hv.tunnels.forced)
     hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now, speeds)}, now)
     for each in found:
@@ -71,6 +70,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
         each.ls.claimed = hv.sharing.claimed(each.ls)
     for each in found:
         each.compile()
+        hv.serving.wait_again(each.ls.spec.name, each.dpids | each.ls.edges.keys())
     return hv
 
 

@@ -217,7 +217,7 @@ class RestoredSwitch:
 
     def _rollback(self, number: int, key: str) -> None:
         record = self._read(key, records.RollbackRecord)
-        self._hv.interrupted.append(partial(
+        self._hv.serving.interrupted.append(partial(
             snapshots.carry_on, self._hv, self.ls.spec.name, snapshot_file.decode(record.snapshot), record.counts))
 
     def _forget_gone(self) -> None:

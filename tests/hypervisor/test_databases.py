@@ -276,10 +276,10 @@ def test_controllers_are_dialled_when_the_databases_have_answered_or_are_given_u
     world = a_world("unix:/a", "unix:/b")
     EndDatabase(world, "unix:/a", Contents([Vif("a", 3)])).connect()
     world.pass_time(5.0)
-    assert world.hv.waiting_to_dial == {"red"} and bound(world) is None
+    assert world.hv.serving.waiting == {"red"} and bound(world) is None
     EndDatabase(world, "unix:/b").connect(silent=True)
     world.pass_time(6.0)
-    assert not world.hv.waiting_to_dial and up(world) == [True, False]
+    assert not world.hv.serving.waiting and up(world) == [True, False]
 
 
 GARBAGE = [
