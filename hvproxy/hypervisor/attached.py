@@ -5,7 +5,8 @@ what is there, and not all there is. Decides nothing.
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hvproxy.hypervisor.logical_port import LogicalPort
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Key = str | tuple[Dpid, PortNo | str]
 """What a port is attached to: an iface-id; a datapath and a port by number or name; or another logical port, which is
 on no datapath."""
+Place = tuple[Dpid, PortNo]
 NOWHERE: Final = 0
 """No datapath has this id."""
 
@@ -34,40 +36,45 @@ class Attached:
         """Logical switch -> where its ports are bound, and where they were while they move."""
         self._attached: dict[Key | Dpid, set[str]] = {}
         """What is named, and datapaths of which something is -> the logical switches that have a port for it."""
-        self._bound: dict[tuple[Dpid, PortNo], list[str]] = {}
-        """Physical port -> the logical switch of each port that is bound to it."""
+        self._bound: dict[Place, list[tuple[Vif, str]]] = {}
+        """Physical port -> the VIF and the logical switch of each port that is bound to it."""
 
-    def see(self, ls: LogicalSwitch) -> None:
-        """Look where the ports of a logical switch are attached and bound now."""
+    def see(self, ls: LogicalSwitch) -> set[Place]:
+        """Look where the ports of a logical switch are attached and bound now; the physical ports of which that changes
+        who has them."""
         name = ls.spec.name
         keys: frozenset[Key] = frozenset(
             key for port in ls.ports.values() if (attach := port.spec.attach) is not None
             and (key := _key(attach)) is not None)
-        before = self._keys.get(name, frozenset())
-        if keys != before:
+        known = self._keys.get(name, frozenset())
+        if keys != known:
             self._keys[name] = keys
-            for gone in _with_datapaths(before) - _with_datapaths(keys):
+            for gone in _with_datapaths(known) - _with_datapaths(keys):
                 self._attached[gone].discard(name)
-            for new in _with_datapaths(keys) - _with_datapaths(before):
+            for new in _with_datapaths(keys) - _with_datapaths(known):
                 self._attached.setdefault(new, set()).add(name)
         vifs = [vif for port in ls.ports.values() for vif in (port.vif, port.former) if vif is not None]
-        if vifs != self._vifs.get(name, []):
-            for vif in self._vifs.pop(name, ()):
-                there = self._bound[vif.dpid, vif.port_no]
-                there.remove(name)
-                if not there:
-                    del self._bound[vif.dpid, vif.port_no]
-            for vif in vifs:
-                self._bound.setdefault((vif.dpid, vif.port_no), []).append(name)
-            self._vifs[name] = vifs
+        before = self._vifs.get(name, [])
+        if vifs == before:
+            return set()
+        self._vifs[name] = vifs
+        had, has = Counter(before), Counter(vifs)
+        for vif in (had - has).elements():
+            there = self._bound[vif.dpid, vif.port_no]
+            there.remove((vif, name))
+            if not there:
+                del self._bound[vif.dpid, vif.port_no]
+        for vif in (has - had).elements():
+            self._bound.setdefault((vif.dpid, vif.port_no), []).append((vif, name))
+        return {(vif.dpid, vif.port_no) for vif in had.keys() ^ has.keys()}
 
-    def bound(self, dpid: Dpid, port_no: PortNo) -> int:
-        """How many logical ports are bound to a physical port, or are not wholly gone from it."""
-        return len(self._bound.get((dpid, port_no), ()))
+    def at(self, place: Place) -> Sequence[tuple[Vif, str]]:
+        """The VIF and the logical switch of each port that is bound to a physical port, or not wholly gone from it."""
+        return self._bound.get(place, ())
 
     def holder(self, port: LogicalPort, vif: Vif) -> LogicalPort | None:
         """The other port that a VIF belongs to already."""
-        return next((each for ls in self._named(self._bound.get((vif.dpid, vif.port_no), ()))
+        return next((each for ls in self._named({name for _, name in self.at((vif.dpid, vif.port_no))})
                      for each in ls.ports.values() if vif in (each.vif, each.former) and each is not port), None)
 
     def beside(self, attach: AttachSpec) -> list[LogicalSwitch]:
@@ -94,7 +101,8 @@ class Attached:
         there = self._hv.databases.there_on(dp.dpid)
         names: set[str] = set()
         for number in numbers:
-            names.update(self._bound.get((dp.dpid, number), ()), self._attached.get((dp.dpid, number), ()))
+            names.update(name for _, name in self.at((dp.dpid, number)))
+            names.update(self._attached.get((dp.dpid, number), ()))
             if number in dp.ports:
                 names.update(self._attached.get((dp.dpid, dp.ports[number].name), ()))
             for iface_id in there.get(number, ()):

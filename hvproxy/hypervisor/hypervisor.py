@@ -339,7 +339,7 @@ class Hypervisor(ToSwitches):
             placement.find_room(self, now)
 
     def is_bound(self, dpid: Dpid, port_no: PortNo) -> bool:
-        return self.attached.bound(dpid, port_no) > 0
+        return bool(self.attached.at((dpid, port_no)))
 
     # Binding
 

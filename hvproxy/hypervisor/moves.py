@@ -92,7 +92,7 @@ class Moves:
         if old is not None and old.dpid == vif.dpid and (
                 self._hv.switches.datapaths[vif.dpid].offer.extended is False):
             return False
-        users = [self._hv.attached.bound(each.dpid, each.port_no) for each in (port.vif, vif) if each is not None]
+        users = [len(self._hv.attached.at((each.dpid, each.port_no))) for each in (port.vif, vif) if each is not None]
         return self._both_there(port, vif) and users == [1, 0]
 
     def _both_there(self, port: LogicalPort, vif: Vif) -> bool:

@@ -30,8 +30,7 @@ def bind(hv: Hypervisor, ls: LogicalSwitch, now: float, risen: Iterable[int] = (
         ls.ports[number].placed = False
     moved = resolve(ls, hv.switches, hv.places, hv.attached, hv.moves, hv.sharing, now)
     hv.without_identifiers.discard(ls.spec.name)
-    hv.attached.see(ls)
-    others = hv.sharing.look(ls)
+    others = hv.attached.see(ls)
     turned = hv.sharing.turn(ls, moved, now)
     moving = _at_both_places(hv, ls, moved)
     found = hv.wiring.look(ls)
@@ -41,8 +40,7 @@ def bind(hv: Hypervisor, ls: LogicalSwitch, now: float, risen: Iterable[int] = (
         homes.settle(hv, each, now)
     if moved and not _has_room(hv, ls, moved):
         found.members += [each for each in hv.wiring.look(ls).members if each not in found.members]
-        hv.attached.see(ls)
-        others |= hv.sharing.look(ls)
+        others |= hv.attached.see(ls)
     if moving:
         # The new place counts from here.
         port_counters.port_stats(ls, sorted(moving), lambda stats, at: None, now)

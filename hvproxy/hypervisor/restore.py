@@ -65,7 +65,6 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now, speeds)}, now)
     for each in found:
         hv.attached.see(each.ls)
-        hv.sharing.look(each.ls)
     for each in found:
         each.ls.claimed = hv.sharing.claimed(each.ls)
     for each in found:

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from hvproxy.hypervisor import port_counters
+from hvproxy.hypervisor.attached import Place
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.view import Dpid, PortNo, Vif
+from hvproxy.model.view import Vif
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
 
-Place = tuple[Dpid, PortNo]
 NOT_ALONE: Final = (
     "it would share its physical port with VIFs by VLAN, or with the VIF of the whole port, whose frames nobody could "
     "keep apart: not all switches of the whole port's logical switch are Open vSwitch; attach it elsewhere, or the "
@@ -26,32 +26,12 @@ NO_ROOM: Final = ("the logical switch that has the whole physical port has no id
 
 
 class Sharing:
-    """The VIFs on each physical port, as logical switches were when they were looked at last."""
+    """Asks where VIFs are (hypervisor.attached), and remembers who may not be there."""
 
     def __init__(self, hv: Hypervisor) -> None:
         self._hv = hv
-        self._vifs: dict[str, frozenset[Vif]] = {}
-        """By logical switch."""
-        self._at: dict[Place, dict[Vif, str]] = {}
-        """By physical port, with the logical switch of each."""
         self.refused: set[str] = set()
         """Logical switches that have a port which stays down."""
-
-    def look(self, ls: LogicalSwitch) -> set[Place]:
-        """See where the ports of a logical switch are now; the physical ports of which that changes who has them."""
-        before = self._vifs.pop(ls.spec.name, frozenset())
-        now = frozenset(vif for port in ls.ports.values() for vif in (port.vif, port.former) if vif is not None)
-        if now:
-            self._vifs[ls.spec.name] = now
-        for vif in before - now:
-            there = self._at[vif.dpid, vif.port_no]
-            if there.get(vif) == ls.spec.name:
-                del there[vif]
-            if not there:
-                del self._at[vif.dpid, vif.port_no]
-        for vif in now - before:
-            self._at.setdefault((vif.dpid, vif.port_no), {})[vif] = ls.spec.name
-        return {(vif.dpid, vif.port_no) for vif in before ^ now}
 
     def claimed(self, ls: LogicalSwitch) -> dict[int, frozenset[int]]:
         """By number of ports that have a whole physical port: the VLANs of it that are sub-ports, if any."""
@@ -59,7 +39,7 @@ class Sharing:
         for port in ls.ports.values():
             if port.vif is not None and port.vif.vlan is None:
                 vids = {vif.vlan for own in (port.vif, port.former) if own is not None
-                        for vif in self._at.get((own.dpid, own.port_no), ()) if vif.vlan is not None}
+                        for vif, _ in self._hv.attached.at((own.dpid, own.port_no)) if vif.vlan is not None}
                 if vids:
                     found[port.number] = frozenset(vids)
         return found
@@ -85,19 +65,19 @@ class Sharing:
 
     def concerned(self, places: Iterable[Place]) -> set[str]:
         """The logical switches that have a whole one of these physical ports."""
-        return {name for place in places for vif, name in self._at.get(place, {}).items() if vif.vlan is None}
+        return {name for place in places for vif, name in self._hv.attached.at(place) if vif.vlan is None}
 
     def owner(self, place: Place, vlan: int) -> str | None:
         """The logical switch that has a VLAN of a physical port."""
-        return self._at.get(place, {}).get(Vif(*place, vlan))
+        return next((name for vif, name in self._hv.attached.at(place) if vif.vlan == vlan), None)
 
     def why_not(self, ls: LogicalSwitch, vif: Vif) -> str:
         """Why a port cannot be there, beside who is there already; empty when it can."""
-        beside = {other: name for other, name in self._at.get((vif.dpid, vif.port_no), {}).items() if other != vif}
+        beside = [(other, name) for other, name in self._hv.attached.at((vif.dpid, vif.port_no)) if other != vif]
         if vif.vlan is None:
-            shared = any(other.vlan is not None for other in beside)
+            shared = any(other.vlan is not None for other, _ in beside)
             return NOT_ALONE if shared and self._beyond(ls.spec.name) else ""
-        for whole, name in beside.items():
+        for whole, name in beside:
             if whole.vlan is None and self._beyond(name):
                 return NOT_ALONE
             if whole.vlan is None and not self._room(name, whole):

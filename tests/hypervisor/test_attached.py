@@ -34,7 +34,7 @@ def test_logical_switches_are_found_by_datapath_and_by_physical_port() -> None:
     assert (names(attached.on(1)), names(attached.on(2)), attached.on(3)) == (["red"], ["blue"], [])
     switch = world.hv.switches.datapaths[1]
     assert names(attached.concerned(switch, [2, 9])) == ["red"] and attached.concerned(switch, [9]) == []
-    assert (attached.bound(1, 2), attached.bound(1, 9)) == (1, 0)
+    assert (attached.at((1, 2)), attached.at((1, 9))) == ([(Vif(1, 2), "red")], ())
     assert names(attached.beside(AttachSpec(datapath=2, port=77))) == ["blue"]
     assert attached.beside(AttachSpec(iface_id="x")) == []
 
@@ -54,9 +54,9 @@ def test_what_has_left_is_not_there_any_more() -> None:
     world = world_of_two()
     intent.put_port(world.hv, "red", port_spec(1, "red1", 2, 3), world.now)
     world.pass_time(30.0)
-    assert (world.hv.attached.bound(1, 2), world.hv.attached.bound(2, 3)) == (0, 1)
+    assert (world.hv.attached.at((1, 2)), world.hv.attached.at((2, 3))) == ((), [(Vif(2, 3), "red")])
     intent.delete_logical_switch(world.hv, "blue", lambda at: None, world.now)
-    assert names(world.hv.attached.on(2)) == ["red"] and world.hv.attached.bound(2, 2) == 0
+    assert names(world.hv.attached.on(2)) == ["red"] and world.hv.attached.at((2, 2)) == ()
 
 
 def test_the_holder_of_a_vif_is_another_port() -> None:
@@ -90,6 +90,17 @@ def test_it_says_what_the_ports_say(moves: list[tuple[tuple[str, int], int, int]
             world.pass_time(3.0)
     for dpid in (1, 2):
         for port_no in range(1, 7):
-            there = [port for ls in world.hv.logical_switches.values() for port in ls.ports.values()
+            there = [(vif, name) for name, ls in world.hv.logical_switches.items() for port in ls.ports.values()
                      for vif in (port.vif, port.former) if vif == Vif(dpid, port_no)]
-            assert world.hv.attached.bound(dpid, port_no) == len(there)
+            assert sorted(world.hv.attached.at((dpid, port_no))) == sorted(there)
+
+
+def test_a_look_tells_which_physical_ports_others_have_now() -> None:
+    world = world_of_two()
+    red = world.hv.logical_switches["red"]
+    assert world.hv.attached.see(red) == set()
+    red.ports[1].vif, red.ports[2].former = Vif(2, 5), Vif(2, 2)
+    assert world.hv.attached.see(red) == {(1, 2), (2, 5), (2, 2)}
+    assert world.hv.attached.at((2, 2)) == [(Vif(2, 2), "blue"), (Vif(2, 2), "red")]
+    red.ports[2].former = Vif(2, 5)
+    assert world.hv.attached.see(red) == {(2, 2)} and len(world.hv.attached.at((2, 5))) == 2
