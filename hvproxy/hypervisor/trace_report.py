@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from hvproxy.hypervisor.entries import Entry
 from hvproxy.hypervisor.explain import Explanations, Why
+from hvproxy.hypervisor.fabric_walk import Carried, Hop, Left, Sent, label_of
 from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.logical_walk import Crossed, Upward
 from hvproxy.hypervisor.report import Row
-from hvproxy.hypervisor.tracing import Carried, Crossed, Hop, Left, Sent, Trace, TraceSpec, Upward, label_of, trace
+from hvproxy.hypervisor.tracing import Trace, TraceSpec, trace
 from hvproxy.model.layout import LAST_KEY
 from hvproxy.model.rules import Group, Rule
 from hvproxy.model.schema import format_dpid
