@@ -214,7 +214,9 @@ class EndSwitch:
                 self.send(build.error(xid, *self.refuse_groups, message[:64]))
             elif mod.command == of13.OFPGC_DELETE:
                 self.groups.pop(mod.group_id, None)
+                self.group_counts.pop(mod.group_id, None)
             else:
+                self.group_counts.pop(mod.group_id, None)
                 self.groups[mod.group_id] = (mod.type, mod.buckets)
         elif kind == of13.OFPT_METER_MOD:
             self.meter_mod(message)

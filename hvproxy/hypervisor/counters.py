@@ -38,7 +38,7 @@ class Counters:
         self.noted: Callable[[Hashable, bool], None] = lambda number, there: None
         """Told of a number whose base has changed, so that what edges show no longer tells it all; and, when not
         `there`, of one that is forgotten."""
-        self.based = False
+        self._based_anew = False
         """Some base has changed."""
         self._changed: dict[Hashable, None] = {}
         self._late: dict[tuple[int, int], float] = {}
@@ -51,11 +51,35 @@ class Counters:
         """All that are counted."""
         return list(self._sums)
 
+    def changed(self, numbers: Iterable[Hashable] | None = None) -> list[Hashable]:
+        """Of these numbers and those they carry, or of all, those that have counted since they were taken last."""
+        if numbers is None or not self._changed:
+            return list(self._changed)
+        found = []
+        for number in numbers:
+            if number in self._changed:
+                found.append(number)
+            known = self._sums.get(number)
+            if known is not None and known.carried:
+                found += self.changed(known.carried)
+        return found
+
+    def take(self, number: Hashable) -> bool:
+        """Whether it has counted since it was taken last: what is counted by now is being noted."""
+        return self._changed.pop(number, self) is None
+
     def take_changed(self, most: int) -> list[Hashable]:
         """Numbers that have counted since they were taken last, up to so many."""
         taken = list(islice(self._changed, most))
         for number in taken:
             del self._changed[number]
+        return taken
+
+    def take_any(self) -> bool:
+        """Whether anything has counted, or has another base, since this was asked last: all is being noted."""
+        taken = self._based_anew or bool(self._changed)
+        self._based_anew = False
+        self._changed.clear()
         return taken
 
     def keep(self, number: Hashable) -> None:
@@ -169,7 +193,7 @@ class Counters:
                 self.forget(other)
 
     def _based(self, number: Hashable) -> None:
-        self.based = True
+        self._based_anew = True
         self.noted(number, True)
 
 

@@ -37,7 +37,7 @@ def read(ls: LogicalSwitch, group_ids: Iterable[int], done: Callable[[float], No
         for place, stats in counts.items():
             _count(places[place][1], place, stats)
         for group_id, counters in places.values():
-            ls.ledger.group_based(group_id, counters)
+            ls.ledger.group_counted(group_id, counters)
         done(at)
 
     ls.down.group_counts(places, counted, now)
@@ -67,7 +67,7 @@ def part(ls: LogicalSwitch, places: Parting, now: float) -> None:
             if place in counts:
                 _count(counters, place, counts[place])
             counters.settle(place)
-            ls.ledger.group_based(group_id, counters)
+            ls.ledger.group_counted(group_id, counters)
             gone.setdefault(place[0], Change()).drop_groups.append(place[1])
         ls.down.change(gone, at)
 

@@ -1,23 +1,26 @@
 """What of a logical switch must be stored: notes its records in the journal as it changes, one for each object.
 
-What is promised to tenants is noted at once. Counters that only grow are noted at checkpoints: after a restart the
-switches still show them. Where they no longer would, because a rule went or a switch began anew, the base changes, and
-that is noted at once and stored before a reply shows it (`told`). Restoring is restore's business.
+What is promised to tenants is noted at once. So is what was counted, when it is told, and it is told when that is
+stored (`told`): whatever a kill cuts off then, and whatever becomes of the rules, groups and ports that count, no
+counter is behind what it told. Of entries that nobody asks for, what they count is noted at checkpoints. Restoring is
+restore's business.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
 from hvproxy.hypervisor.counters import Counters
 from hvproxy.hypervisor.entries import Entry
-from hvproxy.hypervisor.journal import Journal
+from hvproxy.hypervisor.journal import Durability, Journal
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.mac_table import Host
 from hvproxy.hypervisor.port_counters import BY_PEER, BY_RULES, COUNTERS
 from hvproxy.hypervisor.retiring import Retired, number_of
+from hvproxy.hypervisor.tenant_meters import TenantMeter
 from hvproxy.model import records
 from hvproxy.model.layout import HIDDEN
 from hvproxy.model.schema import plain
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 AT_A_TIME: Final = 5000
 """Counters noted at one checkpoint; the others follow with the next."""
+PORTION: Final = 1000
+"""Counters that are about to be told and are stored in one go: who waits for the store meanwhile waits for no more."""
 LANES: Final = ("entry", "count", "group", "groupcount", "meter", "port", "host", "retired")
 """The kinds of objects that a logical switch has many of."""
 
@@ -43,8 +48,8 @@ class Ledger:
         self._journal = journal
         self._wall = wall
         self._prefix = f"ls/{ls.spec.name}"
-        self._base = 0
-        """The revision with the newest base of a counter."""
+        self._counted = 0
+        """The newest revision that notes what was counted."""
         self._ports: dict[int, object] = {}
         """What of each port was noted."""
         ls.tables.noted = self.entry
@@ -106,7 +111,7 @@ class Ledger:
     def gone(self) -> None:
         """The tables count something that is gone."""
         self.state()
-        self._base = self._journal.revision
+        self._counted = self._journal.revision
 
     def meter(self, meter_id: int) -> None:
         """A meter was made, changed, or went."""
@@ -114,7 +119,6 @@ class Ledger:
             self._note_meter(meter_id)
         else:
             self._journal.delete(self._key("meter", meter_id))
-        self._base = self._journal.revision
 
     def ports(self) -> None:
         """Ports may have changed."""
@@ -130,38 +134,43 @@ class Ledger:
 
     def port(self, port: LogicalPort) -> None:
         """A port is as it is now."""
-        port.tally.grown = False
+        port.tally.changed = False
         self._put(self._key("port", port.number), lambda: self._port(port))
+        self._counted = self._journal.revision
 
     def tallied(self, port: LogicalPort) -> None:
         """The statistics of a port were read."""
-        if port.tally.rebased:
-            port.tally.rebased = False
+        if port.tally.changed:
             self.port(port)
-            self._base = self._journal.revision
+
+    def counted(self, numbers: Iterable[Hashable]) -> None:
+        """What was counted under these numbers is part of something else that is noted."""
+        for number in self._ls.counters.changed(numbers):
+            self._note_changed(number)
 
     # Checkpoints
 
     def checkpoint(self) -> None:
         """Note what has counted on since the last one, as far as that is due."""
-        ls = self._ls
-        for number in ls.counters.take_changed(AT_A_TIME):
+        for number in self._ls.counters.take_changed(AT_A_TIME):
             if isinstance(number, int) and number & HIDDEN != HIDDEN:
                 self._note_count(number)
-        for group_id, counters in ls.groups.counters.items():
-            if counters.take_changed(AT_A_TIME):
-                self._note_group_count(group_id)
-        for meter in ls.meters.meters.values():
-            if meter.counters.take_changed(AT_A_TIME):
-                self._note_meter(meter.meter_id)
-        for port in ls.ports.values():
-            if port.tally.grown:
-                self.port(port)
 
-    def told(self, done: Callable[[float], None], now: float) -> None:
-        """Call `done`, which tells what was counted, when the store has all that the switches no longer show; or when
-        it cannot store: then counters may go back if hvproxy dies before it can again."""
-        self._journal.when_committed(self._base, done, now, done)
+    def told(self, done: Callable[[float], None], now: float, numbers: Iterable[Hashable] | None = ()) -> None:
+        """Call `done`, which tells what was counted, under these numbers (None: under all) or of what else, when that
+        is stored; or when it cannot be: then counters may go back if hvproxy dies before it can again."""
+        due = iter(self._ls.counters.changed(numbers))
+
+        def portion(at: float) -> None:
+            noted = list(islice(due, PORTION))
+            for number in noted:
+                self._note_changed(number)
+            self._journal.when_committed(self._counted, portion if len(noted) == PORTION else done, at, done)
+
+        if self._journal.durability is Durability.NONE:
+            done(now)
+        else:
+            portion(now)
 
     def told_gone(self, done: Callable[[float], None], now: float) -> None:
         """The same for what tells that something is gone: it must not be there again after a restart."""
@@ -190,11 +199,16 @@ class Ledger:
             self._note_count(number)
         else:
             self._journal.delete(self._key("count", number))
-        self._base = self._journal.revision
+            self._counted = self._journal.revision
+
+    def _note_changed(self, number: Hashable) -> None:
+        if self._ls.counters.take(number) and isinstance(number, int) and number & HIDDEN != HIDDEN:
+            self._note_count(number)
 
     def _note_count(self, number: int) -> None:
         self._ls.counters.keep(number)
         self._put(self._key("count", number), lambda: self._entry_count(number))
+        self._counted = self._journal.revision
 
     def _entry_count(self, number: int) -> records.EntryCount:
         ls = self._ls
@@ -223,12 +237,15 @@ class Ledger:
         return records.GroupRecord(group.type, group.buckets, dict(group.indexes), group.serial,
                                    None if created is None else created + self._wall)
 
-    def group_based(self, group_id: int, counters: Counters) -> None:
-        """Counters of a group were read: where their base has changed, that must not be lost."""
-        if counters.based and self._ls.groups.counters.get(group_id) is counters:
-            counters.based = False
+    def group_counted(self, group_id: int, counters: Counters) -> None:
+        """Counters of a group were read, or have been given others."""
+        if self._ls.groups.counters.get(group_id) is counters and counters.take_any():
             self._note_group_count(group_id)
-            self._base = self._journal.revision
+
+    def meter_counted(self, meter: TenantMeter) -> None:
+        """The same of a meter."""
+        if self._ls.meters.meters.get(meter.meter_id) is meter and meter.counters.take_any():
+            self._note_meter(meter.meter_id)
 
     def _note_group_count(self, group_id: int) -> None:
         def record() -> records.GroupCount:
@@ -237,9 +254,11 @@ class Ledger:
                 number: _sum(counters, number) for number in counters.numbers if number != "all"})
 
         self._put(self._key("groupcount", group_id), record)
+        self._counted = self._journal.revision
 
     def _note_meter(self, meter_id: int) -> None:
         self._put(self._key("meter", meter_id), lambda: self._meter(meter_id))
+        self._counted = self._journal.revision
 
     def _meter(self, meter_id: int) -> records.MeterRecord:
         meter = self._ls.meters.meters[meter_id]

@@ -53,9 +53,7 @@ def read(ls: LogicalSwitch, meters: Iterable[TenantMeter], done: Callable[[float
             if meter.counters is counters and meter.turns.get(dpid, 0) == turn:  # else it tells of what was before
                 _count(meter, (dpid, turn), stats)
                 meter.latest[dpid] = Sample(at, stats.packets, stats.bytes)
-                if counters.based:
-                    counters.based = False
-                    ls.ledger.meter(meter.meter_id)
+                ls.ledger.meter_counted(meter)
         done(at)
 
     ls.down.meter_counts(wanted, counted, now)
@@ -77,8 +75,7 @@ def asking(ls: LogicalSwitch, meters: Iterable[TenantMeter], change: Callable[[]
             for name, (packets, octets) in _counts(stats):
                 counters.add(name, (max(0, packets - known[name][0]), max(0, octets - known[name][1])))
             if meter.counters is counters:
-                counters.based = False
-                ls.ledger.meter(meter.meter_id)
+                ls.ledger.meter_counted(meter)
 
     if wanted:
         ls.down.meter_counts(wanted, counted, now)

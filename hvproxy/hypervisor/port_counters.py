@@ -48,10 +48,8 @@ class Tally:
         """The same for the place that the port is moving from, which counts as well."""
         self.closed = False
         """Nothing is counted until `begin`: the tenant has the port down, and its frames are those of none."""
-        self.grown = False
-        """Something was counted."""
-        self.rebased = False
-        """From now on it counts from elsewhere: what was counted is told by no source any more."""
+        self.changed = False
+        """Something was counted, or it counts from elsewhere, since that was noted."""
         self._peer: Hashable = None
         """What it was wired to last."""
 
@@ -65,17 +63,17 @@ class Tally:
     def begin(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Count from here: what a source shows now is not this port's to tell."""
         self.shown.update({name: (source, value) for name, value in values.items()})
-        self.rebased = True
+        self.changed = True
 
     def move(self) -> None:
         """The port begins to move: another source comes to that of now."""
         self.former, self.shown = self.shown, {}
-        self.rebased = True
+        self.changed = True
 
     def arrived(self) -> None:
         """It has moved."""
         self.former = {}
-        self.rebased = True
+        self.changed = True
 
     def add(self, source: Hashable, values: Mapping[str, int]) -> None:
         """Take a reading; the first one of another source only says from where it counts."""
@@ -84,8 +82,7 @@ class Tally:
             before, last = shown.get(name, (None, 0))
             if before == source and value != NOT_KEPT and not self.closed:
                 self.totals[name] += value - last if value >= last else value
-            self.rebased |= before != source or value < last or self.closed and value != last
-            self.grown |= value != last
+            self.changed |= before != source or value != last
             shown[name] = (source, value)
 
 
@@ -115,7 +112,7 @@ def close(ls: LogicalSwitch, number: int, now: float) -> None:
 
     def read(stats: list[PortStats], at: float) -> None:
         port.tally.closed = bool(port.config & of13.OFPPC_PORT_DOWN)
-        port.tally.rebased = True
+        port.tally.changed = True
         ls.ledger.tallied(port)
 
     port_stats(ls, [number], read, now)
@@ -208,6 +205,8 @@ def _groups(ls: LogicalSwitch, index: int, vif: Vif) -> list[tuple[GroupKind, in
 
 
 def _entered(ls: LogicalSwitch, port: LogicalPort) -> Count:
-    """What the rules have counted that let packets in by a port."""
-    (packets, octets), (dropped, bytes_dropped) = (ls.counters.total(kind | port.index) for kind in (PLACE, FRAGMENT))
+    """What the rules have counted that let packets in by a port; it is noted when what follows from it is."""
+    numbers = [kind | port.index for kind in (PLACE, FRAGMENT)]
+    ls.ledger.counted(numbers)
+    (packets, octets), (dropped, bytes_dropped) = (ls.counters.total(number) for number in numbers)
     return packets + dropped, octets + bytes_dropped

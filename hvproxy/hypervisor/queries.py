@@ -109,9 +109,10 @@ def _send(session: ControllerSession, request: Multipart, records: Iterable[byte
 
 def _send_counts(
     ls: LogicalSwitch, session: ControllerSession, request: Multipart, records: Iterable[bytes], now: float,
+    numbers: Iterable[int] | None = (),
 ) -> None:
-    """Answer with what was counted, once that cannot be lost any more."""
-    ls.ledger.told(lambda at: _send(session, request, records), now)
+    """Answer with what was counted, under these numbers (None: all) or of what else, once that cannot be lost."""
+    ls.ledger.told(lambda at: _send(session, request, records), now, numbers)
 
 
 def _desc(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
@@ -142,7 +143,8 @@ def _flows(ls: LogicalSwitch, session: ControllerSession, request: Multipart, no
 
     def answered(at: float) -> None:
         counted = [(entry, ls.counters.total(entry.number)) for entry in entries]
-        _send_counts(ls, session, request, (flow_record(entry, count, at).encode() for entry, count in counted), at)
+        _send_counts(ls, session, request, (flow_record(entry, count, at).encode() for entry, count in counted), at,
+                     [entry.number for entry in entries])
 
     _with_counters(ls, entries, answered, now)
 
@@ -153,7 +155,8 @@ def _aggregate(ls: LogicalSwitch, session: ControllerSession, request: Multipart
     def counted(at: float) -> None:
         counts = [ls.counters.total(entry.number) for entry in entries]
         _send_counts(ls, session, request, [
-            AggregateStats(sum(c[0] for c in counts), sum(c[1] for c in counts), len(entries)).encode()], at)
+            AggregateStats(sum(c[0] for c in counts), sum(c[1] for c in counts), len(entries)).encode()], at,
+            [entry.number for entry in entries])
 
     _with_counters(ls, entries, counted, now)
 
@@ -175,7 +178,8 @@ def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, n
         # Open vSwitch counts a fragment that it drops as one that matched.
         looked_up, matched = ls.table_counters.totals(chain(matches, [(0, None, dropped)]), entered + dropped)
         _send_counts(ls, session, request, [
-            TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)], at)
+            TableStats(t, ls.tables.size(t), looked_up[t], matched[t]).encode() for t in range(ls.spec.tables)],
+            at, None)
 
     # The entries that are gone count too, with what they counted last (trap 7).
     ls.farewells.settled(lambda at: ls.read_counters(counted, at), now)

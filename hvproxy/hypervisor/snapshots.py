@@ -265,7 +265,7 @@ def _group_back(ls: LogicalSwitch, group: GroupShot) -> None:
     if counters is not None and _group_stands(ls, group):
         for name, counted in (("all", group.counted), *enumerate(group.of_buckets)):
             counters.add(name, counted)
-        ls.ledger.group_based(group.group_id, counters)
+        ls.ledger.group_counted(group.group_id, counters)
 
 
 def _meter_back(ls: LogicalSwitch, meter: MeterShot) -> None:

@@ -6,6 +6,7 @@
     tenant      a logical switch beside a plain bridge, which is given what must be there: the reference
     traffic     numbered frames between hosts: each must come once to each port it is for, and nowhere else
     failing_writes  hvproxy, whose store's writes fail in turn
+    held_writes  hvproxy, whose store's writes wait as long as they are to
     world       the switches, hvproxy and its store, started, killed and started again
     faults      what else goes wrong: switches that are killed, links that flap, a store that fails
     trial       what is asserted around each kill

@@ -8,7 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from tests.crash.faults import FailingWrites, Fault, Flap, FullStore
+from tests.crash.faults import FailingWrites, Fault, Flap, FullStore, HeldStore
 from tests.crash.trial import Failed, Trial
 from tests.crash.world import World
 
@@ -53,6 +53,8 @@ def main() -> None:
                       help="fill the disk of the store meanwhile")
     what.add_argument("--writes", dest="fault", action="store_const", const=FailingWrites,
                       help="have each write of the store fail in turn meanwhile")
+    what.add_argument("--held", dest="fault", action="store_const", const=HeldStore,
+                      help="kill hvproxy between changes of the switches and their commit to the store")
     what.add_argument("--switches", dest="kill", action="store_const", const=Trial.kill_switches,
                       help="kill the switches instead of hvproxy")
     what.add_argument("--both", dest="kill", action="store_const", const=Trial.kill_both,

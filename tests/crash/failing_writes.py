@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
+from typing import Protocol
 
 from hvproxy.cli import main
 
@@ -24,6 +25,13 @@ WRITE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_int, ctypes.c_void_p, ctypes
 TRUNCATE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int64, use_errno=True)
 _IN_VFS = (*(["int"] * 3), *(["pointer"] * 3), *(["pointer"] * 13))
 """struct sqlite3_vfs up to xSetSystemCall: three numbers, the next VFS, name and data, and thirteen functions."""
+
+
+class Decides(Protocol):
+    """Who says what becomes of each write."""
+
+    def fails(self) -> int | None:
+        """The error of the next write, if it is to fail."""
 
 
 class Turns:
@@ -57,7 +65,7 @@ class Vfs(ctypes.Structure):
                 for number, kind in enumerate(_IN_VFS)] + [("set", ctypes.c_void_p), ("get", ctypes.c_void_p)]
 
 
-def install(turns: Turns) -> list[object]:
+def install(turns: Decides) -> list[object]:
     """Have SQLite's writes fail when it is their turn. What is returned must be kept."""
     library = ctypes.CDLL(_sqlite3.__file__)
     library.sqlite3_vfs_find.restype = ctypes.POINTER(Vfs)
@@ -75,7 +83,7 @@ def install(turns: Turns) -> list[object]:
     return kept
 
 
-def _failing(real: Callable[..., int], turns: Turns) -> Callable[..., int]:
+def _failing(real: Callable[..., int], turns: Decides) -> Callable[..., int]:
     def call(*arguments: int) -> int:
         reason = turns.fails()
         if reason is not None:

@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 
+from tests.crash.tenant import BARRIERS
 from tests.crash.world import HVPROXY, World
 from tests.system.network import wait_until
 
@@ -22,15 +23,20 @@ class Fault(AbstractContextManager["Fault"]):
 
     excuses = False
     """Whether frames and rules may suffer for it."""
-    program = HVPROXY
+    program: tuple[str, ...] = HVPROXY
     """What is started as hvproxy."""
     starts = True
     """Whether hvproxy can start while it lasts."""
+    silent = False
+    """No frame is sent from before the kill until counters are read again: none makes up for a count that is lost."""
     met = 0
     """How often it was met."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self.world, self.rng = world, rng
+
+    def prepare(self) -> None:
+        """What must be before counters are read for the last time."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
@@ -107,3 +113,32 @@ class FailingWrites(Fault):
         if self._file.exists():
             self.met = int(self._file.read_text() or 0)
             self._file.unlink()
+
+
+class HeldStore(Fault):
+    """The store takes long over its last batch: tenants change what the switches do, and nothing of it is stored."""
+
+    program = (sys.executable, "-m", "tests.crash.held_writes")
+    starts = False
+    silent = True
+
+    def prepare(self) -> None:
+        self._working = [tenant for tenant in self.world.tenants if tenant.works]
+        for tenant in self._working:
+            tenant.rest()
+            assert tenant.line.settle(RECOVERING), f"{tenant.name}: a barrier is not answered"
+
+    def __enter__(self) -> HeldStore:
+        self._file = self.world.store / "failing"
+        self._file.touch()
+        for tenant in self._working:
+            tenant.barriers = 0  # what is behind one would wait for the store
+            tenant.work()
+        time.sleep(self.rng.uniform(0.1, 1.0))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._file.unlink()
+        for tenant in self.world.tenants:
+            tenant.barriers = BARRIERS

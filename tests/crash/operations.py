@@ -17,6 +17,10 @@ LANE_TYPE = 0x88b5
 """The Ethernet type of the traffic. No random match is without one where it could cover others."""
 FEATURES = frozenset(("flows", "groups", "chains", "failover", "select"))
 TABLES = (0, 1, 2, 10)
+SHIFTING_TABLE, LAST_TABLE = 25, 30
+"""Of those that a lane goes through: whose entries come and go, any of which lets it pass; and behind it."""
+SHIFTED = 5
+"""The lane."""
 EXPIRING_TABLE = 20
 """Has entries that soon expire, which the reference does not have."""
 IDLE_PORT = 5
@@ -61,8 +65,8 @@ class Operations:
     def next(self) -> Operation:
         """One more."""
         made: Callable[[], Operation] = self.rng.choices(
-            (self._flow_mod, self._group_mod, self._meter_mod, self._port_mod, self._bundle, self._expiring),
-            (60, 16, 6, 4, 6, 8))[0]
+            (self._flow_mod, self._group_mod, self._meter_mod, self._port_mod, self._bundle, self._expiring,
+             self._shift), (60, 16, 6, 4, 6, 8, 12))[0]
         return made()
 
     def _flow_message(self) -> Step:
@@ -121,6 +125,14 @@ class Operations:
                  control(number, COMMIT, 3)]
         return Operation("bundle", tuple((part.kind, part.body) for part in parts))
 
+    def _shift(self) -> Operation:
+        """An entry that counts frames comes, goes, or is carried out by other rules."""
+        command = self.rng.choice((0, 0, 2, 2, 4))
+        again = write(output(LANES[SHIFTED - 1].out[0])) if self.rng.random() < 0.5 else b""
+        body = flow_mod(shifting_match(), again + goto(LAST_TABLE), command=command, table=SHIFTING_TABLE,
+                        priority=self.rng.choice((101, 102, 103)), cookie=next(self._serials) << 8)
+        return Operation("shift", ((wire.FLOW_MOD, body),))
+
     def _expiring(self) -> Operation:
         number = next(self._serials)
         body = flow_mod(match(METADATA=number), apply(output(self.rng.choice(PORTS))), table=EXPIRING_TABLE,
@@ -164,10 +176,17 @@ def lane_messages() -> Iterator[Message]:
     yield wire.GROUP_MOD, group_mod(0, 2, LANE_GROUPS[3], bucket(output(4)))
     yield wire.GROUP_MOD, group_mod(0, 0, LANE_GROUPS[4], bucket(output(1)), bucket(output(2)))
     metered = pack("!HHI", 6, 8, LANE_METER) + apply(output(3))
-    how = {1: apply(output(2)), METERED: metered, 3: goto(30), 4: apply(group(51)), 5: write(output(1)) + goto(30)}
+    how = {1: apply(output(2)), METERED: metered, 3: goto(LAST_TABLE), 4: apply(group(51)),
+           SHIFTED: write(output(1)) + goto(SHIFTING_TABLE)}
     for lane in LANES:
         matched = match(IN_PORT=lane.port, ETH_DST=lane.address, ETH_TYPE=LANE_TYPE)
         yield wire.FLOW_MOD, flow_mod(matched, how[lane.number], priority=62000, cookie=lane.cookie)
+    yield wire.FLOW_MOD, flow_mod(shifting_match(), goto(LAST_TABLE), table=SHIFTING_TABLE, priority=100)
     for number, instructions in ((3, apply(group(50))), (5, b"")):
         matched = match(ETH_DST=LANES[number - 1].address, ETH_TYPE=LANE_TYPE)
-        yield wire.FLOW_MOD, flow_mod(matched, instructions, table=30, priority=62000, cookie=1 << 61 | number)
+        yield wire.FLOW_MOD, flow_mod(matched, instructions, table=LAST_TABLE, priority=62000, cookie=1 << 61 | number)
+
+
+def shifting_match() -> bytes:
+    """Of the entries of SHIFTING_TABLE."""
+    return match(ETH_DST=LANES[SHIFTED - 1].address, ETH_TYPE=LANE_TYPE)

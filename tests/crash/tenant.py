@@ -18,6 +18,7 @@ from tests.system.private_ovs import Session
 PACE = 0.003
 """Seconds between operations."""
 PATIENCE = 120.0
+BARRIERS = 0.3
 
 
 class Tenant:
@@ -27,6 +28,8 @@ class Tenant:
         self.name = name
         self.removed: Counter[int] = Counter()
         """Cookie -> how often the end of its entry was told."""
+        self.barriers = BARRIERS
+        """Of the operations, behind how many a barrier is sent."""
         self.done = self.promised = self.kept = self.checked = self.refused = 0
         """Operations sent, promised and found after a kill; entries, groups, meters and ports compared; barriers that
         were refused."""
@@ -84,6 +87,11 @@ class Tenant:
         self._worker = threading.Thread(target=self._work, daemon=True)
         self._worker.start()
 
+    @property
+    def works(self) -> bool:
+        """Whether operations are being sent."""
+        return self._worker is not None
+
     def rest(self) -> None:
         """Send no more."""
         self._stopped.set()
@@ -94,7 +102,7 @@ class Tenant:
     def _work(self) -> None:
         line = self.line
         while not self._stopped.wait(PACE):
-            if not line.send(self._operations.next(), self._dice.random() < 0.3):
+            if not line.send(self._operations.next(), self._dice.random() < self.barriers):
                 return
 
     def hang_up(self) -> None:

@@ -9,7 +9,8 @@ def test_the_same_seed_gives_the_same_operations_of_every_kind() -> None:
     first, again = Operations("red 1"), Operations("red 1")
     made = [first.next() for _ in range(500)]
     assert made == [again.next() for _ in range(500)]
-    assert {each.name for each in made} == {"flow-mod", "group-mod", "meter-mod", "port-mod", "bundle", "expiring"}
+    assert {each.name for each in made} == {
+        "flow-mod", "group-mod", "meter-mod", "port-mod", "bundle", "expiring", "shift"}
 
 
 def test_no_operation_names_a_group_of_the_traffic() -> None:

@@ -164,3 +164,21 @@ def test_what_an_edge_counted_is_kept_when_it_counts_anew_under_another_name() -
     assert counters.total("in") == (12, 120)
     counters.settle((9, 9))
     assert counters.total("in") == (12, 120)
+
+
+def test_what_has_counted_is_taken_once_with_what_it_carries() -> None:
+    counters = counting(7, 8, 9)
+    counters.carry(9, 7)
+    counters.reported(1, {7: (1, 1), 8: (1, 1), 9: (1, 1)})
+    assert counters.changed([7]) == [7, 9] and counters.changed([5]) == [] and counters.changed() == [7, 8, 9]
+    assert counters.take(9) and not counters.take(9)
+    assert counters.changed([7]) == [7] and counters.take_changed(10) == [7, 8] and counters.changed() == []
+
+
+def test_whatever_changes_is_taken_as_a_whole_once() -> None:
+    counters = counting(7)
+    assert not counters.take_any()
+    counters.report(1, 7, (1, 1))
+    assert counters.take_any() and not counters.take_any()
+    counters.settle(1)
+    assert counters.take_any() and not counters.take_any()

@@ -1,7 +1,9 @@
 """What is noted of a logical switch, when, and what waits until that is stored."""
 from __future__ import annotations
 
-from hvproxy.hypervisor import intent
+import pytest
+
+from hvproxy.hypervisor import intent, ledger
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket
@@ -64,18 +66,56 @@ def test_a_removal_is_stored_before_it_is_told() -> None:
     controller.take("FLOW_REMOVED")
 
 
-def test_counters_that_only_grow_are_noted_at_checkpoints_and_only_those() -> None:
+def test_what_nobody_has_asked_for_is_noted_at_checkpoints_and_only_that() -> None:
     world, controller = a_stored_world()
     add(controller, flow_mod(match=in_port(1), apply=actions.output(2)), flow_mod(match=in_port(2)))
     world.pass_time(2.0)
-    number = next(e.number for e in world.hv.logical_switches["red"].tables.entries() if e.match.in_port == 1)
+    ls = world.hv.logical_switches["red"]
+    number = next(e.number for e in ls.tables.entries() if e.match.in_port == 1)
     world.switches[1].count(10, 5, 500)
     committed = world.hv.journal.revision
-    assert packets(controller) == 5
+    ls.read_counters(lambda at: None, world.now)
+    world.run()
     assert world.hv.journal.revision == committed
     before = dict(world.records)
     world.pass_time(1.5)
     assert {key for key in world.records if world.records[key] != before.get(key)} == {f"ls/red/count/{number}"}
+    again = world.hv.journal.revision
+    assert packets(controller) == 5
+    assert world.hv.journal.revision == again
+
+
+def test_what_is_told_is_stored_in_portions_and_then_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PORTION", 3)
+    world, controller = a_stored_world()
+    add(controller, *(flow_mod(match=in_port(1) + tlv(of13.OFPXMT_OFB_ETH_DST, n)) for n in range(8)),
+        flow_mod(match=in_port(2)))
+    world.switches[1].count(10, 5, 500)
+    world.hold_commits = True
+    controller.send(build.flow_stats_request(3))
+    stored = []
+    while not controller.messages:
+        world.run()
+        assert world.uncommitted is not None
+        stored.append([key for key in world.uncommitted.puts if key.startswith("ls/red/count/")])
+        world.commit()
+    assert [len(each) for each in stored] == [3, 3, 2] and len(set(sum(stored, []))) == 8
+    assert [each.packet_count for each in controller.take("MULTIPART_REPLY")[0].body] == [5] * 8 + [0]
+
+
+def test_who_asks_while_the_same_is_being_stored_for_another_waits_for_it_too() -> None:
+    world, controller = a_stored_world()
+    other = Controller(world, "red")
+    add(controller, flow_mod(match=in_port(1)))
+    world.switches[1].count(10, 5, 500)
+    world.hold_commits = True
+    for each in (controller, other):
+        each.send(build.flow_stats_request(3))
+        assert each.take() == []
+    while world.uncommitted is not None:
+        world.commit()
+    for each in (controller, other):
+        each.take("MULTIPART_REPLY")
 
 
 def test_while_the_store_has_failed_counters_are_told_all_the_same() -> None:

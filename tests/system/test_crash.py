@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.faults import FailingWrites, Fault, Flap, FullStore
+from tests.crash.faults import FailingWrites, Fault, Flap, FullStore, HeldStore
 from tests.crash.trial import Trial
 from tests.crash.world import World
 from tests.system import ovs
 
 SEED = 1
 KILLS = 5
+HELD_KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,15 @@ def test_what_was_promised_outlives_kills_of_hvproxy(world: World, fault: type[F
     while trial.tally.kills < kills:
         trial.kill()
     assert trial.tally.promised and trial.tally.frames
+
+
+def test_no_counter_goes_back_when_hvproxy_is_killed_between_a_change_of_the_switches_and_its_commit(
+    world: World,
+) -> None:
+    trial = Trial(world, SEED, HeldStore)
+    while trial.tally.kills < HELD_KILLS:
+        trial.kill()
+    assert trial.tally.counted and trial.tally.frames
 
 
 def test_no_barrier_lies_while_each_write_of_the_store_fails_in_turn(world: World) -> None:
