@@ -18,7 +18,8 @@ from rich.table import Table
 
 from tools.bench_ends import IN_PORT, OUT_PORT, Controller, Switch
 from tools.emulator import wire
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured
+from tools.ports import free_port
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured
 
 PATIENCE = 60.0
 QUIET = 0.2

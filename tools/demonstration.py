@@ -10,7 +10,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.emulator import Fabric, Host, leaf_spine
+from tools.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARIES = Path(sys.executable).parent
@@ -35,12 +35,6 @@ console = Console(highlight=False)
 
 class Failed(Exception):
     """The demonstration did not show what it should."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def say(text: str) -> None:

@@ -20,7 +20,8 @@ from rich.table import Table
 
 from tools.bench_ends import ADD, ANY, APPLY_ACTIONS, Controller, Switch, struct_match
 from tools.emulator import oxm, wire
-from tools.programs import HVPROXY, Failed, Programs, free_port, measured
+from tools.ports import free_port
+from tools.programs import HVPROXY, Failed, Programs, measured
 
 PATIENCE = 60.0
 GAP = 0.005

@@ -22,7 +22,8 @@ from rich.table import Table
 
 from tools.bench_ends import End
 from tools.emulator import leaf_spine, wire
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured, memory_mib
+from tools.ports import free_port
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured, memory_mib
 from tools.scaling import accepts
 
 FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 14, 18, 19, 20, 21

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.emulator import Fabric, Host, leaf_spine
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured, memory_mib
+from tools.ports import free_port
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured, memory_mib
 
 LEAVES_PER_SPINE = 19
 FIRST_UPLINK = 1001

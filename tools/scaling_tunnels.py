@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.emulator import Fabric, Host, wire
-from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, free_port, measured, memory_mib
+from tools.ports import free_port
+from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured, memory_mib
 from tools.scaling import Ready, accepts
 
 PING_TIMEOUT = 20.0

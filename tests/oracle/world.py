@@ -26,6 +26,7 @@ from tests.system.ovs import PrivateOvs
 from tests.tools.controller import Controller, flow_mod, flow_request, group_mod
 from tools.emulator import Switch, wire
 from tools.emulator.ports import NO_RECV
+from tools.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGICAL, EMULATED = "logical", "emulated"
@@ -140,8 +141,7 @@ class World:
 
     def _start_logical(self, dialled: list[str]) -> dict[int, str]:
         ovs = self._ovs
-        switch_port = ovs.inside(lambda: _free_port())
-        api_port = ovs.inside(lambda: _free_port())
+        switch_port, api_port = ovs.inside(lambda: free_ports(2))
         path = ovs.directory / "hvproxy.yaml"
         path.write_text(yaml.safe_dump({
             "switches": {"listen": [f"ptcp:{switch_port}:127.0.0.1"]},
@@ -378,13 +378,6 @@ EMPTYING = (
 PORTS_FREE = [Step("port-mod", wire.PORT_MOD, wire.PORT_MOD_BODY.pack(port, OWN_ADDRESS, 0, 0xffffffff, 0))
               for port in (*PORTS, LOCAL)]
 """What leaves a switch as it was, whatever a script has done."""
-
-
-def _free_port() -> int:
-    import socket
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def rounds(steps: list[Step]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import yaml
 
 from tests.tools.controller import Channel, Controller, apply, flow_mod, match, output, FLOOD
 from tools.emulator import leaf_spine, wire
+from tools.ports import free_ports
 
 SAFETY_NET = 20.0
 """Seconds after which a condition that should have come counts as failed; nothing is measured with it."""
@@ -37,15 +37,6 @@ async def until(condition: Callable[[], object], what: str) -> None:
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(what)
         await asyncio.sleep(0.01)
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports of the loopback that nobody listens on now."""
-    with_sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in with_sockets]
-    for each in with_sockets:
-        each.close()
-    return ports
 
 
 class Good:

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.system.served import SAFETY_NET, Peer, Served, free_ports
+from tests.system.served import SAFETY_NET, Peer, Served
 from tests.tools.controller import apply, flow_mod, match, output
 from tools.emulator import wire
+from tools.ports import free_ports
 
 UNKEPT = (wire.BAD_REQUEST, wire.BRC_EPERM)
 
