@@ -1,10 +1,10 @@
 """The databases of the switches below: what each of them says, and what all say together about where VIFs are.
 
 What a database said stays for the grace after its session has ended. Of VIFs with one iface-id those come first that
-are not marked inactive, and of these the one that was there first, until it goes. Those that were there when hvproxy
-began were there at the same time: of these the one that counted before a restart, or else the one with the smallest
-datapath id and port, so it does not matter which database answers first. Therefore none counts before every database
-has answered or is given up.
+are not marked inactive, and of these the one that counts already, until it goes; then the one that was there first.
+Those that were there when hvproxy began were there at the same time: of these the one that counted before a restart,
+or else the one with the smallest datapath id and port, so it does not matter which database answers first. Therefore
+none counts before every database has answered or is given up.
 Knows logical switches not at all: who waits for a VIF is the owner's to say.
 """
 from __future__ import annotations
@@ -267,7 +267,7 @@ class Databases:
         for iface_id, vifs in found.items():
             counted = before[0].get(iface_id, ())[:1]
             active = [key for key in vifs if vifs[key].active]
-            order = sorted(active or vifs, key=lambda key: (self._first_seen[key], key[1:] not in counted, key))
+            order = sorted(active or vifs, key=lambda key: (key[1:] not in counted, self._first_seen[key], key))
             self.places[iface_id] = tuple(key[1:] for key in order)
             if len(active) > 1:
                 self._rivals[iface_id] = frozenset(active)

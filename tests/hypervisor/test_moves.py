@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.databases import DUPLICATE
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.labels import DRAIN
 from hvproxy.model.intent import PortSpec, parse
@@ -232,6 +233,21 @@ def test_a_vif_marked_inactive_moves_to_where_it_is_not_and_nobody_is_told() -> 
     turn(database, Contained("a", 5, "br2"))
     world.pass_time(SETTLE)
     assert changes(world) == before
+
+
+def test_a_vif_stays_where_it_counts_when_the_place_that_it_has_left_is_active_again() -> None:
+    world, database, controller = of_vifs(Contained("a", 3))
+    turn(database, Contained("a", 3), Contained("a", 5, "br2", status="inactive"))
+    turn(database, Contained("a", 3, status="inactive"), Contained("a", 5, "br2"))
+    world.pass_time(SETTLE)
+    turn(database, Contained("a", 3), Contained("a", 5, "br2"))
+    world.pass_time(SETTLE)
+    assert where(world, 1) == (Vif(2, 5), None)
+    assert world.hv.switches.alarms[DUPLICATE] == 1
+    turn(database, Contained("a", 3))
+    world.pass_time(SETTLE)
+    assert where(world, 1) == (Vif(1, 3), None)
+    assert_equal_to_recompute(world)
 
 
 def test_the_operator_moves_a_vif_that_is_at_two_places() -> None:
