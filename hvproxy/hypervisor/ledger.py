@@ -53,7 +53,7 @@ class Ledger:
         self._ports: dict[int, object] = {}
         """What of each port was noted."""
         ls.tables.noted = self.entry
-        ls.tables.block_begun = self.state
+        ls.tables.numbering.block_begun = self.state
         ls.counters.noted = self._count
         ls.table_counters.noted = self.gone
         ls.groups.noted = self._group
@@ -295,9 +295,9 @@ class Ledger:
         ls = self._ls
         gone, entered, told = ls.table_counters.state()
         return records.State(
-            ls.tables.block, ls.last_index, ls.frag_flags, ls.resubmits, ls.hosts.in_use, ls.roles.generation_id,
-            ls.table_names, gone, entered, told, sorted(ls.turned), ls.tracking.in_use, ls.tracking.zones,
-            ls.tracking.home, ls.tracking.resumes)
+            ls.tables.numbering.block, ls.last_index, ls.frag_flags, ls.resubmits, ls.hosts.in_use,
+            ls.roles.generation_id, ls.table_names, gone, entered, told, sorted(ls.turned), ls.tracking.in_use,
+            ls.tracking.zones, ls.tracking.home, ls.tracking.resumes)
 
 
 def spec_json(spec: msgspec.Struct) -> bytes:

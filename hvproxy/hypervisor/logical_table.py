@@ -14,13 +14,14 @@ from hvproxy.errors import Refused
 from hvproxy.hypervisor.buffers import NONE, Buffers
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry, Snapshot
 from hvproxy.hypervisor.entry_index import EntryIndex
+from hvproxy.hypervisor.entry_numbers import EntryNumbers
 from hvproxy.hypervisor.expiry import Expiry
 from hvproxy.hypervisor.flow_mods import (
     ADD, ALL_TABLES, ANY_GROUP, ANY_PORT, CHECK_OVERLAP, DELETE_STRICT, HIDDEN_TABLE, MODIFY_STRICT, RESET_COUNTS,
     SEND_FLOW_REM, Request, check_out_port, check_table_id, means_hidden, read, refuse_hidden,
 )
 from hvproxy.hypervisor.lacking import check
-from hvproxy.model.layout import PLACE, TABLES
+from hvproxy.model.layout import TABLES
 from hvproxy.openflow import actions, nicira_learn
 from hvproxy.openflow.abilities import Ability
 from hvproxy.openflow.constants import NO_BUFFER, of13
@@ -29,49 +30,30 @@ from hvproxy.openflow.messages import FlowMod
 from hvproxy.openflow.nicira_learn import Learn
 from hvproxy.openflow.oxm import Match
 
-_LAST_NUMBER = PLACE - 1
-_BLOCK = 1 << 16
-"""Entry numbers are handed out by blocks, of which the store knows the newest: no number of before a restart comes
-again soon after it."""
 _KEEP_COOKIE = 0xffffffffffffffff
 _NOTED_PER_TIMEOUT = 4
 """How often the store hears that an entry is learnt again; after a restart it is learnt from the next packet."""
 _RESTORED = ("instructions", "cookie", "idle_timeout", "hard_timeout", "flags", "created", "modified")
-
 _ROLLED_BACK = ("number", *_RESTORED)
 
 
 class LogicalTables:
     """The entries of one logical switch, by table, by number, by what they name (EntryIndex) and by expiry."""
 
-    def __init__(self, n_tables: int, max_entries: int, first_number: int = 1, holding: int = TABLES) -> None:
-        """`max_entries` is per table; those from `holding` on hold none.
-
-        Number 0 and those from layout.PLACE on are never an entry's."""
+    def __init__(self, n_tables: int, max_entries: int, holding: int = TABLES) -> None:
+        """`max_entries` is per table; those from `holding` on hold none."""
         self.n_tables = n_tables
         self.max_entries = max_entries
         self.holding = holding
         self._tables: list[dict[tuple[int, Match], Entry]] = [{} for _ in range(n_tables)]
         self._numbers: dict[int, Entry] = {}
-        self._next_number = first_number
+        self.numbering = EntryNumbers(self._numbers)
         self.noted: Callable[[int, Entry | None], None] = lambda number, entry: None
         """Told of every number whose entry is new, changed or (None) gone."""
-        self.block_begun: Callable[[], None] = lambda: None
-        """Told when a block of numbers is begun."""
         self._index = EntryIndex()
         self._expiry = Expiry()
 
     # Restoring
-
-    @property
-    def block(self) -> int:
-        """The block of numbers that new entries have."""
-        return self._next_number // _BLOCK
-
-    def skip_blocks(self, stored: int) -> None:
-        """Begin after the blocks that may have been begun when `stored` was noted as the newest."""
-        number = (stored + 2) * _BLOCK
-        self._next_number = number if number < _LAST_NUMBER else 1
 
     def restore(self, entry: Entry) -> None:
         """Put in an entry that was there before a restart. Raises ValueError where another has its place."""
@@ -277,8 +259,8 @@ class LogicalTables:
             raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_OVERLAP)
         if mod.table_id >= self.holding or len(table) >= self.max_entries:
             raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL)
-        entry = Entry(self._new_number(), mod.table_id, mod.priority, request.match, request.instructions, mod.cookie,
-                      mod.idle_timeout, mod.hard_timeout, mod.flags, now)
+        entry = Entry(self.numbering.take(), mod.table_id, mod.priority, request.match, request.instructions,
+                      mod.cookie, mod.idle_timeout, mod.hard_timeout, mod.flags, now)
         self._put(entry)
         return Edit(EditKind.ADDED, entry)
 
@@ -331,7 +313,7 @@ class LogicalTables:
         if not held:
             return []  # a later delete; undoing that one brings back the entry as it is now
         if before.number != after.number:
-            entry.number = self._new_number()
+            entry.number = self.numbering.take()
         self._put(entry)
         return [Edit(kind, entry, undone, entry.snapshot())]
 
@@ -384,22 +366,8 @@ class LogicalTables:
     def _renumber(self, entry: Entry) -> None:
         del self._numbers[entry.number]
         self.noted(entry.number, None)
-        entry.number = self._new_number()
+        entry.number = self.numbering.take()
         self._numbers[entry.number] = entry
-
-    def _new_number(self) -> int:
-        number = self._next_number
-        while number in self._numbers:
-            number = _after(number)
-        block = self.block
-        self._next_number = _after(number)
-        if self.block != block:
-            self.block_begun()
-        return number
-
-
-def _after(number: int) -> int:
-    return number + 1 if number < _LAST_NUMBER else 1
 
 
 def _order(entry: Entry) -> tuple[int, int, bytes]:

@@ -110,7 +110,7 @@ class RestoredSwitch:
 
     def _state(self, number: int, key: str) -> None:
         ls, state = self.ls, self._read(key, records.State)
-        ls.tables.skip_blocks(state.block)
+        ls.tables.numbering.skip_blocks(state.block)
         ls.frag_flags, ls.resubmits = state.frag_flags, state.resubmits
         ls.roles.generation_id = state.generation_id
         ls.table_names = dict(state.table_names)

@@ -10,7 +10,6 @@ from hvproxy.hypervisor.flow_mods import (
     ADD, CHECK_OVERLAP, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, RESET_COUNTS, SEND_FLOW_REM,
 )
 from hvproxy.hypervisor.logical_table import LogicalTables
-from hvproxy.model.layout import PLACE
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.oxm import Match
 from tests.hypervisor.flow_mod_messages import (
@@ -113,14 +112,10 @@ def test_same_match_of_another_priority_or_table_is_another_entry() -> None:
     assert [entry.number for entry in entries] == [1, 2, 3]
 
 
-def test_numbers_wrap_past_those_in_use() -> None:
-    logical = tables(first_number=PLACE - 2)
-    numbers = [add(logical, in_port(port)).number for port in (1, 2, 3)]
-    assert numbers == [PLACE - 2, PLACE - 1, 1]
-    again = tables(first_number=1)
-    add(again, in_port(1))
-    again._next_number = PLACE - 1
-    assert [add(again, in_port(port)).number for port in (2, 3)] == [PLACE - 1, 2]
+def test_the_number_of_an_entry_that_is_there_is_passed_over() -> None:
+    first, again = add(tables(), in_port(1)), tables()
+    again.restore(first)
+    assert [first.number, *(add(again, in_port(port)).number for port in (2, 3))] == [1, 2, 3]
 
 
 def test_overlap_is_refused_when_asked_for() -> None:
