@@ -71,10 +71,6 @@ class Line:
             self._news.wait_for(lambda: self._over or self.answered > before + open_barriers, seconds)
         return self.confirmed == len(self.sent)
 
-    def is_over(self) -> bool:
-        """Whether the session has ended."""
-        return self._over
-
     def end(self) -> None:
         """Take what hvproxy has said before it was killed, and end the session."""
         self._reader.join(0.5)

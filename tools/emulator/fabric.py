@@ -123,16 +123,6 @@ class Fabric:
         self._servers.append(server)
         return await server.listen()
 
-    def remove_host(self, name: str) -> None:
-        """Unplug a host; its port stays, without carrier unless other hosts share it."""
-        host = self.hosts.pop(name)
-        place = self.attached.pop(name)
-        host.send, host.up = None, False
-        if place not in self.attached.values():
-            wire = self._wires.pop(place)
-            wire.first.port.send = None
-            wire.first.switch.set_carrier(place[1], False)
-
     def set_link(self, dpid: int, port: int, up: bool, silent: bool = False) -> None:
         """Bring the link at a port up or down, for both ends; `silent` leaves it up but loses every frame."""
         wire = self._wires[dpid, port]

@@ -31,8 +31,6 @@ class Session(asyncio.Protocol):
         self.masks = {wire.PACKET_IN: [3, 0], wire.PORT_STATUS: [7, 7], wire.FLOW_REMOVED: [15, 0]}
         """Kind of asynchronous message to reasons wanted as master or equal, and as slave."""
         self.open = False
-        self.stalled = False
-        """Test aid: messages stay unread while this is set."""
         self._ended = ended
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
@@ -54,7 +52,7 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
         offset, size = 0, len(buffer)
-        while size - offset >= 8 and not self.stalled:
+        while size - offset >= 8:
             length = int.from_bytes(buffer[offset + 2:offset + 4], "big")
             if length < 8:
                 self.abort()
@@ -77,12 +75,6 @@ class Session(asyncio.Protocol):
             handlers.handle(self.switch, self, message)
         except OFError as refusal:
             self.send(wire.error(message, refusal.error_type, refusal.code, refusal.experimenter))
-
-    def stall(self, stalled: bool) -> None:
-        """Stop reading what the controller sends, or read on."""
-        self.stalled = stalled
-        if not stalled:
-            self.data_received(b"")
 
     def send(self, message: bytes) -> None:
         """Queue a message; all that one turn of the loop queues is written at once."""
