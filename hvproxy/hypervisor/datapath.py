@@ -19,11 +19,11 @@ from hvproxy.hypervisor import narrow
 from hvproxy.hypervisor.audit import QUESTIONS as QUESTIONS_OF_AUDIT
 from hvproxy.hypervisor.audit import Audit, Drift
 from hvproxy.hypervisor.datapath_offer import QUESTIONS, DatapathOffer
+from hvproxy.hypervisor.datapath_session import DatapathSession
 from hvproxy.hypervisor.datapath_state import TRANSITIONS, Input, State
-from hvproxy.hypervisor.installed import Confirmed, Installed
+from hvproxy.hypervisor.installed import Confirmed
 from hvproxy.hypervisor.reading import OPTIONAL, REQUIRED, Reading, is_physical
 from hvproxy.hypervisor.reconcile import Found, HeldKey, canonical_match, difference
-from hvproxy.hypervisor.requests import Requests
 from hvproxy.model.rules import Change, Group, Item, Meter, Rule, RuleKey
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
@@ -31,11 +31,9 @@ from hvproxy.openflow.experimenters import forget_connections
 from hvproxy.openflow.messages import (
     AsyncConfig, ErrorMsg, FeaturesReply, decode_error, decode_flow_removed, decode_port_status, type_of, xid_of,
 )
-from hvproxy.openflow.multipart import Kind, decode_multipart, multipart_request
+from hvproxy.openflow.multipart import Kind, decode_multipart
 from hvproxy.openflow.ports import PortDesc
 
-CONFIRM_WITHIN: Final = 0.2
-"""Seconds after which what was sent is followed by a barrier although nobody asked, so that it can be forgotten."""
 READ_WITHIN: Final = 30.0
 """Seconds a connected switch has to be read in; barriers wait for it meanwhile."""
 READ_AGAIN_AFTER: Final = 1.0
@@ -94,10 +92,7 @@ class Datapath:
         self._grace = grace
         self._grace_ends = now + grace
         """Infinite while it is connected and was READY: a switch that never gets so far does not renew its grace."""
-        self._send: Callable[[bytes], None] | None = None
-        self._installed = Installed()
-        self._requests = Requests()
-        self._closing = False
+        self._session = DatapathSession()
         self._settles = 0
         """The xid of the barrier that makes it READY."""
         self._to_forget: set[int] = set()
@@ -106,7 +101,6 @@ class Datapath:
         """Who waits until the switch is back and settled."""
         self._origins: dict[HeldKey, object] = {}
         """Who caused what could not be sent yet, or may not have arrived."""
-        self._barrier_due = math.inf
         self._read_due = math.inf
         """When reading must be done, or must begin again."""
 
@@ -114,7 +108,7 @@ class Datapath:
 
     @property
     def connected(self) -> bool:
-        return self._send is not None
+        return self._session.connected
 
     @property
     def ready(self) -> bool:
@@ -124,13 +118,13 @@ class Datapath:
     def unconfirmed(self) -> bool:
         """Something desired is not confirmed by the switch; an absent one is not waited for."""
         if self.state in (State.SETTLING, State.READY):
-            return self._installed.unconfirmed
+            return self._session.installed.unconfirmed
         return self.state is not State.ABSENT
 
     @property
     def leaving(self) -> set[int]:
         """The cookies of rules that were removed and whose last counts have not come."""
-        return self._installed.leaving
+        return self._session.installed.leaving
 
     def port_up(self, port_no: int) -> bool:
         """The port exists and can carry frames (OF 1.3.5 section 7.2.1)."""
@@ -140,10 +134,10 @@ class Datapath:
     @property
     def deadline(self) -> float:
         """When `tick` must be called next if nothing else happens."""
-        if self._installed.oversize:
+        if self._session.installed.oversize:
             return -math.inf
         if self.connected:
-            return min(self._barrier_due, self._read_due, self._requests.deadline)
+            return min(self._read_due, self._session.deadline)
         return self._grace_ends if self.state is State.LOST else math.inf
 
     # What its owner wants
@@ -167,7 +161,7 @@ class Datapath:
         if self.offer.narrow:
             change = narrow.change(change)
         if self.state in (State.SETTLING, State.READY):
-            self._apply(change, lambda key: origin, now)
+            self._session.apply(change, lambda key: origin, now)
         elif self.state is not State.ABSENT and origin is not None:
             self._origins.update((rule.key, origin) for rule in change.put_rules)
             self._origins.update((group.group_id, origin) for group in change.put_groups)
@@ -179,15 +173,16 @@ class Datapath:
             callback(now)
         elif self.state in (State.LOST, State.READING):
             self._waiting.append(callback)
-        elif not self._installed.join(callback):
-            self._barrier([callback])
+        elif not self._session.installed.join(callback):
+            self._session.barrier([callback])
 
     def request(self, kind: int, body: bytes, callback: Callable[[list[bytes] | None, float], None],
                 now: float) -> None:
         """Ask for statistics: the bodies of all parts, or None when the switch cannot or did not answer."""
         parts: list[bytes] = []
         if self.connected:
-            self._ask(kind, body, parts.append, lambda complete, at: callback(parts if complete else None, at), now)
+            self._session.ask(kind, body, parts.append,
+                              lambda complete, at: callback(parts if complete else None, at), now)
         else:
             callback(None, now)
 
@@ -197,24 +192,23 @@ class Datapath:
         if not self.ready:
             done(None, now)
             return
-        if self._installed.needs_barrier:
-            self._barrier([])  # what was sent before shows in what is read
-        audit = Audit(self._rules, self.desired_groups, self.desired_meters, self._installed.watch())
-        finish = partial(self._audited, audit, self._installed, remove_foreign, done)
+        self._session.confirm_sent()
+        audit = Audit(self._rules, self.desired_groups, self.desired_meters, self._session.installed.watch())
+        finish = partial(self._audited, audit, self._session, remove_foreign, done)
         for kind, body in QUESTIONS_OF_AUDIT:
-            self._ask(kind, body, partial(audit.take, kind), partial(audit.answered, kind, finish), now)
+            self._session.ask(kind, body, partial(audit.take, kind), partial(audit.answered, kind, finish), now)
 
     def send_packet_out(self, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         """Send a frame into the pipeline; it is lost when the switch is not connected."""
         if self.connected:
             if self.offer.narrow:
                 actions = narrow.packet_out(actions)
-            self._write(self._installed.packet_out(in_port, actions, data, origin), now)
+            self._session.write(self._session.installed.packet_out(in_port, actions, data, origin), now)
 
     def forget_connections(self, zone: int, now: float) -> None:
         """Have what is known of a zone forgotten; a switch that is away does it before it is used again."""
         if self.connected:
-            self._write(forget_connections(self._installed.next_xid, zone), now)
+            self._session.write(forget_connections(self._session.installed.next_xid, zone), now)
         else:
             self._to_forget.add(zone)
 
@@ -228,18 +222,18 @@ class Datapath:
     def attached(self, send: Callable[[bytes], None], features: FeaturesReply, now: float) -> None:
         """A session is open and has told its features."""
         self._step(Input.ATTACHED)
-        self._send = send
         self.offer.begin(features)
-        self._installed = Installed()
+        self._session = DatapathSession(send)
+        installed = self._session.installed
         # Packets sent up by our rules are cut to what a tenant wants by us, not by the switch.
-        send(build.set_config(self._installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
+        send(build.set_config(installed.next_xid, of13.OFPC_FRAG_NORMAL, of13.OFPCML_NO_BUFFER))
         # Open vSwitch leaves out packets with an invalid TTL, which a tenant may want, unless it is asked for them.
-        send(build.set_async(AsyncConfig(self._installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
+        send(build.set_async(AsyncConfig(installed.next_xid, (ALL_PACKETS, 0), (0x7, 0x7), (0xf, 0))))
         for zone in sorted(self._to_forget):
-            send(forget_connections(self._installed.next_xid, zone))
+            send(forget_connections(installed.next_xid, zone))
         self._to_forget.clear()
         for kind in QUESTIONS:
-            self._ask(kind, b"", partial(self.offer.take, kind), partial(self._offer_known, kind), now)
+            self._session.ask(kind, b"", partial(self.offer.take, kind), partial(self._offer_known, kind), now)
         self._read(now)
 
     def detached(self, now: float) -> None:
@@ -249,14 +243,13 @@ class Datapath:
         if math.isinf(self._grace_ends):
             self._grace_ends = now + self._grace
         self._step(Input.DETACHED)
-        self._send = None
-        self._closing = False
-        self._barrier_due = self._read_due = math.inf
-        waiting, origins = self._installed.lost()
-        self._installed = Installed()
+        self._read_due = math.inf
+        ended, self._session = self._session, DatapathSession()
+        ended.give_up()
+        waiting, origins = ended.installed.lost()
         self._waiting = waiting + self._waiting
         self._origins = {**origins, **self._origins}
-        self._requests.lost(now)
+        ended.requests.lost(now)
         self._owner.datapath_lost(self, now)
         self.tick(now)
 
@@ -264,7 +257,7 @@ class Datapath:
         """A message of the open session, its lengths proven."""
         self._refuse_oversize(now)
         kind = type_of(message)
-        if not self.connected or self._closing:
+        if not self.connected or self._session.given_up:
             return  # it was on its way when we gave the session up
         if kind == of13.OFPT_PACKET_IN:
             self._owner.packet_arrived(self, narrow.packet_in(message) if self.offer.narrow else message, now)
@@ -275,7 +268,7 @@ class Datapath:
             self._confirmed(xid_of(message), now)
         elif kind == of13.OFPT_MULTIPART_REPLY:
             reply = decode_multipart(message)
-            if not self._requests.answered(reply, now):
+            if not self._session.requests.answered(reply, now):
                 self._owner.log("debug", "unexpected statistics", dpid=self.dpid, kind=reply.kind, xid=reply.xid)
         elif kind == of13.OFPT_ERROR:
             self._refused(decode_error(message), now)
@@ -288,7 +281,7 @@ class Datapath:
         """Nothing of what it said was read for so long, nor could it connect: it has as much time left as before."""
         self._grace_ends += seconds
         self._read_due += seconds
-        self._requests.excuse(seconds)
+        self._session.requests.excuse(seconds)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -302,11 +295,7 @@ class Datapath:
             self._owner.datapath_absent(self, now)
         if not self.connected:
             return
-        self._requests.tick(now)
-        if now >= self._barrier_due:
-            self._barrier_due = math.inf
-            if self._installed.needs_barrier:
-                self._barrier([])
+        self._session.tick(now)
         if now >= self._read_due:
             self._read_is_due(now)
 
@@ -322,7 +311,7 @@ class Datapath:
         self._read_due = now + READ_WITHIN
         reading = Reading(self.desired_rules, self.desired_groups, self.desired_meters)
         for kind, body in REQUIRED:
-            self._ask(kind, body, partial(reading.take, kind), partial(self._was_read, reading, kind), now)
+            self._session.ask(kind, body, partial(reading.take, kind), partial(self._was_read, reading, kind), now)
 
     def _was_read(self, reading: Reading, kind: Kind, complete: bool, now: float) -> None:
         if not complete and kind not in OPTIONAL:
@@ -340,8 +329,7 @@ class Datapath:
             self._close("it could not be read in time")
         elif self.state is State.READY:
             self._step(Input.DISTURBED)
-            if self._installed.needs_barrier:
-                self._barrier([])  # what was sent before shows in what is read
+            self._session.confirm_sent()
             self._read(now)
         else:
             self._read_due = now + READ_AGAIN_AFTER
@@ -359,56 +347,31 @@ class Datapath:
             self._owner.log("warning", "the switch holds rules, groups or meters that are not ours", dpid=self.dpid,
                             number=found.foreign_total)
         self._owner.log("info", "reconciled", dpid=self.dpid, **needed.summary)
-        self._installed.held = needed.held
+        self._session.installed.held = needed.held
         origins, self._origins = self._origins, {}
-        self._apply(needed.change, origins.get, now)
+        self._session.apply(needed.change, origins.get, now)
         waiting, self._waiting = self._waiting, []
-        self._settles = self._barrier(waiting)
+        self._settles = self._session.barrier(waiting)
 
-    def _audited(self, audit: Audit, installed: Installed, remove_foreign: bool,
+    def _audited(self, audit: Audit, session: DatapathSession, remove_foreign: bool,
                  done: Callable[[Drift | None, float], None], complete: bool, now: float) -> None:
-        if not complete or installed is not self._installed or not self.ready:
-            installed.correct({})
+        if not complete or session is not self._session or not self.ready:
+            session.installed.correct({})
             done(None, now)
             return
-        drift = audit.drift(installed.is_sure, remove_foreign)
-        installed.correct(drift.held)
-        self._apply(drift.change, lambda key: None, now)
+        drift = audit.drift(session.installed.is_sure, remove_foreign)
+        session.installed.correct(drift.held)
+        session.apply(drift.change, lambda key: None, now)
         self.confirm(lambda at: done(drift, at), now)
-
-    # Writing
-
-    def _apply(self, change: Change, origin_of: Callable[[HeldKey], object | None], now: float) -> None:
-        self._write(b"".join(self._installed.apply(change, origin_of)), now)
-
-    def _write(self, data: bytes, now: float) -> None:
-        assert self._send is not None
-        if data:
-            self._barrier_due = min(self._barrier_due, now + CONFIRM_WITHIN)
-            self._send(data)
-
-    def _barrier(self, callbacks: list[Confirmed]) -> int:
-        assert self._send is not None
-        request = self._installed.barrier(callbacks)
-        self._barrier_due = math.inf
-        self._send(request)
-        return xid_of(request)
-
-    def _ask(self, kind: int, body: bytes, each: Callable[[bytes], None], done: Callable[[bool, float], None],
-             now: float) -> None:
-        assert self._send is not None
-        xid = self._installed.next_xid
-        self._requests.begin(xid, kind, each, done, now)
-        self._send(multipart_request(xid, kind, body))
 
     # Answers
 
     def _confirmed(self, xid: int, now: float) -> None:
-        callbacks = self._installed.confirmed(xid)
+        callbacks = self._session.installed.confirmed(xid)
         if callbacks is None:
             self._owner.log("debug", "unexpected barrier reply", dpid=self.dpid, xid=xid)
             return
-        settled = self.state is State.SETTLING and not self._installed.awaits(self._settles)
+        settled = self.state is State.SETTLING and not self._session.installed.awaits(self._settles)
         if settled:
             self._grace_ends = math.inf
             self._step(Input.CONFIRMED)
@@ -418,26 +381,27 @@ class Datapath:
             self._owner.datapath_ready(self, now)
 
     def _refused(self, error: ErrorMsg, now: float) -> None:
-        sent = self._installed.refused(error.xid)
+        sent = self._session.installed.refused(error.xid)
         if sent is not None:
             self._owner.rule_refused(self, sent.origin, sent.content, error, now)
-        elif self._installed.awaits(error.xid):
+        elif self._session.installed.awaits(error.xid):
             self._close("it refuses barriers")
-        elif not self._requests.failed(error.xid, now):
+        elif not self._session.requests.failed(error.xid, now):
             self._owner.log("warning", "the switch refused something unknown", dpid=self.dpid, xid=error.xid,
                             type=error.type, code=error.code)
 
     def _refuse_oversize(self, now: float) -> None:
-        while self._installed.oversize:
-            self._refused(self._installed.oversize.pop(0), now)
+        while self._session.installed.oversize:
+            self._refused(self._session.installed.oversize.pop(0), now)
 
     def _check_removed(self, message: bytes, now: float) -> None:
         """Notice a rule that goes although we did not remove it: read everything again soon."""
         removed = decode_flow_removed(message)
         key = (removed.table_id, removed.priority, canonical_match(removed.match))
-        ours, held = self._installed.left(key, removed.cookie), self._installed.held.get(key)
-        if not ours and isinstance(held, Rule) and held.cookie == removed.cookie and self._installed.is_sure(key):
-            del self._installed.held[key]
+        installed = self._session.installed
+        ours, held = installed.left(key, removed.cookie), installed.held.get(key)
+        if not ours and isinstance(held, Rule) and held.cookie == removed.cookie and installed.is_sure(key):
+            del installed.held[key]
             if math.isinf(self._read_due) and self.state is not State.READING:
                 self._owner.log("warning", "another hand removed rules of ours", dpid=self.dpid)
                 self._read_due = now + READ_AGAIN_AFTER
@@ -456,9 +420,9 @@ class Datapath:
             self._owner.ports_changed(self, (number,), now)
 
     def _close(self, reason: str) -> None:
-        if self.connected and not self._closing:
-            self._closing = True
-            self._barrier_due = self._read_due = math.inf
+        if self.connected and not self._session.given_up:
+            self._session.give_up()
+            self._read_due = math.inf
             self._owner.close_datapath(self, reason)
 
     def _step(self, event: Input) -> None:

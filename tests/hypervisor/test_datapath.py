@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hvproxy.hypervisor.datapath import CONFIRM_WITHIN, READ_AGAIN_AFTER, READ_WITHIN, Datapath
+from hvproxy.hypervisor.datapath import READ_AGAIN_AFTER, READ_WITHIN, Datapath
+from hvproxy.hypervisor.datapath_session import CONFIRM_WITHIN
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.lacking import UNTOLD
 from hvproxy.model.rules import Change, Group, Rule, RuleKey
