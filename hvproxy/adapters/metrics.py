@@ -130,6 +130,8 @@ class CoreCollector(Collector):
         yield _gauge("foreign_rules", "Rules, groups and meters on a switch that are not hvproxy's, at the last audit.",
                      ["dpid"], [([format_dpid(dpid)], number) for dpid, number in sorted(hv.auditing.foreign.items())])
         yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
+        yield _gauge("silent_links", "Of these, those that let nothing through.", [],
+                     [([], len(hv.switches.silent_links))])
         yield _gauge("tunnels", "Tunnels that are to be, and of these those whose both ports are there.", ["state"], [
             (["wanted"], len(hv.tunnels.wanted)), (["made"], len(hv.tunnels.links)),
             (["up"], sum(link.carriage is Carriage.TUNNEL for link in hv.switches.links))])

@@ -110,7 +110,8 @@ def _answers(specs: Schema) -> dict[str, Schema]:
                 admin=_nullable(_TEXT), link=_nullable(_TEXT), active={"type": "boolean"},
                 counts={"type": "boolean"}, bound=_TEXTS))),
         "Link": _object(a=_LINK_END, b=_LINK_END, source={"enum": ["configured", "discovered", "made"]},
-                        kind={"enum": ["vlan", *_TUNNEL["enum"]]}, state=_UP, speed=_nullable(_NUMBER)),
+                        kind={"enum": ["vlan", *_TUNNEL["enum"]]}, state={"enum": ["up", "down", "silent"]},
+                        speed=_nullable(_NUMBER)),
         "Fabric": _object(
             edges=_list(_object(dpid=_DPID, endpoint=_nullable(_TEXT), logical_switches=_TEXTS)),
             endpoints=_list(_object(dpid=_DPID, address=_TEXT)),

@@ -4,11 +4,11 @@ Pure graph work on datapaths, ports and links. Knows nothing of rules, labels or
 into rules.
 
 Theory of operation. T is a tree of shortest paths to the destination d; depth is the cost of
-the path to d, which is the number of its links, of which one of the kind to avoid counts as many, and one at a shunned
-datapath as more of these than there can be. A link that is not in
+the path to d, which is the number of its links, of which one of the kind to avoid counts as many, one at a shunned
+datapath as more of these than there can be, and one in doubt as more than all of those. A link that is not in
 T *reaches* to depth(LCA of its ends): it leaves the subtree of x exactly when that is less than depth(x). So when the
 link x - parent(x) fails and anything is left of the graph between x and d, some link with an end in subtree(x)
-reaches above x, and a frame at x can go
+reaches above x (one in doubt is not counted as left), and a frame at x can go
 
     down    from x by tree children to the end w of such a link,
     across  it to y, which is outside subtree(x),
@@ -30,7 +30,7 @@ for ever. transit.py therefore marks a detoured frame.
 """
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from math import inf, log1p
@@ -46,6 +46,8 @@ AVOIDED = 1 << 16
 """What a link of the kind to avoid costs: more than any way over others."""
 SHUNNED = AVOIDED << 32
 """What a link at a shunned datapath costs besides."""
+DOUBTED = SHUNNED << 32
+"""What a link in doubt costs besides."""
 UNKNOWN_SPEED = 10_000
 """What a link counts as that does not tell its speed, in Mb/s; virtual interfaces of Linux say so too."""
 _HASH = 0x9E3779B97F4A7C15
@@ -82,6 +84,8 @@ class Topology:
     """The kind of links that is used only where no other leads."""
     shunned: frozenset[Dpid]
     """Datapaths that frames for others cross only where no other way leads."""
+    doubted: frozenset[Link]
+    """Those of the links that may let nothing through: frames cross them only where no other way leads."""
     speeds: tuple[int, ...]
     """Of each link, in Mb/s."""
     ambiguous: tuple[Link, ...] = field(compare=False)
@@ -100,7 +104,8 @@ class Topology:
 
     @classmethod
     def of(cls, links: Iterable[Link], avoided: Carriage = Carriage.TUNNEL,
-           shunned: Iterable[Dpid] = (), speeds: Mapping[Link, int] = MappingProxyType({})) -> Topology:
+           shunned: Iterable[Dpid] = (), speeds: Mapping[Link, int] = MappingProxyType({}),
+           doubted: Collection[Link] = ()) -> Topology:
         """The topology of these links; a link from a datapath to itself leads nowhere and is not used. `speeds` in
         Mb/s, of links that tell them."""
         shunned = frozenset(shunned)
@@ -123,15 +128,16 @@ class Topology:
         fast = tuple(speeds.get(link, UNKNOWN_SPEED) for link in usable)
         for number, link in enumerate(usable):
             a, b = link.ends
-            cost = (AVOIDED if link.carriage is avoided else 1) + SHUNNED * (not shunned.isdisjoint((a[0], b[0])))
+            cost = ((AVOIDED if link.carriage is avoided else 1) + SHUNNED * (not shunned.isdisjoint((a[0], b[0])))
+                    + DOUBTED * (link in doubted))
             for near, far in ((a, b), (b, a)):
                 peers[near] = far
                 ports[near[0]].add(near[1])
                 carriages[near[0]].add(link.carriage)
                 salt = _scatter(_scatter(near[0]) ^ near[1])
                 hops[place[near[0]]].append(_Hop(place[far[0]], near[1], far[1], number, salt, cost, fast[number]))
-        return cls(tuple(usable), avoided, shunned, fast, tuple(ambiguous), peers,
-                   {dpid: frozenset(own) for dpid, own in ports.items()}, tuple(dpids),
+        return cls(tuple(usable), avoided, shunned, frozenset(usable).intersection(doubted), fast, tuple(ambiguous),
+                   peers, {dpid: frozenset(own) for dpid, own in ports.items()}, tuple(dpids),
                    frozenset(end for link in usable if link.carriage is Carriage.TUNNEL for end in link.ends),
                    {dpid: frozenset(kinds) for dpid, kinds in carriages.items()},
                    tuple(tuple(sorted(own, key=lambda hop: hop.port)) for own in hops))
@@ -212,7 +218,7 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
     reach: dict[int, int] = {}
     for here in order:
         for hop in all_hops[here]:
-            if hop.link not in in_tree and hop.link not in reach:
+            if hop.link not in in_tree and hop.link not in reach and hop.cost < DOUBTED:
                 a, b = here, hop.to
                 while a != b:
                     if depth[a] >= depth[b]:
@@ -257,7 +263,8 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
 
 def lost(before: Topology, topology: Topology) -> frozenset[End] | None:
     """The ends of links that are in the first and not in the second; None where anything else is otherwise too."""
-    if (before.avoided, before.shunned) != (topology.avoided, topology.shunned) or not (
+    if (before.avoided, before.shunned, before.doubted) != (
+            topology.avoided, topology.shunned, topology.doubted) or not (
             topology.peers.items() <= before.peers.items() and topology.tunnels <= before.tunnels):
         return None
     speeds = dict(zip(before.links, before.speeds, strict=True))

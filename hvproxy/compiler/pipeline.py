@@ -4,7 +4,7 @@ Pure: (logical switch view, transport) -> content per datapath. Knows nothing of
 """
 from __future__ import annotations
 
-from hvproxy.compiler import broadcast, egress
+from hvproxy.compiler import broadcast, egress, reflection
 from hvproxy.compiler.lowering import Edge, on_one_port
 from hvproxy.compiler.transit import fits, has_label, label_rule_on_the_way, put_label, ways
 from hvproxy.compiler.wires import SPANNING_TREE, crossing, entering
@@ -41,10 +41,10 @@ def instructions(*, apply: bytes = b"", goto: int | None = None, metadata: tuple
 
 
 def base(
-    fabric_ports: frozenset[int], discovery_mac: int | None, tunnel_ports: frozenset[int] = frozenset(),
+    dpid: Dpid, fabric_ports: frozenset[int], discovery_mac: int | None, tunnel_ports: frozenset[int] = frozenset(),
 ) -> Content:
-    """What every datapath holds whatever the tenants do: the frame of table 0 and the ends of tables 1 and 5. The
-    tunnel ports are among the fabric ports."""
+    """What a datapath holds whatever the tenants do: the frame of table 0 and the ends of tables 1 and 5. The tunnel
+    ports are among the fabric ports."""
     content = Content()
     if discovery_mac is not None:
         # Of every port: a discovery frame at a bound port is an alarm, and never tenant traffic.
@@ -53,6 +53,9 @@ def base(
             tlv(of13.OFPXMT_OFB_ETH_DST, discovery_mac) + tlv(of13.OFPXMT_OFB_ETH_TYPE, ETH_TYPE_LLDP),
             instructions(apply=actions.output(of13.OFPP_CONTROLLER, of13.OFPCML_NO_BUFFER)),
             cookie(0, RuleKind.DISCOVERY)))
+        if fabric_ports - tunnel_ports:
+            for rule in reflection.rules(dpid, discovery_mac):
+                content.add_rule(rule)
     for port_no in sorted(fabric_ports):
         content.add_rule(Rule(Table.CLASSIFY, FABRIC_PRIORITY, tlv(of13.OFPXMT_OFB_IN_PORT, port_no),
                               instructions(goto=Table.TUNNEL if port_no in tunnel_ports else Table.LABEL),

@@ -10,6 +10,7 @@ from hvproxy.hypervisor import packets, refusals
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.learning import Lesson
 from hvproxy.hypervisor.origin import Origin
+from hvproxy.hypervisor.switches import REFLECTION_COOKIE
 from hvproxy.model.layout import HIDDEN, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Item
 from hvproxy.openflow.messages import PACKET_IN_MATCH, ErrorMsg, decode_flow_removed, decode_packet_in
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
 
 DISCOVERY_COOKIE = cookie(0, RuleKind.DISCOVERY)
+OWN_COOKIES = frozenset((DISCOVERY_COOKIE, REFLECTION_COOKIE))
+"""Of the rules that hand hvproxy its own frames."""
 PACKET_IN_REASON = 14
 """Where the reason stands in a PACKET_IN (OF 1.3.5 section 7.4.1)."""
 SHOWN = 200
@@ -45,7 +48,7 @@ class Arrivals:
             known.send(message[end + 2:], message[PACKET_IN_REASON - 2] << 8 | message[PACKET_IN_REASON - 1], now)
             return
         arrived = decode_packet_in(message)
-        if arrived.cookie == DISCOVERY_COOKIE:
+        if arrived.cookie in OWN_COOKIES:
             if self._hv.switches.discovery is not None:
                 self._hv.switches.discovered(dp, arrived, now)
             return

@@ -4,6 +4,7 @@ A round sends one frame out of every fabric port. A frame that comes in elsewher
 while both halves are fresh. Frames carry an HMAC over all of their content, including the round, so a workload that
 forges, alters or stores them proves nothing. Relaying a fresh frame unaltered cannot be told from a longer cable;
 what it can do is limited by letting only fabric ports take part, which is the caller's business.
+Questions are frames of the same make, which come back to the port that sent them (compiler.reflection).
 Knows no switches and no rules: ports and times in, frames and links out.
 """
 from __future__ import annotations
@@ -14,8 +15,9 @@ import math
 from dataclasses import dataclass
 from typing import Iterable, TypeAlias
 
-from construct import Bytes, Const, Int16ub, Int64ub, Struct
+from construct import Bytes, Const, Container, Int16ub, Int64ub, Struct
 
+from hvproxy.compiler import reflection
 from hvproxy.model.view import Dpid, Link, PortNo
 from hvproxy.openflow.oxm_fields import ETH_TYPE_LLDP
 
@@ -61,6 +63,10 @@ _SUPERSEDED_AFTER = 2
 one leads; after a cable was moved without the port going down the new sender leads in its second round."""
 
 
+def _sender(parts: Container) -> End:
+    return int(parts.chassis[5:], 16), int(parts.port, 16)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of a frame that arrived."""
@@ -94,6 +100,8 @@ class Discovery:
         """Where frames are addressed to: locally administered multicast, which no bridge treats as its own
         (01:80:c2:00:00:0e would be eaten by the first switch that runs LLDP) and no workload can guess."""
         self._source = bytes([self.destination[0] & 0xFE]) + self.destination[1:]
+        self._mac = int.from_bytes(self.destination, "big")
+        self._question_address = reflection.address(self._mac).to_bytes(6, "big")
         self.round = 0
         """The newest round; 0 before the first."""
         self._nonces: dict[int, bytes] = {}
@@ -110,11 +118,30 @@ class Discovery:
     def frame(self, dpid: Dpid, port_no: PortNo, round_: int) -> bytes:
         """The frame that `port_no` of `dpid` sends in a round."""
         nonce = self._nonces.get(round_) or self._nonce(round_)
+        return self._signed(self.destination, self._source, dpid, port_no, round_, nonce)
+
+    def question(self, dpid: Dpid, port_no: PortNo, of: Dpid, number: int) -> bytes:
+        """The frame that `port_no` of `dpid` sends and that datapath `of`, at the other end, sends back."""
+        return self._signed(self._question_address, reflection.name(self._mac, of).to_bytes(6, "big"), dpid, port_no,
+                            number, bytes(16))
+
+    def answered(self, frame: bytes) -> tuple[End, int] | None:
+        """Who had sent that question, and its number; None where it is none of ours."""
+        if len(frame) < FRAME_SIZE or frame[:6] != self._question_address or not self._is_ours(frame):
+            return None
+        parts = FRAME.parse(frame)
+        return _sender(parts), parts.round
+
+    def _signed(self, destination: bytes, source: bytes, dpid: Dpid, port_no: PortNo, round_: int,
+                nonce: bytes) -> bytes:
         unsigned: bytes = FRAME.build({
-            "destination": self.destination, "source": self._source, "chassis": b"dpid:%016x" % dpid,
+            "destination": destination, "source": source, "chassis": b"dpid:%016x" % dpid,
             "port": b"%08x" % port_no, "ttl": self._ttl, "round": round_, "nonce": nonce, "digest": bytes(32),
         })
         return unsigned[:_SIGNED_SIZE] + self._digest(unsigned[:_SIGNED_SIZE]) + unsigned[-2:]
+
+    def _is_ours(self, frame: bytes) -> bool:
+        return hmac.compare_digest(self._digest(frame[:_SIGNED_SIZE]), frame[_SIGNED_SIZE:_SIGNED_SIZE + 32])
 
     def probe(self, now: float, ports: Iterable[End]) -> list[tuple[Dpid, PortNo, bytes]]:
         """Start a round if one is due: what to send out of which port. Empty when none is due."""
@@ -131,11 +158,10 @@ class Discovery:
         """A frame came in at a port."""
         if len(frame) < FRAME_SIZE or frame[:6] != self.destination:
             return Verdict(False, "foreign")
-        digest = self._digest(frame[:_SIGNED_SIZE])
-        if not hmac.compare_digest(digest, frame[_SIGNED_SIZE:_SIGNED_SIZE + 32]):
+        if not self._is_ours(frame):
             return Verdict(False, "forged")
         parts = FRAME.parse(frame)  # cannot fail: the layout is what we signed
-        sender = (int(parts.chassis[5:], 16), int(parts.port, 16))
+        sender = _sender(parts)
         nonce = self._nonces.get(parts.round)
         if nonce is None or not hmac.compare_digest(nonce, parts.nonce):
             return Verdict(False, "expired", sender)
@@ -165,6 +191,11 @@ class Discovery:
             for receiver, senders in self._heard.items() if not gone(receiver)
         }
         self._stale = True
+
+    def hears(self, link: Link) -> bool:
+        """Whether frames of this round have come through a link, both ways."""
+        return all(self._heard.get(receiver, {}).get(sender) == self.round
+                   for receiver, sender in (link.ends, link.ends[::-1]))
 
     @property
     def links(self) -> frozenset[Link]:

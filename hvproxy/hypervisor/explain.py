@@ -96,6 +96,9 @@ class Explanations:
             return Why(f"takes labelled frames from {through} {match.in_port}")
         if kind == RuleKind.DISCOVERY:
             return Why("hands discovery frames to hvproxy")
+        if kind == RuleKind.REFLECTION:
+            return Why("hands frames to hvproxy that another switch has sent back" if match.get(of13.OFPXMT_OFB_ETH_SRC)
+                       is None else "sends a frame back by which hvproxy finds out whether the switch forwards")
         if kind == RuleKind.INJECT:
             return Why("takes packet-outs of hvproxy into the logical tables")
         if kind == RuleKind.LABEL:

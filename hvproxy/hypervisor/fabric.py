@@ -125,14 +125,15 @@ class Fabric:
 
     def base(self, dpids: Iterable[Dpid]) -> dict[Part, dict[Dpid, Content]]:
         """What each datapath holds in any case."""
-        return {("base", dpid): {dpid: pipeline.base(self.fabric_ports(dpid), self._discovery_mac,
+        return {("base", dpid): {dpid: pipeline.base(dpid, self.fabric_ports(dpid), self._discovery_mac,
                                                      self.tunnel_ports(dpid))} for dpid in dpids}
 
-    def set_links(self, links: Iterable[Link], now: float = 0.0,
-                  speeds: Mapping[Link, int] = MappingProxyType({})) -> dict[Part, dict[Dpid, Content]]:
-        """The links are these now: every part that this changes. `speeds` in Mb/s, of those that tell them."""
+    def set_links(self, links: Iterable[Link], now: float = 0.0, speeds: Mapping[Link, int] = MappingProxyType({}),
+                  doubted: Collection[Link] = ()) -> dict[Part, dict[Dpid, Content]]:
+        """The links are these now: every part that this changes. `speeds` in Mb/s, of those that tell them; those of
+        them that are `doubted` are used where no other way leads."""
         before = self.topology
-        self.topology = Topology.of(links, before.avoided, self.shunned, speeds)
+        self.topology = Topology.of(links, before.avoided, self.shunned, speeds, doubted)
         if self.topology == before:
             return {}
         self._beside_vlan = beside_vlan(self.topology)

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from hvproxy.hypervisor.arrivals import DISCOVERY_COOKIE
+from hvproxy.hypervisor.arrivals import OWN_COOKIES
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.logical_walk import MOST_HOPS, Upward
@@ -156,7 +156,7 @@ def _physical_upward(hv: Hypervisor, in_port: PortNo, told: Told) -> tuple[str, 
     assert isinstance(rule, Rule)
     ls = hv.by_id.get(hv.settings.layout.read(told.metadata)[0])
     owner = read_cookie(rule.cookie)
-    if rule.cookie == DISCOVERY_COOKIE or ls is None or owner is not None and owner[1] & HIDDEN == HIDDEN:
+    if rule.cookie in OWN_COOKIES or ls is None or owner is not None and owner[1] & HIDDEN == HIDDEN:
         return None  # hvproxy's own, as what NORMAL learns from
     found = attribute(ls, PacketIn(0, NO_BUFFER, len(told.data), told.reason, rule.table, rule.cookie, in_port,
                                    told.metadata, told.others, told.data))

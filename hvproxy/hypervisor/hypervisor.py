@@ -272,7 +272,7 @@ class Hypervisor(ToSwitches):
         self.ledger.links(self.switches.links, self.switches.speeds)
         starved = set(self.fabric.starved)
         used = links_used(self.switches.links, self.fabric.endpoints, forced=self.tunnels.forced)
-        self.rollout.aim(self.fabric.set_links(used, now, self.switches.speeds), now)
+        self.rollout.aim(self.fabric.set_links(used, now, self.switches.speeds, self.switches.silent_links), now)
         self.tunnels.look_soon(now)
         for ls_id in sorted(self.fabric.starved - starved):
             self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart; "

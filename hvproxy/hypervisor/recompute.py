@@ -26,7 +26,7 @@ def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
     """The full content of every datapath hvproxy knows."""
     fabric = hv.fabric
     mac = None if hv.switches.discovery is None else int.from_bytes(hv.switches.discovery.destination, "big")
-    contents = {dpid: base(fabric.fabric_ports(dpid), mac, fabric.tunnel_ports(dpid))
+    contents = {dpid: base(dpid, fabric.fabric_ports(dpid), mac, fabric.tunnel_ports(dpid))
                 for dpid in hv.switches.datapaths}
     crossed: dict[Dpid, set[Dpid]] = {}
     for ls in hv.logical_switches.values():

@@ -105,8 +105,9 @@ def _description(dp: Datapath) -> str | None:
 
 
 def links(hv: Hypervisor) -> list[Row]:
-    """The configured links, those found, and the tunnels; working or not. Speeds are in Mb/s."""
-    working = hv.switches.links
+    """The configured links, those found, and the tunnels; up, down, or silent: up, and nothing gets through. Speeds are
+    in Mb/s."""
+    working, silent = hv.switches.links, hv.switches.silent_links
     configured = hv.switches.configured_links()
     found = []
     for named, link in configured:
@@ -124,7 +125,7 @@ def links(hv: Hypervisor) -> list[Row]:
         "b": {"dpid": format_dpid(b[0]), "port": b[1]},
         "source": source,
         "kind": kind,
-        "state": _up(link in working),
+        "state": "silent" if link in silent else _up(link in working),
         "speed": None if link is None else hv.switches.speeds.get(link),
     } for (a, b), source, kind, link in found]
 

@@ -13,7 +13,9 @@ from hvproxy.hypervisor.commands import Outbox
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.datapath_state import State
 from hvproxy.hypervisor.discovery import Discovery
+from hvproxy.hypervisor.doubts import Doubts
 from hvproxy.hypervisor.fabric import links_between
+from hvproxy.model.layout import RuleKind, cookie
 from hvproxy.model.rules import Item
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 from hvproxy.openflow import actions, build
@@ -23,6 +25,7 @@ from hvproxy.openflow.messages import ErrorMsg, PacketIn, decode_features_reply,
 from hvproxy.ovsdb.tunnels import is_tunnel_name
 
 End = tuple[Dpid, PortNo]
+REFLECTION_COOKIE = cookie(0, RuleKind.REFLECTION)
 LINK_DELAY = 0.02
 """Seconds in which changes of links are gathered before paths are computed anew; fast failover acts meanwhile."""
 DELAY_PER_LINK = 1e-4
@@ -79,6 +82,7 @@ class Switches:
         self.addresses: dict[Dpid, str] = {}
         """Where a datapath connected from last."""
         self.discovery = discovery
+        self.doubts = None if discovery is None else Doubts(discovery, self)
         self.received = [0] * 256
         """Messages from switches by type, for the metrics."""
         self.sent = [0] * 256
@@ -92,11 +96,17 @@ class Switches:
         self.named_links = tuple(links)
         """The configured ones."""
         self._sessions: dict[int, Session] = {}
+        self._session_of: dict[Dpid, Session] = {}
+        """Of each datapath that is connected."""
         self._links: frozenset[Link] = frozenset()
+        self.vlan_links: frozenset[Link] = frozenset()
+        """Those of the links in use that are no tunnels."""
         self._ends: frozenset[End] = frozenset()
         """Of these links."""
         self.speeds: dict[Link, int] = {}
         """Mb/s of those links in use whose ends tell theirs: what the slower one says."""
+        self.silent_links: frozenset[Link] = frozenset()
+        """Those of them that let nothing through: frames cross them only where no other way leads."""
         self._links_due = inf
         self._explored_at = -inf
         """When the last round of discovery began."""
@@ -176,7 +186,7 @@ class Switches:
     def _introduced(self, session: Session, message: bytes, now: float) -> None:
         features = decode_features_reply(message)
         dpid = features.datapath_id
-        if any(other.dp is not None and other.dp.dpid == dpid for other in self._sessions.values()):
+        if dpid in self._session_of:
             self.alarm("duplicate datapath id", dpid=f"{dpid:016x}", peer=session.peer)
             self._drop(session, f"another switch with datapath id {dpid:016x} is connected")
             return
@@ -184,6 +194,7 @@ class Switches:
             self._drop(session, "auxiliary connections are not used")
             return
         session.dp = self.expect(dpid, now)
+        self._session_of[dpid] = session
 
         def send(data: bytes) -> None:
             at = 0
@@ -199,6 +210,7 @@ class Switches:
         """A connection is gone."""
         session = self._sessions.pop(conn, None)
         if session is not None and session.dp is not None:
+            del self._session_of[session.dp.dpid]
             session.dp.detached(now)
 
     def owns(self, conn: int) -> bool:
@@ -238,6 +250,8 @@ class Switches:
 
     def datapath_lost(self, dp: Datapath, now: float) -> None:
         self._out.log("warning", "switch lost", dpid=f"{dp.dpid:016x}")
+        if self.doubts is not None:
+            self.doubts.suspect(now)
 
     def datapath_absent(self, dp: Datapath, now: float) -> None:
         self._out.log("warning", "switch absent", dpid=f"{dp.dpid:016x}")
@@ -276,6 +290,24 @@ class Switches:
         seen = self.alarms[what] = self.alarms.get(what, 0) + 1
         return seen
 
+    # What doubts ask and tell (doubts.DoubtsOwner)
+
+    def heard(self, dpid: Dpid) -> float:
+        return self._session_of[dpid].channel.heard
+
+    def ask(self, end: End, frame: bytes, now: float) -> None:
+        dpid, port_no = end
+        self.datapaths[dpid].send_packet_out(of13.OFPP_CONTROLLER, actions.output(port_no), frame, now, None)
+        self._session_of[dpid].channel.ask()
+        self._flush(self._session_of[dpid])
+
+    def doubts_changed(self, now: float) -> None:
+        self.look_soon(now)
+
+    def answers(self, dpid: Dpid) -> bool:
+        """Whether a switch is connected, and neither it nor its links are dead."""
+        return self.datapaths[dpid].connected and (self.doubts is None or dpid not in self.doubts.hung)
+
     # Links
 
     @property
@@ -303,6 +335,7 @@ class Switches:
 
     def _use(self, links: frozenset[Link]) -> None:
         self._links = links
+        self.vlan_links = frozenset(link for link in links if link.carriage is Carriage.VLAN)
         self._ends = frozenset(end for link in links for end in link.ends)
 
     def configured_links(self, at: Dpid | None = None) -> list[tuple[NamedLink, Link | None]]:
@@ -337,7 +370,10 @@ class Switches:
 
     def discovered(self, dp: Datapath, arrived: PacketIn, now: float) -> None:
         """A discovery frame arrived at a port."""
-        assert self.discovery is not None
+        assert self.discovery is not None and self.doubts is not None
+        if arrived.cookie == REFLECTION_COOKIE:
+            self.refused_frames += not self.doubts.answered((dp.dpid, arrived.in_port), arrived.data)
+            return
         verdict = self.discovery.arrived(dp.dpid, arrived.in_port, arrived.data)
         if not verdict.accepted or self.is_tunnel_port(dp.dpid, arrived.in_port):
             self.refused_frames += 1
@@ -381,9 +417,12 @@ class Switches:
         links |= links_between(tunnels, {end: up.get(end, False) and self._is_live(*end)
                                          for tunnel in tunnels for end in tunnel.ends})
         speeds = {link: speed for link in links if (speed := self._speed(link))}
-        if (links, speeds) != (self._links, self.speeds):
+        silent = frozenset() if self.doubts is None else self.doubts.links & links
+        if (links, speeds, silent) != (self._links, self.speeds, self.silent_links):
             self._use(links)
-            self.speeds = speeds
+            self.speeds, self.silent_links = speeds, silent
+            if self.doubts is not None:
+                self.doubts.links_changed(now)
             self._owner.links_changed(now)
 
     def _speed(self, link: Link) -> int:
@@ -399,8 +438,8 @@ class Switches:
         times = [self._links_due]
         times += [session.channel.deadline for session in self._sessions.values()]
         times += [dp.deadline for dp in self.datapaths.values()]
-        if self.discovery is not None:
-            times.append(self.discovery.deadline)
+        if self.discovery is not None and self.doubts is not None:
+            times += [self.discovery.deadline, self.doubts.deadline]
         return min(times, default=inf)
 
     def stood_still(self, seconds: float, now: float) -> None:
@@ -409,6 +448,8 @@ class Switches:
             session.channel.excuse(now)
         for dp in self.datapaths.values():
             dp.excuse(seconds)
+        if self.doubts is not None:
+            self.doubts.excuse()
 
     def _believe_the_silent(self, discovery: Discovery, now: float) -> None:
         """What a switch that has said nothing at all since the last round would have heard is unknown: its links stay
@@ -433,14 +474,17 @@ class Switches:
         for dp in list(self.datapaths.values()):
             if now >= dp.deadline:
                 dp.tick(now)
+        if self.doubts is not None:
+            self.doubts.tick(now)
         if now >= self._links_due:
             self._links_due = inf
             self._look_at_links(now)
-        if self.discovery is not None and now >= self.discovery.deadline:
+        if self.discovery is not None and self.doubts is not None and now >= self.discovery.deadline:
             self._believe_the_silent(self.discovery, now)
             ends = [(dp.dpid, number) for dp in self.datapaths.values() if dp.state is State.READY
                     for number in dp.ports if dp.port_up(number) and not self._owner.is_bound(dp.dpid, number)
                     and not self.is_tunnel_port(dp.dpid, number)]
             for dpid, port_no, frame in self.discovery.probe(now, ends):
                 self.datapaths[dpid].send_packet_out(of13.OFPP_CONTROLLER, actions.output(port_no), frame, now, None)
+            self.doubts.round_begun(now)
             self.look_soon(now)

@@ -34,9 +34,9 @@ class ToSwitches(Gather):
             dp.confirm(one_done, now)
 
     def confirm_connected(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
-        """As `confirm`, without those that are away: a dead switch must not hold up the way around it, and gets
+        """As `confirm`, without those that are away or hang: a dead switch must not hold up the way around it, and gets
         everything at once when it is back."""
-        self.confirm([dpid for dpid in dpids if self.switches.datapaths[dpid].connected], done, now)
+        self.confirm([dpid for dpid in dpids if self.switches.answers(dpid)], done, now)
 
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)

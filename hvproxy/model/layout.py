@@ -114,6 +114,7 @@ class RuleKind(IntEnum):
     TRANSIT = 4
     INJECT = 5
     CROSSING = 6
+    REFLECTION = 7
 
 
 GROUP_KIND_BIT = 28

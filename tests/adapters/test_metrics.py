@@ -61,6 +61,7 @@ def test_what_exists_is_counted() -> None:
         ("hvproxy_switches", (("state", "absent"),)): 1,
         ("hvproxy_switches", (("state", "reading"),)): 0,
         ("hvproxy_links", ()): 1,
+        ("hvproxy_silent_links", ()): 0,
         ("hvproxy_tenants", ()): 2,
         ("hvproxy_logical_switches", ()): 1,
         ("hvproxy_entries", (red,)): 1,

@@ -73,7 +73,7 @@ def plane(
         made.add_switch(dpid, (1, 2, 3, FABRIC_PORT))
         other = 3 - dpid
         content = Content()
-        for part in (base(frozenset((FABRIC_PORT,)), None), placed[dpid]):
+        for part in (base(dpid, frozenset((FABRIC_PORT,)), None), placed[dpid]):
             content.rules.update(part.rules)
             content.groups.update(part.groups)
         for group in uplink_groups(tree(topology, other), dpid, other):

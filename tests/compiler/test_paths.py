@@ -249,6 +249,33 @@ def test_a_shunned_datapath_is_crossed_where_there_is_no_other_way_only() -> Non
 
 @given(fabrics(), st.data())
 @settings(max_examples=200, deadline=None)
+def test_links_in_doubt_are_crossed_where_no_other_way_leads_only_and_no_detour_leads_over_them(
+        links: list[Link], data: st.DataObject) -> None:
+    doubted = data.draw(st.sets(st.sampled_from(links)))
+    topology = Topology.of(links, doubted=doubted)
+    without = Topology.of([link for link in links if link not in doubted])
+    ends = {end for link in doubted for end in link.ends}
+    for destination in topology.dpids:
+        towards, known = tree(topology, destination), tree(without, destination)
+        assert towards.parent.keys() == tree(Topology.of(links), destination).parent.keys()
+        assert known.parent.keys() <= {source for source, port in towards.parent.items() if (source, port) not in ends}
+        assert all(towards.way(source) == known.way(source) for source in known.parent)
+        sent = {**towards.backup, **towards.descend}.items()
+        in_tree = {end for child in towards.parent.items() for end in (child, topology.peers[child])}
+        assert not (ends - in_tree) & {(dpid, port) for dpid, port in sent}
+
+
+def test_what_is_in_doubt_makes_trees_anew() -> None:
+    line = [Link(1, 1, 2, 1), Link(2, 2, 3, 1)]
+    before = Topology.of(line, doubted=line[:1])
+    assert before.doubted == {line[0]} and before != Topology.of(line)
+    assert Topology.of(line[1:], doubted=line[:1]).doubted == frozenset()
+    assert lost(before, Topology.of(line[1:])) is None and lost(Topology.of(line), before) is None
+    assert tree(before, 3).way(1) == [1, 2, 3]
+
+
+@given(fabrics(), st.data())
+@settings(max_examples=200, deadline=None)
 def test_a_tree_that_uses_no_lost_link_stays_as_it_is(links: list[Link], data: st.DataObject) -> None:
     before = Topology.of(links, speeds={link: 1000 for link in data.draw(st.sets(st.sampled_from(links)))})
     gone = data.draw(st.sets(st.sampled_from(links), max_size=3))

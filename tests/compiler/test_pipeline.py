@@ -39,7 +39,7 @@ def bare(content: Content) -> Plane:
 
 
 def test_a_datapath_of_no_logical_switch_passes_nothing_on_but_discovery_frames_to_the_controller() -> None:
-    made = bare(base(frozenset((3,)), DISCOVERY_MAC))
+    made = bare(base(1, frozenset((3,)), DISCOVERY_MAC))
     lldp = DISCOVERY_MAC.to_bytes(6, "big") + bytes(6) + b"\x88\xcc" + bytes(46)
     for port in (1, 2, 3):
         for vid in (None, 5):
@@ -59,13 +59,13 @@ def test_classification_keeps_the_tenants_metadata_which_a_packet_out_to_the_tab
 
 
 def test_without_discovery_nothing_is_sent_to_the_controller() -> None:
-    made = bare(base(frozenset(), None))
+    made = bare(base(1, frozenset(), None))
     made.send(1, 1, DISCOVERY_MAC.to_bytes(6, "big") + bytes(6) + b"\x88\xcc" + bytes(46))
     assert told(made) == []
 
 
 def test_every_rule_of_the_base_is_the_fabrics_own() -> None:
-    for rule in base(frozenset((1, 2)), DISCOVERY_MAC).rules.values():
+    for rule in base(1, frozenset((1, 2)), DISCOVERY_MAC).rules.values():
         owner = read_cookie(rule.cookie)
         assert owner is not None and owner[0] == 0
 

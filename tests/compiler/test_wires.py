@@ -40,7 +40,7 @@ def plane(entries: dict[int, Iterable[AnEntry]], views: Iterable[LogicalSwitchVi
     switch = made.add_switch(1, (1, 2, 3))
     content = Content()
     for view in views:
-        for part in (base(frozenset(), None), placement(LAYOUT, view, NOTHING_BETWEEN)[1], crossings()):
+        for part in (base(1, frozenset(), None), placement(LAYOUT, view, NOTHING_BETWEEN)[1], crossings()):
             content.rules.update(part.rules)
             content.groups.update(part.groups)
         for entry in entries.get(view.ls_id, ()):

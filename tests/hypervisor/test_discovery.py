@@ -221,3 +221,39 @@ def test_chain_of_one_way_wires_is_no_link() -> None:
     cabling.wires = {(A1, B1), (B1, C1), (C1, A1)}
     cabling.round()
     assert discovery.links == frozenset()
+
+
+def test_a_link_is_heard_in_a_round_when_both_its_ends_are() -> None:
+    cabling = Cabling(Discovery(SECRET), (A1, B1))
+    link = Link(*A1, *B1)
+    assert not cabling.discovery.hears(link)
+    cabling.round()
+    assert cabling.discovery.hears(link)
+    cabling.wires = {(A1, B1)}
+    cabling.round()
+    assert cabling.discovery.links == {link} and not cabling.discovery.hears(link)
+
+
+def test_a_question_says_who_asked_and_is_no_proof_of_a_link() -> None:
+    discovery = started()
+    asked = discovery.question(*A1, 2, 7)
+    assert discovery.answered(asked) == (A1, 7)
+    assert asked[:6] != discovery.destination and asked[6:12] != discovery.question(*A1, 3, 7)[6:12]
+    assert discovery.arrived(*B1, asked).reason == "foreign"
+    assert Discovery(SECRET, address=discovery.destination).question(*A1, 2, 7)[:12] == asked[:12]
+
+
+@pytest.mark.parametrize("position", range(FRAME_SIZE - 2))
+def test_an_altered_question_is_none(position: int) -> None:
+    discovery = started()
+    asked = bytearray(discovery.question(*A1, 2, 7))
+    asked[position] ^= 0x01
+    assert discovery.answered(bytes(asked)) is None
+
+
+def test_what_is_no_question_of_ours_is_none() -> None:
+    discovery = started()
+    assert discovery.answered(b"") is None
+    assert discovery.answered(discovery.frame(*A1, 1)) is None
+    other = Discovery(b"o" * 32, address=discovery.destination)
+    assert discovery.answered(other.question(*A1, 2, 7)) is None

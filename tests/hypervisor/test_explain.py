@@ -67,6 +67,8 @@ def test_the_rules_of_an_edge_say_what_they_are_for() -> None:
         "takes labelled frames from fabric port 7",
         "takes packet-outs of hvproxy into the logical tables",
         "hands discovery frames to hvproxy",
+        "hands frames to hvproxy that another switch has sent back",
+        "sends a frame back by which hvproxy finds out whether the switch forwards",
         "drops frames of ports that nothing is bound to",
         "drops frames under unknown labels",
         f"delivers label {label(world, 'deliver', port[1])} to red/1",

@@ -24,12 +24,14 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
@@ -331,6 +333,16 @@ class PrivateOvs:
         assert self._switches is not None
         self._switches.kill()
         self._switches.wait(10)
+
+    @contextmanager
+    def hung_switches(self) -> Iterator[None]:
+        """ovs-vswitchd does nothing as long as the block lasts, and closes none of its connections."""
+        assert self._switches is not None
+        self._switches.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._switches.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End every process and remove every namespace and file."""
