@@ -48,6 +48,8 @@ SHUNNED = AVOIDED << 32
 """What a link at a shunned datapath costs besides."""
 DOUBTED = SHUNNED << 32
 """What a link in doubt costs besides."""
+_FAR = DOUBTED << 32
+"""More than any way costs."""
 UNKNOWN_SPEED = 10_000
 """What a link counts as that does not tell its speed, in Mb/s; virtual interfaces of Linux say so too."""
 _HASH = 0x9E3779B97F4A7C15
@@ -100,6 +102,8 @@ class Topology:
     """The ends of tunnels."""
     carriages: Mapping[Dpid, frozenset[Carriage]] = field(compare=False, repr=False)
     """The kinds of links that each datapath has."""
+    parts: Mapping[Dpid, Dpid] = field(compare=False, repr=False)
+    """Every datapath with a link -> the smallest of those that links join it with, over others too."""
     _hops: tuple[tuple[_Hop, ...], ...] = field(compare=False, repr=False)
 
     @classmethod
@@ -139,8 +143,25 @@ class Topology:
         return cls(tuple(usable), avoided, shunned, frozenset(usable).intersection(doubted), fast, tuple(ambiguous),
                    peers, {dpid: frozenset(own) for dpid, own in ports.items()}, tuple(dpids),
                    frozenset(end for link in usable if link.carriage is Carriage.TUNNEL for end in link.ends),
-                   {dpid: frozenset(kinds) for dpid, kinds in carriages.items()},
+                   {dpid: frozenset(kinds) for dpid, kinds in carriages.items()}, _parts(dpids, peers, ports),
                    tuple(tuple(sorted(own, key=lambda hop: hop.port)) for own in hops))
+
+    def joined(self, one: Dpid, other: Dpid) -> bool:
+        """Whether links lead from one to the other of two datapaths."""
+        return one in self.parts and self.parts[one] == self.parts.get(other)
+
+
+def _parts(dpids: Iterable[Dpid], peers: Mapping[End, End], ports: Mapping[Dpid, Iterable[PortNo]]) -> dict[Dpid, Dpid]:
+    """What each datapath belongs to; `dpids` ascending."""
+    parts: dict[Dpid, Dpid] = {}
+    for first in dpids:
+        ahead = [] if first in parts else [first]
+        while ahead:
+            here = ahead.pop()
+            if here not in parts:
+                parts[here] = first
+                ahead += [peers[here, port][0] for port in ports[here]]
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,18 +209,19 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
                     topology.tunnels, topology.carriages)
     seed = _scatter(destination)
 
-    depth = [-1] * count
+    depth = [_FAR] * count
+    depth[root] = 0
     order: list[int] = []
     reached = [(0, root)]
     while reached:
         level, here = heappop(reached)
-        if depth[here] >= 0:
-            continue
-        depth[here] = level
+        if level > depth[here]:
+            continue  # a shorter way was found since
         order.append(here)
         for hop in all_hops[here]:
-            if depth[hop.to] < 0:
-                heappush(reached, (level + hop.cost, hop.to))
+            if level + hop.cost < depth[hop.to]:
+                depth[hop.to] = level + hop.cost
+                heappush(reached, (depth[hop.to], hop.to))
 
     up: list[_Hop | None] = [None] * count
     above = [root] * count
@@ -215,17 +237,18 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
         hops[here] = hops[chosen.to] + 1
     in_tree = {hop.link for hop in up if hop is not None}
 
-    reach: dict[int, int] = {}
+    # Those of the tree, and those in doubt, lead out of nothing.
+    reach = dict.fromkeys(in_tree, _FAR)
     for here in order:
         for hop in all_hops[here]:
-            if hop.link not in in_tree and hop.link not in reach and hop.cost < DOUBTED:
+            if hop.link not in reach:
                 a, b = here, hop.to
-                while a != b:
+                while a != b and hop.cost < DOUBTED:
                     if depth[a] >= depth[b]:
                         a = above[a]
                     else:
                         b = above[b]
-                reach[hop.link] = depth[a]
+                reach[hop.link] = depth[a] if a == b else _FAR
 
     parent: dict[Dpid, PortNo] = {}
     backup: dict[Dpid, PortNo] = {}
@@ -241,17 +264,17 @@ def tree(topology: Topology, destination: Dpid) -> Tree:
         dpid, level, level_above = dpids[here], depth[here], depth[above[here]]
         parent[dpid] = uplink.port
         own = ways[here]
-        for hop in all_hops[here]:
-            if reach.get(hop.link, level) < level:
-                own.append((reach[hop.link], hop.cost + depth[hop.to], 0, _spread(hop, seed), hop.port))
+        own += [(reach[hop.link], hop.cost + depth[hop.to], 0, (hop.salt ^ seed) * _HASH & _HASH_MASK, hop.port)
+                for hop in all_hops[here] if reach[hop.link] < level]
         if not own:
             continue
         least = min(own)
-        best = min((way[0] >= level_above, *way[1:]) for way in own)
-        backup[dpid] = best[4]
-        if best[2]:
+        # Of those that reach above the parent, or where there is none, of all, the shortest.
+        above_parent = [way[1:] for way in own if way[0] < level_above]
+        _, child, _, backup[dpid] = min(above_parent or [way[1:] for way in own])
+        if child:
             turn.add(dpid)
-        if least[0] < level_above:
+        if above_parent:
             # Useful to the parent or to one further up; otherwise the frame would come back to who sent it down.
             descend[dpid] = least[4]
             ways[uplink.to].append((least[0], uplink.cost + least[1], 1, _spread(uplink, seed), uplink.far_port))

@@ -90,11 +90,13 @@ class Attached:
 
     def on(self, dpid: Dpid) -> list[LogicalSwitch]:
         """The logical switches that have a port which belongs on a datapath, whether it is there or not."""
-        there = self._hv.databases.there_on(dpid)
-        names = {*self._attached.get(dpid, ()), *(name for iface_ids in there.values() for iface_id in iface_ids
+        there = {iface_id for iface_ids in self._hv.databases.there_on(dpid).values() for iface_id in iface_ids}
+        names = {*self._attached.get(dpid, ()), *(name for iface_id in there
                                                   for name in self._attached.get(iface_id, ()))}
         return [ls for ls in self._named(names) if any(
-            (place := self._hv.place(ls, port)) is not None and place[0] == dpid for port in ls.ports.values())]
+            (place := self._hv.place(ls, port)) is not None and place[0] == dpid for port in ls.ports.values()
+            if (attach := port.spec.attach) is not None
+            and (attach.datapath == dpid if attach.iface_id is None else attach.iface_id in there))]
 
     def concerned(self, dp: Datapath, numbers: Collection[PortNo]) -> list[LogicalSwitch]:
         """The logical switches for which it may matter that these ports of a datapath are others now."""

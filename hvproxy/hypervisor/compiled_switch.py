@@ -114,6 +114,11 @@ class CompiledSwitch:
         return self._edges
 
     @property
+    def tables_held(self) -> int:
+        """How many of its tables hold entries: so many its edges must have."""
+        return min(self.spec.tables, self.tables.holding)
+
+    @property
     def sharing(self) -> frozenset[int]:
         """The numbers of the ports that are bound to a part of a physical port: to a VLAN of it, or beside another."""
         return frozenset(port.number for port in self.ports.values() if port.number in self.claimed

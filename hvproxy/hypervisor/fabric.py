@@ -15,6 +15,7 @@ from hvproxy.compiler.transit import label_rules, transit_rules, uplink_groups, 
 from hvproxy.compiler.wires import crossings
 from hvproxy.errors import Exhausted
 from hvproxy.hypervisor.labels import Labels
+from hvproxy.hypervisor.needs import Needs
 from hvproxy.hypervisor.rollout import Part
 from hvproxy.model.layout import LAST_KEY, LAST_VID, ContextLayout
 from hvproxy.model.rules import Content
@@ -37,8 +38,8 @@ class Fabric:
                  avoided: Carriage = Carriage.TUNNEL) -> None:
         self.layout = layout
         self.topology = Topology.of((), avoided)
-        self.labels: Labels[LabelKey] = Labels(first_vid, last_vid)
-        self.keys: Labels[LabelKey] = Labels(LAST_VID + 2, LAST_KEY, "labels of tunnels", LAST_VID + 2)
+        self.labels: Labels[LabelKey] = Labels(first_vid, last_vid, whose=_logical_switch)
+        self.keys: Labels[LabelKey] = Labels(LAST_VID + 2, LAST_KEY, "labels of tunnels", LAST_VID + 2, _logical_switch)
         """For logical switches none of whose frames can come to a VLAN link; a label of the others will do, too."""
         self.starved: set[int] = set()
         """Logical switches that would need labels for VLAN links and find none: their edges are apart."""
@@ -52,11 +53,15 @@ class Fabric:
         self.destinations: dict[Dpid, int] = {}
         """What names each edge (destination_index)."""
         self._trees: dict[Dpid, Tree] = {}
-        self._visited: dict[tuple[Dpid, Dpid], frozenset[Dpid]] = {}
+        self._visited: dict[Dpid, dict[Dpid, frozenset[Dpid]]] = {}
+        """By destination and source."""
+        self._peered: dict[int, tuple[Dpid, ...]] = {}
+        """Logical switches that are wired to others -> their edges."""
         self._wired: frozenset[Dpid] = frozenset()
         """Where packets cross from one logical switch to another."""
-        self._needs: dict[int, dict[Dpid, frozenset[Dpid]]] = {}
-        """Logical switch -> destination edge -> the datapaths its frames may cross."""
+        self._loose: set[int] = set()
+        """Logical switches some of whose labels the datapaths on the way must know one by one."""
+        self._needs = Needs()
         self._needed: dict[Dpid, frozenset[Dpid]] = {}
         """Destination edge -> the datapaths that frames of any logical switch may cross on the way."""
         self._made: dict[Part, tuple[object, dict[Dpid, Content]]] = {}
@@ -73,10 +78,10 @@ class Fabric:
 
     def crossed(self, source: Dpid, destination: Dpid) -> frozenset[Dpid]:
         """Every datapath a frame from `source` to `destination` may visit, also when one link fails."""
-        key = (source, destination)
-        found = self._visited.get(key)
+        known = self._visited.setdefault(destination, {})
+        found = known.get(source)
         if found is None:
-            found = self._visited[key] = visited(self.tree_to(destination), source)
+            found = known[source] = visited(self.tree_to(destination), source)
         return found
 
     @property
@@ -89,7 +94,7 @@ class Fabric:
         return source == destination or ls_id not in self.starved and self.reaches(source, destination)
 
     def reaches(self, source: Dpid, destination: Dpid) -> bool:
-        return source == destination or source in self.tree_to(destination).parent
+        return source == destination or self.topology.joined(source, destination)
 
     def destination_index(self, dpid: Dpid) -> int:
         """What names an edge in uplink groups and in the metadata of frames on their way; the same for good."""
@@ -129,27 +134,38 @@ class Fabric:
                                                      self.tunnel_ports(dpid))} for dpid in dpids}
 
     def set_links(self, links: Iterable[Link], now: float = 0.0, speeds: Mapping[Link, int] = MappingProxyType({}),
-                  doubted: Collection[Link] = ()) -> dict[Part, dict[Dpid, Content]]:
-        """The links are these now: every part that this changes. `speeds` in Mb/s, of those that tell them; those of
-        them that are `doubted` are used where no other way leads."""
+                  doubted: Collection[Link] = ()) -> tuple[dict[Part, dict[Dpid, Content]], set[int]]:
+        """The links are these now: every part that this changes, and the logical switches whose edges may be joined
+        otherwise. `speeds` in Mb/s, of those that tell them; those of them that are `doubted` are used where no other
+        way leads."""
         before = self.topology
         self.topology = Topology.of(links, before.avoided, self.shunned, speeds, doubted)
         if self.topology == before:
-            return {}
+            return {}, set()
+        beside = self._beside_vlan
         self._beside_vlan = beside_vlan(self.topology)
         ends = lost(before, self.topology)
         trees = {} if ends is None else {
             destination: still(made, ends, self.topology) for destination, made in self._trees.items()}
         self._trees = {destination: made for destination, made in trees.items() if made is not None}
-        self._visited = {key: crossed for key, crossed in self._visited.items() if key[1] in self._trees}
-        changed = self.base({*before.dpids, *self.topology.dpids})
-        for view in list(self.placed.values()):
+        self._visited = {destination: known for destination, known in self._visited.items()
+                         if destination in self._trees}
+        changed = self.base({end[0] for link in {*before.links} ^ {*self.topology.links} for end in link.ends})
+        known = {*before.dpids, *self.topology.dpids}
+        others = {dpid for dpid in known if ways(before.carriages, dpid) != ways(self.topology.carriages, dpid)}
+        moved = others | (beside ^ self._beside_vlan) | {
+            dpid for dpid in known if before.parts.get(dpid) != self.topology.parts.get(dpid)}
+        shaken = [view for ls_id, view in self.placed.items() if ls_id in self.starved
+                  or ls_id in self._loose or not moved.isdisjoint(view.edges)]
+        concerned = {destination for destination in self._needs.destinations if destination not in self._trees
+                     or not others.isdisjoint(self._needed.get(destination, ()))}
+        for view in shaken:
             self._label(view, now)
             changed.update(self._placement(view))
-        destinations = {d for needs in self._needs.values() for d in needs} | self._lent()
-        self._look_needed(destinations)
-        changed.update(self._uplinks(destinations))
-        return changed
+            concerned |= self._send(view)
+        self._look_needed(concerned)
+        changed.update(self._uplinks(concerned | self._lent()))
+        return changed, {view.ls_id for view in shaken}
 
     def feed(self, now: float) -> dict[Part, dict[Dpid, Content]]:
         """Labels may be free again for those that had found none: every part that this changes."""
@@ -174,30 +190,37 @@ class Fabric:
                             f"not enough labels left for {len(self._missing(view))} more destinations")
         kept = set(self._label_keys(view))
         for space in self.label_spaces:
-            for key in [k for k in space.used if k[1] == view.ls_id and k not in kept]:
+            for key in [key for key in space.of(view.ls_id) if key not in kept]:
                 space.give_back(key, now)
         self._label(view, now)
-        before = self._needs.get(view.ls_id, {})
         if view.lports:
             self.placed[view.ls_id] = view
         else:
             self.placed.pop(view.ls_id, None)
             self.starved.discard(view.ls_id)
         changed = self._placement(view)
-        changed.update(self._crossings())
-        after = self._needs.get(view.ls_id, {})
-        concerned = {d for d in after if not after[d] <= self._needed.get(d, frozenset())}
-        for d in concerned:
-            self._needed[d] = self._needed.get(d, frozenset()) | after[d]
-        fewer = {d for d in before if not before[d] <= after.get(d, frozenset())}
-        self._look_needed(fewer)
-        changed.update(self._uplinks(concerned | fewer | self._lent()))
+        changed.update(self._crossings(view))
+        concerned = self._look_needed(self._send(view))
+        changed.update(self._uplinks(concerned | self._lent()))
         return changed
 
-    def _look_needed(self, destinations: Iterable[Dpid]) -> None:
+    def _send(self, view: LogicalSwitchView) -> set[Dpid]:
+        """Note between which edges frames of a logical switch go; the edges that this may matter to."""
+        edges = view.edges
+        apart = len(edges) < 2 or view.ls_id in self.starved
+        return self._needs.become(view.ls_id, () if apart else edges, () if apart else view.reached)
+
+    def _look_needed(self, destinations: Iterable[Dpid]) -> set[Dpid]:
+        """See which datapaths frames to these edges may cross; those of the edges for which these are others."""
+        changed = set()
         for destination in destinations:
-            self._needed[destination] = frozenset().union(
-                *(needs[destination] for needs in self._needs.values() if destination in needs))
+            needed = frozenset[Dpid]().union(*(
+                self.crossed(source, destination) for source in self._needs.sources(destination)
+                if self.reaches(source, destination)))
+            if needed != self._needed.get(destination, frozenset()):
+                changed.add(destination)
+                self._needed[destination] = needed
+        return changed
 
     def _lent(self) -> set[Dpid]:
         """The edges whose blocks of labels have changed since this was asked last."""
@@ -279,21 +302,20 @@ class Fabric:
         edges = view.edges
         transport = self.transport(view)
         part = ("place", view.ls_id)
-        self._needs[view.ls_id] = {
-            destination: frozenset().union(*(
-                {source} | self.crossed(source, destination) for source in edges
-                if source != destination and self.joined(view.ls_id, source, destination)))
-            for destination in view.reached if len(edges) > 1
-        }
+        self._loose.discard(view.ls_id)
         if not view.lports:
-            del self._needs[view.ls_id]
             self._made.pop(part, None)
             return {part: {}}
-        led = all(transport.led(label, destination) for label, destination in self._labels_of(view))
-        crossed = edges if led else frozenset(edges).union(*self._needs.get(view.ls_id, {}).values())
+        crossed: dict[Dpid, frozenset[Dpid]] | None = None
+        if not all(transport.led(label, destination) for label, destination in self._labels_of(view)):
+            self._loose.add(view.ls_id)
+            crossed = {destination: frozenset[Dpid]().union(*(
+                self.crossed(source, destination) for source in edges
+                if source != destination and self.joined(view.ls_id, source, destination)))
+                for destination in view.reached if len(edges) > 1}
         made_of = (view, transport.destinations, transport.reachable, transport.deliver, transport.flood,
-                   transport.former_deliver, transport.former_flood, transport.resume, self._ways(crossed),
-                   None if led else self._needs.get(view.ls_id))
+                   transport.former_deliver, transport.former_flood, transport.resume,
+                   self._ways(frozenset(edges).union(*(crossed or {}).values())), crossed)
         return {part: self._make(part, made_of, lambda: pipeline.placement(self.layout, view, transport))}
 
     def _labels_of(self, view: LogicalSwitchView) -> list[tuple[int, Dpid]]:
@@ -301,15 +323,22 @@ class Fabric:
         return [(label, destination) for key, destination in self._label_keys(view).items()
                 if (label := self.label(key)) is not None]
 
-    def _crossings(self) -> dict[Part, dict[Dpid, Content]]:
+    def _crossings(self, view: LogicalSwitchView) -> dict[Part, dict[Dpid, Content]]:
         before = self._wired
-        self._wired = frozenset(dpid for view in self.placed.values() if view.peers for dpid in view.edges)
+        self._peered.pop(view.ls_id, None)
+        if view.peers:
+            self._peered[view.ls_id] = view.edges
+        self._wired = frozenset(dpid for edges in self._peered.values() for dpid in edges)
         return {} if self._wired == before else {("crossings",): dict.fromkeys(self._wired, crossings())}
 
     def _uplinks(self, destinations: Iterable[Dpid]) -> dict[Part, dict[Dpid, Content]]:
         changed: dict[Part, dict[Dpid, Content]] = {}
         for destination in destinations:
             needed = self._needed.get(destination, frozenset())
+            if not needed:
+                self._made.pop(("uplink", destination), None)
+                changed["uplink", destination] = {}
+                continue
             paths, index, runs = self.tree_to(destination), self.destination_index(destination), self.runs(destination)
             made_of = (paths.choices, self._ways(needed), index, runs)
             changed["uplink", destination] = self._make(
@@ -338,6 +367,10 @@ class Fabric:
         if found is None or found[0] != made_of:
             found = self._made[part] = made_of, make()
         return found[1]
+
+
+def _logical_switch(key: LabelKey) -> int:
+    return key[1]
 
 
 def beside_vlan(topology: Topology) -> frozenset[Dpid]:

@@ -100,6 +100,8 @@ class Hypervisor(ToSwitches):
         """Logical switches that have not found room for all their ports."""
         self._missing: dict[Dpid, list[str]] = {}
         """What each switch lacked of what hvproxy needs when that was looked at last."""
+        self._tables_seen: dict[Dpid, int] = {}
+        """How many logical tables it was to have then."""
         self._next_poll = now + IDLE_POLL
         for link in settings.links:
             for dpid, _ in (link.a, link.b):
@@ -228,7 +230,10 @@ class Hypervisor(ToSwitches):
     def ports_changed(self, dp: Datapath, numbers: Collection[PortNo], now: float) -> None:
         if ("base", dp.dpid) not in self.rollout.target:
             self.rollout.aim(self.fabric.base([dp.dpid]), now)
-        for ls in self.attached.concerned(dp, numbers):
+        concerned = self.attached.concerned(dp, numbers)
+        if concerned:
+            self.tunnels.see_endpoints(now)
+        for ls in concerned:
             self.bind(ls, now)
         self.tunnels.look_soon(now)
 
@@ -245,9 +250,17 @@ class Hypervisor(ToSwitches):
         """What a switch lacks of what hvproxy needs for the logical switches there; nothing before it has told."""
         if dp.offer.features is None:
             return []
-        decided = {*self.attached.on(dp.dpid), *(ls for ls in self.logical_switches.values() if dp.dpid in ls.edges)}
-        tables = max((min(ls.spec.tables, ls.tables.holding) for ls in decided), default=0)
-        return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, tables)
+        return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, self._tables_on(dp.dpid))
+
+    def _tables_on(self, dpid: Dpid) -> int:
+        """How many logical tables a switch is to have for the logical switches there."""
+        decided = {*self.attached.on(dpid), *(ls for ls in self.logical_switches.values() if dpid in ls.edges)}
+        return max((ls.tables_held for ls in decided), default=0)
+
+    def see_bound(self, dpid: Dpid, ls: LogicalSwitch) -> None:
+        """Ports of a logical switch are bound on a switch that is ready: it may lack what it was not needed for."""
+        if ls.tables_held > self._tables_seen.get(dpid, 0):
+            self.see_missing(self.switches.datapaths[dpid])
 
     def see_missing(self, dp: Datapath) -> None:
         """Raise an alarm where a switch lacks what it did not lack, or was not needed, when that was looked at last."""
@@ -255,6 +268,7 @@ class Hypervisor(ToSwitches):
         if lacks and lacks != self._missing.get(dp.dpid):
             self.switches.alarm("a switch lacks what hvproxy needs", dpid=f"{dp.dpid:016x}", missing=lacks)
         self._missing[dp.dpid] = lacks
+        self._tables_seen[dp.dpid] = self._tables_on(dp.dpid)
 
     def datapath_absent(self, dp: Datapath, now: float) -> None:
         self.serving.heard(dp.dpid)
@@ -272,7 +286,8 @@ class Hypervisor(ToSwitches):
         self.ledger.links(self.switches.links, self.switches.speeds)
         starved = set(self.fabric.starved)
         used = links_used(self.switches.links, self.fabric.endpoints, forced=self.tunnels.forced)
-        self.rollout.aim(self.fabric.set_links(used, now, self.switches.speeds, self.switches.silent_links), now)
+        changed, shaken = self.fabric.set_links(used, now, self.switches.speeds, self.switches.silent_links)
+        self.rollout.aim(changed, now)
         self.tunnels.look_soon(now)
         for ls_id in sorted(self.fabric.starved - starved):
             self.switches.alarm("a VLAN link is on the way now, and no VLAN labels are left: the edges are apart; "
@@ -286,8 +301,8 @@ class Hypervisor(ToSwitches):
                 self.bind(ls, now)
         for link in self.fabric.topology.ambiguous:
             self.switches.alarm("a port is an end of two links: neither is used", link=repr(link))
-        for ls in self.logical_switches.values():
-            self.rollout.when_settled(partial(placement.tell_ports, self, ls), now)
+        for ls_id in sorted(shaken & self.by_id.keys()):
+            self.rollout.when_settled(partial(placement.tell_ports, self, self.by_id[ls_id]), now)
 
     def packet_arrived(self, dp: Datapath, message: bytes, now: float) -> None:
         self.arrivals.packet(dp, message, now)
@@ -301,6 +316,7 @@ class Hypervisor(ToSwitches):
         self.arrivals.refusal(dp, origin, content, error, now)
 
     def vifs_moved(self, iface_ids: Collection[str], now: float) -> None:
+        self.tunnels.see_endpoints(now)
         vifs.moved(self, iface_ids, now)
 
     def waits_for(self, iface_ids: Collection[str]) -> bool:

@@ -7,7 +7,7 @@ edge that it leads to while there is one (label_blocks); else it is any that is 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from math import inf
 from typing import Generic, TypeVar
 
@@ -25,8 +25,9 @@ K = TypeVar("K", bound=Hashable)
 class Labels(Generic[K]):
     """Keys -> labels out of a range, with a rest between two uses."""
 
-    def __init__(self, first: int, last: int, kind: str = "VLAN labels", block: int = 16) -> None:
-        """`block`: how many labels are in a block, a power of two."""
+    def __init__(self, first: int, last: int, kind: str = "VLAN labels", block: int = 16,
+                 whose: Callable[[K], Hashable] = lambda key: None) -> None:
+        """`block`: how many labels are in a block, a power of two. `whose`: what has a key, see `of`."""
         self._kind = kind
         self._range = range(first, last + 1)
         self.size = len(self._range)
@@ -37,6 +38,9 @@ class Labels(Generic[K]):
         """Block -> its labels that can be taken now: what was never used first, then the longest rested. A block that
         has never been lent is not there."""
         self.used: dict[K, int] = {}
+        """Changed by `_give` and `_take_away` only."""
+        self._whose = whose
+        self._of: dict[Hashable, dict[K, None]] = {}
         self._resting: list[tuple[float, int]] = []
         self.changed: set[int] = set()
         """Owners whose blocks have changed since this was emptied."""
@@ -57,7 +61,7 @@ class Labels(Generic[K]):
         """The label that a key had before a restart; outside the range it has none any more. Raises ValueError where
         the label is another's."""
         if self._claim(label):
-            self.used[key] = label
+            self._give(key, label)
 
     def restore_rest(self, label: int, until: float) -> None:
         """A label that rested before a restart."""
@@ -85,8 +89,25 @@ class Labels(Generic[K]):
             if free is None:
                 raise Exhausted("fabric.vlan_range", f"all {self.size} {self._kind} are in use or at rest")
             label, _ = free.popitem(last=False)
-            self.used[key] = label
+            self._give(key, label)
             self.noted(key, label)
+        return label
+
+    def of(self, owner: Hashable) -> Collection[K]:
+        """The keys of one owner that have a label."""
+        return self._of.get(owner, {}).keys()
+
+    def _give(self, key: K, label: int) -> None:
+        self.used[key] = label
+        self._of.setdefault(self._whose(key), {})[key] = None
+
+    def _take_away(self, key: K) -> int | None:
+        label = self.used.pop(key, None)
+        if label is not None:
+            owner = self._whose(key)
+            del self._of[owner][key]
+            if not self._of[owner]:
+                del self._of[owner]
         return label
 
     def _pool(self, owner: Owner) -> OrderedDict[int, None] | None:
@@ -121,7 +142,7 @@ class Labels(Generic[K]):
 
     def give_back(self, key: K, now: float) -> None:
         """Nothing sends under the label of `key` any more."""
-        label = self.used.pop(key, None)
+        label = self._take_away(key)
         if label is not None:
             self._resting.append((now + DRAIN, label))
             self.noted(key, None)

@@ -21,6 +21,7 @@ port is compiled apart as the ingress (view.Lport.shared) while it moves: entrie
 """
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from hvproxy.hypervisor import port_counters
 from hvproxy.hypervisor.labels import DRAIN
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.model.view import Dpid, Vif
+from hvproxy.model.view import Dpid, PortNo, Vif
 
 if TYPE_CHECKING:
     from hvproxy.hypervisor.hypervisor import Hypervisor
@@ -151,15 +152,21 @@ class Moves:
             port_counters.port_stats(ls, moved, lambda stats, at, ls=ls: self._leave(ls, at), now)  # type: ignore[misc]
 
     def _leave(self, ls: LogicalSwitch, now: float) -> None:
+        free: dict[Dpid, set[PortNo]] = {}
         for port in ls.ports.values():
             if port.former is not None:
+                free.setdefault(port.former.dpid, set()).add(port.former.port_no)
                 self.cut_short(port)
         if self._hv.logical_switches.get(ls.spec.name) is ls:
             self._hv.bind(ls, now)
-        self._hv.rollout.when_settled(lambda at: self._over(ls, at), now)
+        self._hv.rollout.when_settled(lambda at: self._over(ls, free, at), now)
 
-    def _over(self, ls: LogicalSwitch, now: float) -> None:
-        """Who has waited, for this or for the place that is free now, is bound."""
+    def _over(self, ls: LogicalSwitch, free: Mapping[Dpid, Collection[PortNo]], now: float) -> None:
+        """Who has waited, for this or for a place that is free now, is bound."""
         del self._ends[ls]
-        for each in list(self._hv.logical_switches.values()):
-            self._hv.bind(each, now)
+        hv = self._hv
+        waiting = [ls] if hv.logical_switches.get(ls.spec.name) is ls else []
+        for dpid, numbers in free.items():
+            waiting += hv.attached.concerned(hv.switches.datapaths[dpid], numbers)
+        for each in dict.fromkeys(waiting):
+            hv.bind(each, now)

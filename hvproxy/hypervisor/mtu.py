@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Final
 
 from hvproxy.compiler.mtu import overhead
@@ -110,37 +111,40 @@ class Mtus:
         between: dict[tuple[Dpid, Dpid], Narrow | None] = {}
         found = {}
         for ls in logical_switches:
+            edges = ls.view.edges
+            from_here: dict[Dpid, Narrow | None] = {}
             for lport in ls.view.lports:
                 if lport.vif is None:
                     continue
                 here = lport.vif.dpid
-                narrow = []
-                for there in ls.view.edges:
-                    if there != here and self._fabric.joined(ls.view.ls_id, here, there):
-                        if (here, there) not in between:
-                            between[here, there] = self._narrowest(here, there, ends)
-                        narrow.append(between[here, there])
+                if here not in from_here:
+                    narrow = []
+                    for there in edges:
+                        if there != here and self._fabric.joined(ls.view.ls_id, here, there):
+                            if (here, there) not in between:
+                                between[here, there] = self._narrowest(here, there, ends)
+                            narrow.append(between[here, there])
+                    from_here[here] = min((each for each in narrow if each), default=None)
                 access = interfaces.get((here, lport.vif.port_no))
-                found[ls.spec.name, lport.number] = PortMtu(
-                    None if access is None else access.mtu, min((each for each in narrow if each), default=None))
+                found[ls.spec.name, lport.number] = PortMtu(None if access is None else access.mtu, from_here[here])
         return found
 
-    def _ends(self, interfaces: Mapping[tuple[Dpid, PortNo], SeenMtu]) -> dict[Dpid, list[tuple[Dpid, Narrow]]]:
-        """The ends of links on each datapath whose MTU is known, and where the links lead."""
-        found: dict[Dpid, list[tuple[Dpid, Narrow]]] = {}
+    def _ends(self, interfaces: Mapping[tuple[Dpid, PortNo], SeenMtu]) -> dict[tuple[Dpid, Dpid], Narrow]:
+        """The narrowest end of a link on each datapath whose MTU is known, by where the links lead."""
+        found: dict[tuple[Dpid, Dpid], Narrow] = {}
         topology = self._fabric.topology
         for (dpid, port_no), (peer, _) in topology.peers.items():
             seen = interfaces.get((dpid, port_no))
             if seen is not None:
                 kind = self._tunnels.kind if (dpid, port_no) in topology.tunnels else "vlan"
                 carries = seen.mtu - overhead(kind, six=":" in self._tunnels.endpoints.get(dpid, ""))
-                found.setdefault(dpid, []).append((peer, Narrow(carries, dpid, seen.interface, seen.mtu)))
+                narrow = Narrow(carries, dpid, seen.interface, seen.mtu)
+                found[dpid, peer] = min(narrow, found.get((dpid, peer), narrow))
         return found
 
-    def _narrowest(self, source: Dpid, destination: Dpid, ends: Mapping[Dpid, list[tuple[Dpid, Narrow]]]
-                   ) -> Narrow | None:
-        crossed = self._fabric.crossed(source, destination)
-        return min((narrow for dpid in crossed for peer, narrow in ends.get(dpid, ()) if peer in crossed), default=None)
+    def _narrowest(self, source: Dpid, destination: Dpid, ends: Mapping[tuple[Dpid, Dpid], Narrow]) -> Narrow | None:
+        between = permutations(self._fabric.crossed(source, destination), 2)
+        return min((narrow for pair in between if (narrow := ends.get(pair)) is not None), default=None)
 
     def _tell(self) -> None:
         small: dict[tuple[str, Narrow, int], list[int]] = {}

@@ -62,7 +62,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     hv.journal.durability = settings.durability
     hv.serving.settling_in = True
     used = links_used(links, hv.fabric.endpoints, forced=hv.tunnels.forced)
-    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now, speeds)}, now)
+    hv.rollout.aim({**hv.fabric.base(sorted(dpids)), **hv.fabric.set_links(used, now, speeds)[0]}, now)
     for each in found:
         hv.attached.see(each.ls)
     for each in found:

@@ -140,6 +140,16 @@ class Tunnels:
             self.deadline = inf
             self._look(now)
 
+    def see_endpoints(self, now: float) -> None:
+        """Something is about to be bound: labels depend on who has an endpoint, so those that are new count at once."""
+        if not self.possible:
+            return
+        self._see_places()
+        fresh = {dpid: address for dpid, address in self._find_endpoints().items() if dpid not in self.endpoints}
+        if fresh:
+            self.endpoints = {**self.endpoints, **fresh}
+            self._owner.tunnels_changed(now)
+
     def ports(self, pair: Pair) -> tuple[TunnelPort, TunnelPort]:
         """Both ends of a tunnel as they are to be."""
         a, b = pair

@@ -301,3 +301,12 @@ def test_only_a_tree_that_uses_a_lost_link_is_made_anew() -> None:
     assert lost(topology, before) is None, "a new link may be a better one"
     assert lost(before, Topology.of(mesh, shunned=[3])) is None
     assert lost(before, Topology.of(mesh[1:], speeds={mesh[1]: 5})) is None
+
+
+@given(fabrics())
+def test_what_is_joined_is_what_trees_reach(links: list[Link]) -> None:
+    topology = Topology.of(links)
+    for destination in topology.dpids:
+        reaching = {destination, *tree(topology, destination).parent}
+        assert {dpid for dpid in topology.dpids if topology.joined(dpid, destination)} == reaching
+    assert not topology.joined(99, 99)

@@ -13,6 +13,17 @@ def test_every_key_has_one_label_of_the_range_and_keeps_it() -> None:
     assert [labels.take(key) for key in "abc"] == taken
 
 
+def test_the_keys_of_one_owner_are_those_that_have_a_label() -> None:
+    labels: Labels[tuple[int, str]] = Labels(5, 15, whose=lambda key: key[0])
+    labels.restore((1, "a"), 7)
+    for key in ((1, "b"), (2, "a")):
+        labels.take(key)
+    assert list(labels.of(1)) == [(1, "a"), (1, "b")] and list(labels.of(2)) == [(2, "a")]
+    labels.give_back((1, "a"), 0.0)
+    labels.give_back((2, "a"), 0.0)
+    assert list(labels.of(1)) == [(1, "b")] and not labels.of(2)
+
+
 def test_when_all_are_in_use_nobody_gets_one() -> None:
     labels: Labels[str] = Labels(5, 5)
     labels.take("a")

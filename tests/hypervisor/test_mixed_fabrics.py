@@ -114,7 +114,7 @@ def test_a_vlan_link_on_the_way_takes_the_longer_labels_away() -> None:
     made = Mixed(ISLANDS[3:], [2, 3], endpoints=frozenset((1, 2, 3, 4)))
     before = made.label(3)
     assert before > LAST_VID
-    parts = made.fabric.set_links(ISLANDS, 1.0)
+    parts = made.fabric.set_links(ISLANDS, 1.0)[0]
     assert made.label(3) <= LAST_VID and ("place", LS_ID) in parts
     assert not made.fabric.keys.used and made.fabric.keys.deadline == 3.0
     made.fabric.set_links(ISLANDS[3:], 2.0)
@@ -132,7 +132,7 @@ def test_without_labels_for_a_new_vlan_link_the_edges_are_apart_until_there_are_
     fabric.set_links(ISLANDS, 1.0)
     assert fabric.starved == {LS_ID} and not fabric.joined(LS_ID, 2, 3) and fabric.reaches(2, 3)
     assert made.label(3) > LAST_VID
-    held = fabric.set_links(ISLANDS[:-1], 2.0)["place", LS_ID]
+    held = fabric.set_links(ISLANDS[:-1], 2.0)[0]["place", LS_ID]
     assert held.keys() == {2, 3}
     with pytest.raises(Exhausted):
         fabric.place(LogicalSwitchView(3, (edge_of(1), edge_of(2))), 2.0)

@@ -34,6 +34,7 @@ def test_where_tunnels_are_the_only_links_labels_do_not_run_out() -> None:
     assert world.up() == [True] * 3
     used = world.hv.fabric.keys.used.values()
     assert len(used) == 6 and min(used) > LAST_VID
+    assert not world.hv.switches.alarms, "nobody was bound before it was known where tunnels end"
     assert_equal_to_recompute(world)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 EQUAL, MASTER, SLAVE = 1, 2, 3
 FIRST_RETRY, LAST_RETRY = 0.05, 1.0
 HELLO_INCOMPATIBLE = 0
+PIECE = 100
+"""Messages that are carried out in one turn of the loop: whoever else has sent something waits no longer than that."""
 
 
 class Session(asyncio.Protocol):
@@ -35,6 +37,7 @@ class Session(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._output: list[bytes] = []
+        self._resting = False
         self._xid = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -52,7 +55,9 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
         offset, size = 0, len(buffer)
-        while size - offset >= 8:
+        for _ in range(PIECE):
+            if size - offset < 8:
+                break
             length = int.from_bytes(buffer[offset + 2:offset + 4], "big")
             if length < 8:
                 self.abort()
@@ -65,8 +70,23 @@ class Session(asyncio.Protocol):
                 self.dispatch(message)
             else:
                 self._hello(message)
+        else:
+            self._rest()
         self._buffer = buffer[offset:]
         self._flush()
+
+    def _rest(self) -> None:
+        """Go on in the next turn of the loop; until then no more is read."""
+        if self._transport is not None and not self._resting:
+            self._resting = True
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+            self.data_received(b"")
 
     def dispatch(self, message: bytes) -> None:
         """Carry out one message, or refuse it."""
