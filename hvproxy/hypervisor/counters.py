@@ -41,6 +41,8 @@ class Counters:
         self._based_anew = False
         """Some base has changed."""
         self._changed: dict[Hashable, None] = {}
+        self._asking: dict[int, dict[Hashable, Count]] = {}
+        """What is forgotten while somebody asks, for each who does."""
         self._late: dict[tuple[int, int], float] = {}
         """Edge and number whose reports are passed over -> since when."""
 
@@ -167,6 +169,16 @@ class Counters:
             total = _plus(total, self.total(other))
         return total
 
+    def ask(self) -> dict[Hashable, Count]:
+        """A question begins: until it is `answered`, totals of what is forgotten are put in here."""
+        final: dict[Hashable, Count] = {}
+        self._asking[id(final)] = final
+        return final
+
+    def answered(self, final: dict[Hashable, Count]) -> None:
+        """The question that got this is answered."""
+        del self._asking[id(final)]
+
     def carry(self, number: Hashable, into: Hashable) -> None:
         """What was and still will be counted under `number` counts for `into` too; both are forgotten together."""
         if number != into:
@@ -184,6 +196,8 @@ class Counters:
 
     def forget(self, number: Hashable) -> None:
         """It is gone for good."""
+        for final in self._asking.values():
+            final[number] = self.total(number)
         known = self._sums.pop(number, None)
         self._changed.pop(number, None)
         if known is not None:

@@ -4,7 +4,7 @@ Whatever is not offered gets the exact OpenFlow error: no request stays without 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -141,31 +141,38 @@ def _selected(ls: LogicalSwitch, request: Multipart) -> list[Entry]:
 def _flows(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     entries = _selected(ls, request)
 
-    def answered(at: float) -> None:
-        counted = [(entry, ls.counters.total(entry.number)) for entry in entries]
-        _send_counts(ls, session, request, (flow_record(entry, count, at).encode() for entry, count in counted), at,
-                     [entry.number for entry in entries])
+    def counted(counts: Mapping[Entry, Count], at: float) -> None:
+        _send_counts(ls, session, request, (flow_record(entry, count, at).encode() for entry, count in counts.items()),
+                     at, [entry.number for entry in entries])
 
-    _with_counters(ls, entries, answered, now)
+    _with_counters(ls, entries, counted, now)
 
 
 def _aggregate(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:
     entries = _selected(ls, request)
 
-    def counted(at: float) -> None:
-        counts = [ls.counters.total(entry.number) for entry in entries]
-        _send_counts(ls, session, request, [
-            AggregateStats(sum(c[0] for c in counts), sum(c[1] for c in counts), len(entries)).encode()], at,
-            [entry.number for entry in entries])
+    def counted(counts: Mapping[Entry, Count], at: float) -> None:
+        packets, octets = (sum(count[each] for count in counts.values()) for each in (0, 1))
+        _send_counts(ls, session, request, [AggregateStats(packets, octets, len(counts)).encode()], at,
+                     [entry.number for entry in entries])
 
     _with_counters(ls, entries, counted, now)
 
 
-def _with_counters(ls: LogicalSwitch, entries: list[Entry], done: Callable[[float], None], now: float) -> None:
-    if entries:
-        ls.read_counters(done, now)
-    else:
-        done(now)
+def _with_counters(
+    ls: LogicalSwitch, entries: list[Entry], done: Callable[[Mapping[Entry, Count], float], None], now: float,
+) -> None:
+    """`done` gets what each has counted; of an entry that goes meanwhile, what it had counted in the end."""
+    if not entries:
+        done({}, now)
+        return
+    final = ls.counters.ask()
+
+    def read(at: float) -> None:
+        ls.counters.answered(final)
+        done({entry: final.get(entry.number) or ls.counters.total(entry.number) for entry in entries}, at)
+
+    ls.read_counters(read, now)
 
 
 def _tables(ls: LogicalSwitch, session: ControllerSession, request: Multipart, now: float) -> None:

@@ -182,3 +182,13 @@ def test_whatever_changes_is_taken_as_a_whole_once() -> None:
     assert counters.take_any() and not counters.take_any()
     counters.settle(1)
     assert counters.take_any() and not counters.take_any()
+
+
+def test_who_asks_is_given_what_is_forgotten_until_the_question_is_answered() -> None:
+    counters = counting(7, 8)
+    counters.report(1, 7, (3, 300))
+    first, second = counters.ask(), counters.ask()
+    counters.forget(7)
+    counters.answered(first)
+    counters.forget(8)
+    assert first == {7: (3, 300)} and second == {7: (3, 300), 8: (0, 0)}

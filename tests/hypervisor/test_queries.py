@@ -503,3 +503,21 @@ def test_nothing_of_ours_is_ever_told() -> None:
               *(b"\x80\x00\x0c\x02" + label for label in labels)]
     for secret in hidden:
         assert secret not in controller.history, secret
+
+
+def test_an_entry_that_goes_while_it_is_asked_for_is_told_with_all_it_had_counted() -> None:
+    world, controller = red()
+    add(controller, flow_mod(match=in_port(1), apply=actions.output(2)), flow_mod(match=in_port(2)))
+    world.switches[1].count(10, 5, 500)
+    world.switches[2].silent = True
+    for kind in (Kind.FLOW, Kind.AGGREGATE):
+        controller.send(multipart_request(3, kind, FlowStatsRequest().encode()))
+    world.run()
+    controller.send(flow_mod(command=of13.OFPFC_DELETE, match=in_port(1)))
+    world.run()
+    world.switches[2].answer()
+    entries, all_together = controller.take("MULTIPART_REPLY", "MULTIPART_REPLY")
+    assert [(each.packet_count, each.byte_count) for each in entries.body] == [(5, 500), (0, 0)]
+    assert (all_together.body.packet_count, all_together.body.flow_count) == (5, 2)
+    left, = controller.ask(build.flow_stats_request(3)).body
+    assert left.packet_count == 0
