@@ -33,6 +33,8 @@ NOT_KNOWN_DELAY: Final = 0.5
 """The same while the fabric is not known yet."""
 AGAIN: Final = 1.0
 """Seconds before the same port is seen to again: who changes it may have a reason, and must not keep us busy."""
+TOGETHER: Final = 64
+"""Ports that are made in one transaction."""
 OVERLAP: Final = "several switches have one tunnel endpoint: none that is new is used; give each its own"
 NO_ADDRESS: Final = "a tunnel endpoint is no IP address: write one"
 MIXED: Final = "a tunnel endpoint is IPv4 and the other IPv6: no tunnel is made; give both addresses of one kind"
@@ -112,6 +114,8 @@ class Tunnels:
         """(database, port) -> when it may be seen to again."""
         self._asked: dict[tuple[str, str], Session] = {}
         """The session in which a database was asked to see to a port, while it has not answered."""
+        self._alone: set[tuple[str, str]] = set()
+        """Those that are seen to in a transaction of their own, since one for several was refused."""
         self._faulty: set[tuple[Dpid, str]] = set()
         """Endpoints that are none, which were told."""
         self._failed: set[tuple[str, str]] = set()
@@ -320,35 +324,55 @@ class Tunnels:
             if not seen.right(port):
                 self._have(place, seen.name, correction(seen, port), "tunnel port corrected", now)
         numbers = (number for number in range(FIRST_PORT, 2 * FIRST_PORT) if number not in bridge.ofports)
-        for name in sorted(ports.keys() - there):
-            number = next(numbers)
-            self._have(place, name, creation(bridge.uuid, ports[name], number), "tunnel port made", now,
-                       local_ip=ports[name].local_ip, remote_ip=ports[name].remote_ip)
+        missing = [(ports[name], next(numbers)) for name in sorted(ports.keys() - there)
+                   if self._may_ask(place, name, now)]
+        together = [each for each in missing if (place.database.address, each[0].name) not in self._alone]
+        alone = [[each] for each in missing if each not in together]
+        for some in (*(together[at:at + TOGETHER] for at in range(0, len(together), TOGETHER)), *alone):
+            operations = [each for port, number in some for each in creation(bridge.uuid, port, number)]
+            self._ask(place, operations, "tunnel port made", now, {
+                port.name: {"local_ip": port.local_ip, "remote_ip": port.remote_ip} for port, _ in some})
 
-    def _have(self, place: Place, name: str, operations: list[Operation], event: str, now: float,
-              **more: object) -> None:
+    def _have(self, place: Place, name: str, operations: list[Operation], event: str, now: float) -> None:
         """Have a transaction carried out, unless there was one for this port just now."""
-        database, key = place.database, (place.database.address, name)
+        if self._may_ask(place, name, now):
+            self._ask(place, operations, event, now, {name: {}})
+
+    def _may_ask(self, place: Place, name: str, now: float) -> bool:
+        """Whether a port can be seen to now; else it is looked again later."""
+        key = (place.database.address, name)
         due = self._not_before.get(key, 0.0)
-        session: Session | None = database.session
-        assert session is not None
         if now < due:
             self.look_soon(now, due - now)
-            return
-        if self._asked.get(key) is session:
-            return  # it is looked again when the answer, or what has become of it, comes
-        self._not_before[key] = now + AGAIN
-        self._asked[key] = session
-        fields = {"database": database.address, "bridge": place.bridge.name, "port": name, **more}
+            return False
+        # If it was asked, it is looked again when the answer, or what has become of it, comes.
+        return self._asked.get(key) is not place.database.session
+
+    def _ask(self, place: Place, operations: list[Operation], event: str, now: float,
+             ports: Mapping[str, Mapping[str, object]]) -> None:
+        """Have a transaction carried out for these ports, with what is told of each."""
+        database, session = place.database, place.database.session
+        assert session is not None
+        told = {(database.address, name): {"database": database.address, "bridge": place.bridge.name, "port": name,
+                                           **more}
+                for name, more in ports.items()}
+        for key in told:
+            self._not_before[key] = now + AGAIN
+            self._asked[key] = session
 
         def done(refusal: str | None, at: float) -> None:
-            self._asked.pop(key, None)
-            if refusal is None:
-                self._out.log("info", event, **fields)
-                self.look_soon(at)
-            else:
-                self._switches.alarm(REFUSED, **fields, reason=refusal)
-                self.look_soon(at, AGAIN)
+            for key, fields in told.items():
+                self._asked.pop(key, None)
+                if refusal is None:
+                    self._out.log("info", event, **fields)
+                elif len(told) == 1:
+                    self._switches.alarm(REFUSED, **fields, reason=refusal)
+                else:
+                    del self._not_before[key]
+            self._alone.difference_update(told)
+            if refusal is not None and len(told) > 1:
+                self._alone.update(told)  # to find out which of them it is
+            self.look_soon(at, AGAIN if refusal is not None and len(told) == 1 else DELAY)
 
         session.transact(operations, done)
         self._databases.flush(database, now)

@@ -103,13 +103,14 @@ def tunnels_of(tables: Mapping[str, Mapping[str, Row]], bridge: str) -> tuple[Se
 
 
 def creation(bridge: str, wanted: TunnelPort, number: int) -> list[Operation]:
-    """The operations that add a port to a bridge."""
+    """The operations that add a port to a bridge; those of several ports may be in one transaction."""
+    interface, port = f"{wanted.name}_interface", f"{wanted.name}_port"
     return [
-        insert("Interface", "interface", {
+        insert("Interface", interface, {
             "name": wanted.name, "type": wanted.kind, "options": _map(wanted.options), "bfd": _map(_BFD),
             "external_ids": _map({MARK: wanted.mark}), "ofport_request": number}),
-        insert("Port", "port", {"name": wanted.name, "interfaces": ["named-uuid", "interface"]}),
-        insert_into("Bridge", bridge, "ports", ["named-uuid", "port"]),
+        insert("Port", port, {"name": wanted.name, "interfaces": ["named-uuid", interface]}),
+        insert_into("Bridge", bridge, "ports", ["named-uuid", port]),
     ]
 
 

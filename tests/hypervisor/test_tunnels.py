@@ -215,6 +215,18 @@ def test_a_database_that_refuses_is_an_alarm_and_asked_again() -> None:
     assert world.tunnels == {(1, 2)}
 
 
+def test_of_several_ports_one_that_is_refused_stops_no_other() -> None:
+    world = TunnelWorld(1, 2, 3)
+    world.databases[2].refuse, world.databases[2].refuses = "constraint violation", ADDRESS.format(3)
+    world.start()
+    assert world.tunnels == {(1, 2), (1, 3)} and world.up() == [True] * 3
+    assert {alarm["remote_ip"] for alarm in logged(world, REFUSED)} == {ADDRESS.format(3)}
+    world.databases[2].refuse = None
+    world.pass_time(3.0)
+    assert world.tunnels == {(1, 2), (1, 3), (2, 3)}
+    assert_equal_to_recompute(world)
+
+
 def test_a_port_that_open_vswitch_cannot_make_is_an_alarm() -> None:
     world = TunnelWorld(1, 2).start()
     (right,) = world.ports(1)
@@ -296,7 +308,7 @@ def test_links_tell_what_kind_they_are() -> None:
 def test_what_transacts_has_told_is_not_asked_for_twice() -> None:
     world = TunnelWorld(1, 2, 3).start()
     world.pass_time(30.0)
-    assert [database.transactions for database in world.databases.values()] == [2, 2, 2]
+    assert [database.transactions for database in world.databases.values()] == [1, 1, 1]
     assert isinstance(world.databases[1], TunnelDatabase)
 
 

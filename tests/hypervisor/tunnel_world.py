@@ -24,6 +24,8 @@ class TunnelDatabase(EndDatabase):
         super().__init__(world, f"unix:/{dpid:x}", Contents([], {"br": dpid}, endpoint=endpoint, **contents))
         self.dpid = dpid
         self.refuse: str | None = None
+        self.refuses = ""
+        """What it refuses, by something that stands in it."""
         self.transactions = 0
 
     def received(self, data: bytes) -> None:
@@ -35,18 +37,18 @@ class TunnelDatabase(EndDatabase):
 
     def _carry_out(self, identifier: int, operations: list[dict[str, Any]]) -> None:
         results: list[object] = [{"count": 1} for _ in operations]
-        if self.refuse is not None:
+        if self.refuse is not None and self.refuses in json.dumps(operations):
             results[0] = {"error": self.refuse}
             self._reply(identifier, results)
             return
         tunnels = list(self.contents.tunnels)
         first = operations[0]
         if first["op"] == "insert":
-            row = first["row"]
-            assert row["name"] not in {tunnel.name for tunnel in tunnels}, "Open vSwitch would refuse it"
-            tunnels.append(Tunnel(row["name"], row["type"], dict(row["options"][1]), dict(row["bfd"][1]),
-                                  dict(row["external_ids"][1]), row["ofport_request"]))
-            self.world.switches[self.dpid].add_port(row["ofport_request"], row["name"])
+            for row in (operation["row"] for operation in operations if operation["table"] == "Interface"):
+                assert row["name"] not in {tunnel.name for tunnel in tunnels}, "Open vSwitch would refuse it"
+                tunnels.append(Tunnel(row["name"], row["type"], dict(row["options"][1]), dict(row["bfd"][1]),
+                                      dict(row["external_ids"][1]), row["ofport_request"]))
+                self.world.switches[self.dpid].add_port(row["ofport_request"], row["name"])
         elif first["op"] == "update":
             at = next(n for n, each in enumerate(tunnels)
                       if name_of("interface", each.name) == first["where"][0][2][1])
