@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.oracle.comparing import BRIDGE, Difference
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step, read, written
-from tests.oracle.script import DEFAULT, FEATURES, features_of, random_script
+from tests.oracle.script import DEFAULT, FEATURES, LASTING, features_of, random_script
 from tests.oracle.shrink import shrunk
 from tests.oracle.world import EMULATED, LOGICAL, SESSION, World
 
@@ -90,6 +90,14 @@ class Tally:
     differences: int = 0
     whims: int = 0
 
+    @property
+    def next_seed(self) -> int:
+        return self.seed + self.scripts
+
+    def wants(self, arguments: argparse.Namespace) -> bool:
+        """Whether there is more to do."""
+        return self.operations < arguments.operations and not self.differences
+
     def progress(self, now: float) -> str:
         """What can be said behind each script."""
         a_minute = 60 * self.operations / max(now - self.begun, 0.001)
@@ -108,24 +116,33 @@ async def run(arguments: argparse.Namespace) -> int:
     assert task is not None
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel, number.name)
-    async with World(arguments.systems) as world:
-        if arguments.replay:
+    if arguments.replay:
+        async with World(arguments.systems) as world:
             steps = read(Path(arguments.replay).read_text())
             found = await world.run(steps)
             print("\n".join(map(str, found)) or f"{len(steps)} steps, no difference")
             return bool(found)
-        tally = Tally(arguments.seed, time.monotonic())
-        try:
-            while tally.operations < arguments.operations and not tally.differences:
-                await one_script(world, arguments, tally)
-        finally:
-            print(tally, flush=True)
+    tally = Tally(arguments.seed, time.monotonic())
+    try:
+        while tally.wants(arguments):
+            async with World(arguments.systems) as world:
+                await some_scripts(world, arguments, tally)
+    finally:
+        print(tally, flush=True)
     return bool(tally.differences)
+
+
+async def some_scripts(world: World, arguments: argparse.Namespace, tally: Tally) -> None:
+    """Do as many scripts as one world is good for: a switch that is otherwise for good does none without that."""
+    lasting: frozenset[str] = frozenset()
+    while tally.wants(arguments) and lasting <= (features := features_of(tally.next_seed, arguments.features)):
+        lasting |= features & LASTING
+        await one_script(world, arguments, tally)
 
 
 async def one_script(world: World, arguments: argparse.Namespace, tally: Tally) -> None:
     """Do the next script, look into what it finds, and tell how far we are."""
-    seed = tally.seed + tally.scripts
+    seed = tally.next_seed
     features = features_of(seed, arguments.features)
     steps, names = random_script(seed, LENGTH, features), world.able(features)
     found = await world.run(steps, names)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from tests.oracle.deviations import answered_alike
 from tests.oracle.extensions import some_extensions
+from tests.oracle.faulty import some_faults
 from tests.oracle.frames import ADDRESSES, MACS, SIX, VIDS, Dice, frame
 from tests.oracle.hosts import some_drops, some_hosts
 from tests.oracle.matches import own_priority, some_match
@@ -70,18 +71,22 @@ FEATURES = {
     "extensions": "fields and actions of Open vSwitch's own; not the emulated switch",
     "learning": "entries that learn; not the emulated switch",
     "connections": "entries that track connections: from then on one edge of a logical switch decides about all its "
-                   "frames; not the emulated switch",
+                   "frames, so every other script without the emulated switch has none; not the emulated switch",
     "offers": "requests that say what tables shall be able to do, all wrong; not the emulated switch",
+    "faults": "any message with any part of it wrong; not the emulated switch",
     "oddities": "echoes, HELLO in mid-session, types that are no request, unknown experimenters",
 }
 DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
     "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "learning",
-    "offers", "oddities", "local", "meters", "hosts", "drops", "normal", "port-mods", "settings"))
+    "offers", "oddities", "local", "meters", "hosts", "drops", "normal", "port-mods", "settings", "malformed",
+    "connections"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
 EMULATED_FEATURES = frozenset(FEATURES) - {
-    "malformed", "nicira", "bundles", "monitors", "extensions", "learning", "connections", "offers"}
+    "malformed", "nicira", "bundles", "monitors", "extensions", "learning", "connections", "offers", "faults"}
 """What the emulated switch does as the bridge does."""
+LASTING = frozenset({"connections"})
+"""What a logical switch does otherwise ever after, so that what comes without it wants a new one."""
 
 
 def inner_actions(rng: Dice, fields: dict[str, int | tuple[int, int]], in_bucket: bool) -> list[bytes]:
@@ -347,17 +352,20 @@ SETTINGS: dict[str, tuple[Callable[[Dice], Step], ...]] = {
 
 
 def features_of(seed: int, features: frozenset[str]) -> frozenset[str]:
-    """The features of that script: every other one is such that the emulated switch can do it."""
-    return features & EMULATED_FEATURES if seed % 2 else features
+    """The features of that script: every other one is such that the emulated switch can do it, and of the rest every
+    other one leaves nothing of a logical switch in another state for good."""
+    if seed % 2:
+        return features & EMULATED_FEATURES
+    return features if seed % 4 == 0 else features - LASTING or features
 
 
-ORDINARY = (some_flow_mod, some_flow_mod, some_packet_out, some_frame, some_frame, some_query)
+ORDINARY = (some_flow_mod, some_flow_mod, some_group_mod, some_packet_out, some_frame, some_frame, some_query)
 """What shows what is set for a session."""
 SPECIAL: dict[str, Callable[[Dice, tuple[Callable[[Dice], Step], ...]], list[Step]]] = {
     "roles": some_roles, "masks": some_masks, "nicira": some_niciras, "oddities": some_oddities,
     "bundles": some_bundles, "monitors": some_monitors, "extensions": some_extensions,
     "learning": some_pupils, "connections": some_connections, "offers": some_offers, "hosts": some_hosts,
-    "drops": some_drops,
+    "drops": some_drops, "faults": some_faults,
 }
 """What has bursts of its own."""
 RARE: dict[str, Callable[[Dice], list[Step]]] = {"timeouts": some_expiry, "carriers": some_carrier}

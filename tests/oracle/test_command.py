@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.oracle.command import Tally, one_script
+from tests.oracle.command import Tally, one_script, some_scripts
 from tests.oracle.comparing import Difference
 from tests.oracle.operations import Step, read
 from tests.oracle.world import SESSION, World
@@ -54,6 +54,21 @@ def test_every_script_has_a_seed_of_its_own_and_the_last_line_tells_all(
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["seed 7", "seed 8", "seed 9"]
     assert str(tally) == (
         f"in all: {length} operations, 3 scripts (seeds 7 to 9), 0 differences, 0 whims of Open vSwitch")
+
+
+def test_what_stays_for_good_ends_the_scripts_of_a_world(tmp_path: Path) -> None:
+    tally = Tally(1, 0.0)
+    arguments = Namespace(features=frozenset(("queries", "connections")), keep=str(tmp_path / "kept"),
+                          operations=1 << 30)
+
+    async def main() -> None:
+        for scripts in (4, 8):
+            await some_scripts(cast(World, Told()), arguments, tally)
+            assert tally.scripts == scripts
+        arguments.operations = tally.operations + 1
+        await some_scripts(cast(World, Told()), arguments, tally)
+        assert tally.scripts == 9
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(("systems", "differences"), [(("logical",), 1), (("logical", "emulated"), 0)])

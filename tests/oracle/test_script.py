@@ -8,8 +8,8 @@ import pytest
 from tests.oracle.frames import Dice
 from tests.oracle.operations import CARRIER, EXPIRE, FRAME, Step
 from tests.oracle.script import (
-    DEFAULT, EVERYTHING_ASKED, FEATURES, SETTINGS, SPECIAL, decrements, no_group_uncovered, random_script,
-    some_actions)
+    DEFAULT, EMULATED_FEATURES, EVERYTHING_ASKED, FEATURES, LASTING, SETTINGS, SPECIAL, decrements, features_of,
+    no_group_uncovered, random_script, some_actions)
 from tests.oracle.world import rounds, together
 from tests.tools.controller import group, output, simple
 from tools.emulator import oxm, wire
@@ -38,6 +38,13 @@ def test_a_feature_that_is_off_does_not_come(feature: str, kind: int) -> None:
     features = DEFAULT - {feature, "refusals", "queries", *SPECIAL} - others
     assert kind not in kinds(random_script(1, 5000, features)[:-len(EVERYTHING_ASKED)])
     assert kind in kinds(random_script(2, 8000, features | {feature}))
+
+
+def test_every_other_script_is_for_the_emulated_switch_and_of_the_rest_every_other_leaves_a_switch_as_it_was() -> None:
+    lasting = [seed for seed in range(1, 9) if features_of(seed, DEFAULT) & LASTING]
+    emulated = [seed for seed in range(1, 9) if features_of(seed, DEFAULT) <= EMULATED_FEATURES]
+    assert (lasting, emulated) == ([4, 8], [1, 3, 5, 7])
+    assert features_of(2, LASTING) == features_of(4, LASTING) == LASTING
 
 
 def test_every_default_is_a_feature() -> None:

@@ -12,7 +12,8 @@ from hvproxy.openflow.instructions import check, parse
 from hvproxy.openflow.messages import decode_flow_mod
 from hvproxy.openflow.oxm import Match
 from hvproxy.trace.frame import Frame
-from tests.oracle.frames import Dice
+from tests.oracle.extensions import own
+from tests.oracle.frames import ADDRESSES, Dice
 from tests.oracle.operations import Step
 from tests.oracle.script import DEFAULT
 from tests.oracle.tracking import (
@@ -76,6 +77,19 @@ def test_no_action_set_waits_where_connections_are_tracked() -> None:
                 assert table is None or mod.table_id < table and table in TABLES
                 seen += table is not None
     assert seen > 50
+
+
+def test_no_packet_has_an_address_that_connections_are_translated_into() -> None:
+    rng, rewritten = Dice(5, DEFAULT), []
+    for _ in range(2000):
+        body = some_tracker(rng).body
+        place = body.find(own(36, bytes(4))[4:10])
+        while place > 0:
+            if body[place + 11] == 1:  # an address
+                rewritten.append(int.from_bytes(body[place + 12:place + 16], "big"))
+            place = body.find(own(36, bytes(4))[4:10], place + 1)
+    assert len(rewritten) > 100 and len(set(rewritten)) > len(rewritten) - 3
+    assert not set(rewritten) & set(ADDRESSES)
 
 
 def test_packets_are_of_few_connections_and_each_is_told_from_the_others() -> None:

@@ -17,29 +17,31 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.oracle.command import blip, looked_into
-from tests.oracle.comparing import BRIDGE
 from tests.oracle.operations import Step, written
 from tests.oracle.refusals import invalid_messages
 from tests.oracle.deviations import answered_alike
 from tests.oracle.script import DEFAULT, EVERYTHING_ASKED, features_of, random_script
-from tests.oracle.world import LOGICAL, World
+from tests.oracle.world import World
 from tests.system import ovs
 
-SEEDS, LENGTH = range(1, 7), 500
+SEEDS, LENGTH = (range(1, 5), range(5, 9)), 500
+"""Only the last of each tracks connections, of which a logical switch stays another one."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_three_switches_do_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_three_switches_do_the_same(tmp_path: Path, seeds: range) -> None:
     ovs.require()
 
     async def main() -> None:
         async with World() as world:
-            refusals = [Step(*way) for way in invalid_messages() if answered_alike(way[0])] + EVERYTHING_ASKED
-            await same(world, refusals, world.names, tmp_path)
-            for seed in SEEDS:
+            if seeds is SEEDS[0]:
+                refusals = [Step(*way) for way in invalid_messages() if answered_alike(way[0])] + EVERYTHING_ASKED
+                await same(world, refusals, world.names, tmp_path)
+            for seed in seeds:
                 features = features_of(seed, DEFAULT)
                 await same(world, random_script(seed, LENGTH, features), world.able(features), tmp_path)
-            assert world.done > 2500 and all(world.seen.values())
+            assert world.done > 1900 and all(world.seen.values())
     asyncio.run(main())
 
 
@@ -52,18 +54,6 @@ async def same(world: World, steps: list[Step], names: Sequence[str], place: Pat
         path.write_text(written(finding.steps))
         if finding.again or not blip(found, len(names)):
             pytest.fail("\n".join([*map(str, found), str(finding), f"tools/oracle --replay {path}"]))
-
-
-def test_where_connections_are_tracked_a_logical_switch_does_the_same(tmp_path: Path) -> None:
-    ovs.require()
-
-    async def main() -> None:
-        async with World((BRIDGE, LOGICAL)) as world:
-            await same(world, random_script(2, LENGTH, frozenset({"queries", "connections", "learning"})), world.names,
-                       tmp_path)
-            await same(world, random_script(4, LENGTH, DEFAULT | {"connections"}), world.names, tmp_path)
-            assert world.done > 1000 and all(world.seen.values())
-    asyncio.run(main())
 
 
 def left_behind(pid: int, place: Path) -> list[str]:
