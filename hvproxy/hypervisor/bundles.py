@@ -13,12 +13,13 @@ from hvproxy.errors import Refused
 from hvproxy.hypervisor import packets, tenant_groups
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.controller_session import ControllerSession
-from hvproxy.hypervisor.flow_mods import read
+from hvproxy.hypervisor.flow_mods import check_out_port, read
 from hvproxy.openflow import bundles, guard
 from hvproxy.openflow.bundles import Add, BundleError, Control, ControlType
 from hvproxy.openflow.constants import HEADER_SIZE, NICIRA_ID, OFP_VERSION, ONF_ID, of13
 from hvproxy.openflow.experimenters import NiciraError
-from hvproxy.openflow.messages import decode_flow_mod, decode_group_mod, decode_packet_out, type_of, xid_of
+from hvproxy.openflow.messages import (
+    decode_flow_mod, decode_group_mod, decode_packet_out, decode_port_mod, type_of, xid_of)
 
 _SIZES: Final[dict[int, tuple[int, int]]] = {
     of13.OFPT_FLOW_MOD: (48, 8), of13.OFPT_GROUP_MOD: (16, 8), of13.OFPT_PORT_MOD: (40, 1 << 16),
@@ -143,6 +144,8 @@ class Bundles:
             tenant_groups.check(decode_group_mod(inner))
         elif kind == of13.OFPT_PACKET_OUT:
             packets.check(decode_packet_out(inner), self._buffers)
+        elif kind == of13.OFPT_PORT_MOD:
+            check_out_port(decode_port_mod(inner).port_no)
 
 
 def bad(code: BundleError, why: str) -> Refused:

@@ -219,6 +219,8 @@ def check_here(ls: LogicalSwitch, out: PacketOut) -> None:
     ls.below.check_packet_out(out.actions)
     for group_id in actions.groups(out.actions):
         if group_id not in ls.groups.groups:
+            if check_order(out.actions, _headers(out.data))[1]:
+                inconsistent()  # whether the packet allows the actions is otherwise for the switch to say
             raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP, "no such group")
 
 

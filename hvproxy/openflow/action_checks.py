@@ -2,8 +2,8 @@
 
 Open vSwitch judges twice: each action by itself while it reads them (`check_each`), then whether they fit the headers
 that the match and the actions before them promise (`check_order`). Some misfits are errors at once, others only count
-when nothing else is wrong and not within an action set, hence its second result. `check_groups` comes last. `check`
-does all of it for one list.
+when nothing else is wrong and not within an action set, hence its second result. `check` does both for one list.
+Whether there is a group is asked last, where entries and packets are, and not of what a deletion says.
 
 Refused although Open vSwitch takes them: outputs to port 0, to TABLE outside a packet-out (BAD_OUT_PORT);
 the actions of OpenFlow 1.1 that 1.2 removed (BAD_TYPE); some of its own (see nicira).
@@ -61,7 +61,6 @@ def check(data: bytes, *, match: Match | None = None, packet_out: bool = False) 
     check_each(data, packet_out)
     if match is not None and check_order(data, match.headers)[1]:
         inconsistent()
-    check_groups(data)
 
 
 def inconsistent(why: str = "an action that the match does not allow") -> NoReturn:
@@ -148,14 +147,15 @@ def check_order(data: bytes, headers: Headers) -> tuple[Headers, bool]:
 
 
 @remembered(1 << 13)
-def check_groups(data: bytes) -> None:
-    """Raises Refused for a group that cannot exist. Open vSwitch looks at groups last of all."""
+def conjoins(data: bytes) -> bool:
+    """Whether actions that were accepted are a part of a conjunctive match."""
     at = 0
     while at < len(data):
-        kind, length, argument = _ACTION(data, at)
-        if kind == of13.OFPAT_GROUP and argument > of13.OFPG_MAX:
-            _refuse(of13.OFPBAC_BAD_OUT_GROUP, f"no group {argument:#x}")
+        kind, length, _ = _ACTION(data, at)
+        if kind == of13.OFPAT_EXPERIMENTER and nicira.is_conjunction(data[at:at + length]):
+            return True
         at += length
+    return False
 
 
 @remembered(1 << 13)

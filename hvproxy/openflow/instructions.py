@@ -15,10 +15,11 @@ from struct import Struct
 from typing import Final, NoReturn
 
 from hvproxy.errors import Refused
-from hvproxy.openflow.action_checks import check_each, check_groups, check_order, inconsistent
+from hvproxy.openflow.action_checks import check_each, check_order, conjoins, inconsistent
 from hvproxy.openflow.actions import canonical as canonical_actions
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.memo import remembered
+from hvproxy.openflow.nicira_checks import bad_conjunction
 from hvproxy.openflow.guard_parts import duplicate_instruction
 from hvproxy.openflow.oxm import Match
 from hvproxy.openflow.oxm_fields import TENANT_METADATA
@@ -69,8 +70,6 @@ def check(instructions: Instructions, match: Match, n_tables: int = _ANY_TABLE, 
     _check_goto(instructions.goto, n_tables, table_id)
     if misfit:
         inconsistent()
-    check_groups(instructions.apply)
-    check_groups(instructions.write)
 
 
 def build(instructions: Instructions) -> bytes:
@@ -151,6 +150,8 @@ def _parse(data: bytes) -> Instructions:
         if mask & ~TENANT_METADATA:
             _refuse(of13.OFPBIC_UNSUP_METADATA_MASK, "metadata outside the low 32 bits")
     instructions = decode(data)
+    if len(found) > 1 and conjoins(instructions.apply):
+        bad_conjunction()
     if instructions.meter is not None and not 0 < instructions.meter <= of13.OFPM_MAX:
         raise Refused(of13.OFPET_METER_MOD_FAILED, of13.OFPMMFC_INVALID_METER, f"no meter {instructions.meter:#x}")
     return instructions

@@ -65,7 +65,9 @@ def canonical(action: bytes) -> bytes:
         at = places[kind]
         header = told(headers(kind, action)[0])
         tail = action[at + 4:] if kind == LOAD else action[at + 4:at + 6] + bytes(max(0, len(action) - at - 6))
-        return action[:at] + header + (tail if kind != MULTIPATH else b"")
+        if kind == MULTIPATH:
+            return action[:14] + bytes(2) + action[16:24] + bytes(2) + action[26:at] + header
+        return action[:at] + header + tail
     if kind in (POP_QUEUE, EXIT, CT_CLEAR):
         return action[:10] + bytes(6)
     if kind == NAT:
@@ -74,6 +76,9 @@ def canonical(action: bytes) -> bytes:
         return action[:12] + bytes(4)
     if kind == CONTROLLER:
         return action[:15] + bytes(1)
+    if kind == DEC_TTL_IDS:
+        size = 16 + 2 * int.from_bytes(action[10:12], "big")
+        return action[:2] + (size + 7 & ~7).to_bytes(2, "big") + action[4:size] + bytes(-size % 8)
     return action
 
 

@@ -2,6 +2,7 @@
 
 Refused although Open vSwitch takes them, with the error of one that does not know them: learn with a limit,
 fin_timeout, sample, clone, output to a register, resubmit with another port, and whatever else is not in `_KNOWN`.
+A packet-in of a reason for which no controller can have a mask stops Open vSwitch 3.1, and every tenant on it.
 
 Lengths of whole actions were proven by `guard`; each action's own length is judged here. Must not know any table.
 """
@@ -15,8 +16,8 @@ from hvproxy.errors import Refused
 from hvproxy.openflow import nicira, nicira_bundle, nicira_ct, nicira_learn
 from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
 from hvproxy.openflow.nicira import (
-    CONJUNCTION, DEC_TTL_IDS, FIXED_SIZES, LOAD, MOVE, MULTIPATH, NOTE, POP, PUSH, RESUBMIT, RESUBMIT_TABLE, SAME_PORT,
-    has_size,
+    CONJUNCTION, CONTROLLER, DEC_TTL_IDS, FIXED_SIZES, LOAD, MOVE, MULTIPATH, NOTE, POP, PUSH, RESUBMIT, RESUBMIT_TABLE,
+    SAME_PORT, has_size,
 )
 from hvproxy.openflow.nicira_bundle import BUNDLE, BUNDLE_LOAD
 from hvproxy.openflow.nicira_ct import CT, CT_CLEAR, NAT
@@ -39,6 +40,8 @@ _CHOICE: Final = Struct("!10xHH2xHH")
 _HASH_FIELDS, _ALGORITHMS = 6, 4
 """How many ways of hashing and of choosing a link a multipath knows."""
 _ZONE_BITS: Final = 16
+_REASONS: Final = 32
+"""How many reasons of packet-ins a mask has room for."""
 _SHORT: Final = Struct("!10xH")
 """The port of a resubmit, and how many ids follow."""
 
@@ -62,12 +65,14 @@ def check(action: bytes, *, in_set: bool = False, within: bool = False, committe
         refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
     for header in nicira.headers(kind, action):
         (check_settable if kind in (LOAD, MULTIPATH, CT) else check_named)(header)
-    if within:
+    one = _CHECKS.get(kind)
+    if within and kind in _WITHIN:
         _check_within(kind, action, committed)
         return
-    one = _CHECKS.get(kind)
     if one is not None:
         one(action)
+    if within:
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not")
     if in_set and kind not in _IN_SET:
         refuse(of13.OFPBAC_BAD_TYPE, f"action {kind} of Open vSwitch in an action set")
     if in_set and nicira.names_no_table(action):
@@ -99,8 +104,6 @@ def _check_within(kind: int, action: bytes, committed: bool) -> None:
     if kind == NAT:
         nicira_ct.check_nat(action, committed)
         return
-    if kind not in _WITHIN:
-        refuse(of13.OFPBAC_BAD_ARGUMENT, "ct executes what it may not")
     written = nicira.load_of(action)[0] if kind == LOAD else nicira.move_of(action)[1]
     if kind == MOVE:
         check_part(nicira.move_of(action)[0], written=False)
@@ -157,7 +160,14 @@ def _check_conjunction(action: bytes) -> None:
         bad_conjunction()
 
 
+def _check_controller(action: bytes) -> None:
+    if action[14] >= _REASONS:
+        refuse(of13.OFPBAC_BAD_ARGUMENT, "a reason that no mask has room for")
+
+
 def _check_ids(action: bytes) -> None:
+    if any(action[12:16]):
+        error(NOT_ZERO, "padding of a decrement is not zero")
     if 16 + 2 * _SHORT.unpack_from(action)[0] > len(action):
         refuse(of13.OFPBAC_BAD_LEN, "controller ids cut short")
 
@@ -177,6 +187,6 @@ def bad_conjunction() -> NoReturn:
 _CHECKS: Final[dict[int, Callable[[bytes], None]]] = {
     LOAD: _check_load, MOVE: _check_move, RESUBMIT: _check_resubmit, RESUBMIT_TABLE: _check_resubmit,
     MULTIPATH: _check_multipath, PUSH: _check_stack, POP: _check_stack, CONJUNCTION: _check_conjunction,
-    DEC_TTL_IDS: _check_ids, LEARN: nicira_learn.check, BUNDLE: nicira_bundle.check,
+    CONTROLLER: _check_controller, DEC_TTL_IDS: _check_ids, LEARN: nicira_learn.check, BUNDLE: nicira_bundle.check,
     BUNDLE_LOAD: nicira_bundle.check, CT: _check_ct,
 }

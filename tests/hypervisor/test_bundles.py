@@ -130,6 +130,7 @@ def test_nothing_is_added_to_a_closed_bundle_or_with_other_flags() -> None:
     (b"\4\x0e\0\x0c\0\0\0\6" + bytes(4), onf(BundleError.MSG_UNSUP)),
     (b"\4\x10\0\x30\0\0\0\6" + bytes(40), onf(BundleError.MSG_UNSUP)),
     (flow_mod(xid=6, apply=actions.output(0xFF00)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
+    (build.port_mod(6, 0x10000, bytes(6), 0, 0, 0), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
     (flow_mod(xid=6, table=9), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)),
     (flow_mod(xid=6, table=254), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_EPERM)),
     (build.packet_out(6, of13.OFPP_CONTROLLER, actions.output(0xFF00), b"data"),

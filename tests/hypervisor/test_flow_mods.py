@@ -6,6 +6,7 @@ import pytest
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor.flow_mods import ADD, DELETE, DELETE_STRICT, MODIFY, MODIFY_STRICT, read
+from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
 from tests.hypervisor.flow_mod_messages import ALL_TABLES, apply_actions, goto, in_port, message, output
 
@@ -70,6 +71,11 @@ def test_a_delete_may_name_all_tables_and_ignores_the_buffer(command: int) -> No
 def test_a_deletes_instructions_and_flags_are_judged_too(command: int) -> None:
     assert refusal(command=command, instructions=BAD_ARGUMENT) == (2, of13.OFPBAC_BAD_ARGUMENT)
     assert refusal(command=command, flags=0x8000) == (5, of13.OFPFMFC_BAD_FLAGS)
+
+
+@pytest.mark.parametrize("command", [ADD, MODIFY, DELETE, DELETE_STRICT])
+def test_whether_there_is_a_group_is_asked_where_entries_are(command: int) -> None:
+    assert read(message(command=command, instructions=apply_actions(actions.group(of13.OFPG_MAX + 1))), 10)
 
 
 def test_goto_leads_to_later_tables_only() -> None:

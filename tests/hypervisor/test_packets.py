@@ -534,6 +534,14 @@ def test_a_group_that_is_not_there_is_bad() -> None:
         of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)
 
 
+@pytest.mark.parametrize("number", [9, of13.OFPG_MAX + 1])
+@pytest.mark.parametrize("wrong", [actions.dec_nw_ttl(), actions.set_field(tlv(of13.OFPXMT_OFB_ARP_OP, 2))])
+def test_what_the_packet_does_not_allow_is_told_before_a_group_that_is_not_there(wrong: bytes, number: int) -> None:
+    _, controller = red()
+    assert controller.refused(build.packet_out(3, 1, actions.group(number) + wrong, bytes(60))) == (
+        of13.OFPET_BAD_ACTION, of13.OFPBAC_MATCH_INCONSISTENT)
+
+
 def test_an_empty_packet_goes_nowhere() -> None:
     world, controller = red()
     controller.send(build.packet_out(3, 1, actions.output(2), b"") + build.barrier_request(4))

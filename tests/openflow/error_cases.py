@@ -275,7 +275,7 @@ def _actions() -> list[Case]:
     def s(name: str, tlvs: bytes, field: bytes, code: int | None, *ours: int | None) -> Case:
         return a(f"set {name}", tlvs, sf(field), code, *ours)
 
-    bad_type, bad_len, bad_experimenter, bad_port, bad_argument, bad_group = 0, 1, 2, 4, 5, 9
+    bad_type, bad_len, bad_experimenter, bad_port, bad_argument = 0, 1, 2, 4, 5
     misfit, bad_tag, set_type, set_len, set_argument = 10, 12, 13, 14, 15
     nicira = pack("!I", 0x2320)
     return [
@@ -296,9 +296,6 @@ def _actions() -> list[Case]:
         a("output to CONTROLLER", b"", out(0xfffffffd, 128), None),
         a("output to LOCAL", b"", out(0xfffffffe), None),
         a("output to ANY", b"", out(0xffffffff), bad_port),
-        a("group above OFPG_MAX", b"", group_action(0xffffff01), bad_group),
-        a("group ALL", b"", group_action(0xfffffffc), bad_group),
-        a("group ANY", b"", group_action(0xffffffff), bad_group),
         a("misfits come before groups", b"", group_action(0xffffffff) + POP_VLAN, misfit),
         a("set_queue", b"", action(21, pack("!I", 7)), None),
         a("copy_ttl_out", MPLS, action(11, bytes(4)), bad_type),
@@ -479,7 +476,7 @@ def _instructions() -> list[Case]:
         case("write of set vlan_vid, pushed by apply", b"", apply(PUSH_VLAN) + write(sf(t(6, 0x1005))), None),
         case("write of set vlan_vid, popped by apply", VLAN, apply(POP_VLAN) + write(sf(t(6, 0x1005))), misfit),
         case("write of three tags", b"", write(PUSH_VLAN * 3), (ACTION, 12)),
-        case("write of all outputs", b"", write(out(0xfffffffc), group_action(0xffffffff)), (ACTION, 9)),
+        case("write of all outputs", b"", write(out(0xfffffffc), out(0xffffffff)), (ACTION, 4)),
         case("actions of apply before those of write", b"", write(out(0xffffffff)) + apply(action(11, bytes(4))),
              (ACTION, 0)),
         case("actions before goto", b"", goto(1) + apply(action(11, bytes(4))), (ACTION, 0)),

@@ -12,6 +12,7 @@ from tests.openflow.error_cases import (
     sf, t, write,
 )
 
+CONJUNCTION = pack("!HHIHBBI", 0xffff, 16, 0x2320, 34, 0, 2, 7)
 EVERYTHING = Instructions(7, (1, 3), out(1), DEC_TTL + out(2), True, 9)
 
 
@@ -58,6 +59,18 @@ def test_a_write_metadata_stays_as_it_came(metadata_and_mask: tuple[int, int]) -
 def test_action_lists_are_canonical() -> None:
     sloppy = apply(sf(t(3, 1), bytes(10))) + write(out(1, 99))
     assert decode(sloppy) == Instructions(apply=sf(t(3, 1)), write=out(1, 99))
+
+
+@pytest.mark.parametrize("beside", [
+    Instructions(goto=3), Instructions(metadata=(1, 1)), Instructions(clear=True), Instructions(meter=1),
+    Instructions(write=out(2))])
+def test_nothing_stands_beside_a_conjunction(beside: Instructions) -> None:
+    alone = build(Instructions(apply=CONJUNCTION))
+    assert parse(alone).apply == CONJUNCTION
+    for more in (build(beside), pack("!HH4x", 3, 8)):
+        with pytest.raises(Refused) as refused:
+            parse(alone + more)
+        assert (refused.value.error_type, refused.value.code) == (0xffff, 15)
 
 
 def test_meters_have_numbers_up_to_a_last() -> None:

@@ -66,7 +66,7 @@ TAKEN: dict[str, tuple[bytes, bytes]] = {
     "resubmit to no table": (b"", resubmit(254)), "note": (b"", NOTE), "long note": (b"", nx(8, bytes(14))),
     "multipath": (b"", multipath(REG0, 32)), "push": (b"", stack(27, REG0, 32)), "pop": (b"", stack(28, REG0, 32)),
     "pop_queue": (b"", POP_QUEUE), "exit": (b"", EXIT), "dec_ttl of ids": (IP, TTL_IDS),
-    "controller": (b"", CONTROLLER), "controller, another reason": (b"", nx(20, pack("!HHBx", 128, 0, 9))),
+    "controller": (b"", CONTROLLER), "controller, another reason": (b"", nx(20, pack("!HHBx", 128, 0, 31))),
     "conjunction": (b"", CONJUNCTION), "conjunction and note": (b"", CONJUNCTION + NOTE), "ct_clear": (b"", CT_CLEAR),
     "set a register": (b"", sf(t(0, 5, size=4, oxm_class=1))),
     "set a wide register": (b"", sf(t(0, 5, size=8, oxm_class=0x8001))), "set metadata": (b"", sf(t(2, 5))),
@@ -81,6 +81,8 @@ OTHERWISE: dict[str, tuple[bytes, bytes]] = {
     "padding": (nx(17, b"\1" * 6), EXIT), "padding of a queue": (nx(5, b"\1" * 6), POP_QUEUE),
     "resubmit with a table": (nx(1, pack("!HB3s", 0xfff8, 7, b"\1\1\1")), HERE),
     "padding of controller": (nx(20, pack("!HHBB", 128, 0, 1, 1)), CONTROLLER),
+    "padding of multipath": (multipath(REG0, 32)[:14] + b"\1\1" + multipath(REG0, 32)[16:24] + b"\1\1"
+                             + multipath(REG0, 32)[26:], multipath(REG0, 32)),
     "zeros behind a move": (longer(move(REG0, REG1, 8), bytes(8)), move(REG0, REG1, 8)),
     "header with a mask in a load": (load(0x00010108, 0, 8, 1), load(REG0, 0, 8, 1)),
     "newer tun_id in a load": (load(0x80004c08, 0, 64, 1), load(TUN_ID, 0, 64, 1)),
@@ -104,6 +106,11 @@ def test_what_is_taken_is_told_as_it_came(name: str) -> None:
     match, data = TAKEN[name]
     assert refusal(match, data) is None
     assert actions.canonical(data) == data
+
+
+def test_what_stands_behind_the_ids_of_a_decrement_is_not_told() -> None:
+    sent = nx(21, pack("!H4x8H", 2, 0, 1, 7, 7, 7, 7, 7, 7))
+    assert refusal(IP, sent) is None and actions.canonical(sent) == TTL_IDS
 
 
 @pytest.mark.parametrize("name", OTHERWISE)

@@ -73,6 +73,7 @@ REFUSED = {
                                  of13.OFPBAC_BAD_SET_ARGUMENT),
     "ct_clear within": (IP, ct(1, own(43)), of13.OFPBAC_BAD_ARGUMENT),
     "what is not known": (IP, ct(1, own(99)), of13.OFPBAC_BAD_EXP_TYPE),
+    "a choice that is none": (IP, ct(1, own(12)), of13.OFPBAC_BAD_LEN),
     "a note": (IP, ct(1, own(8)), of13.OFPBAC_BAD_ARGUMENT),
     "a load of too much": (IP, ct(1, nicira.load(0, 2, MARK, 5)), of13.OFPBAC_BAD_ARGUMENT),
     "nat without commit": (IP, ct(0, nat(1, 1, V4)), of13.OFPBAC_BAD_ARGUMENT),
