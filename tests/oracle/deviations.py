@@ -69,6 +69,18 @@ def answered_alike(way: str) -> bool:
     return _UNLIKE.fullmatch(way) is None
 
 
+TWO_FAULTS = "a message with two faults"
+"""How README's line begins by which one with a wrong length within it may be refused in another way: what stands behind
+that is mostly wrong then."""
+
+
+def without_reason(what: str, items: list[Item]) -> list[Item]:
+    """What was answered to a message of that description, without what may be told otherwise of two faults."""
+    if not what.partition(" with a fault: ")[2].startswith("length "):
+        return items
+    return [{"is": "error"} if item["is"] == "error" else item for item in items]
+
+
 ALWAYS: dict[str, tuple[str, ...]] = {
     # A switch has a datapath id, names and addresses of its own.
     "features": ("datapath",),

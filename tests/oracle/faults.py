@@ -1,5 +1,5 @@
-"""Random messages that random makers have made, wrong in one part: the whole of a message is laid out, any part of it is
-made another one, and what stands around it is put right.
+"""Random messages that random makers have made, wrong in one part: the whole of a message is laid out, any part of it
+is made another one, and what stands around it is put right.
 
 `laid_out` finds the parts: numbers, lengths, kinds, headers of fields, paddings, and blocks that can be missing, be
 there twice, or be exchanged, down to actions within buckets, within actions and within what is put into a bundle. A
@@ -15,8 +15,11 @@ from tests.oracle.operations import BUNDLE_ADD
 from tools.emulator import wire
 
 GOTO, WRITE_METADATA, WRITE, APPLY, CLEAR, METER = 1, 2, 3, 4, 5, 6
-OUTPUT, GROUP, SET_QUEUE, PUSHES, POP_MPLS, TTLS, SET_FIELD, EXPERIMENTER = 0, 22, 21, (17, 19), 20, (15, 23), 25, 0xffff
+OUTPUT, GROUP, SET_QUEUE, PUSHES, POP_MPLS, TTLS, SET_FIELD = 0, 22, 21, (17, 19), 20, (15, 23), 25
+EXPERIMENTER = 0xffff
 CT, LEARN, LOAD, MOVE, PUSH, POP, BUNDLE, BUNDLE_LOAD, MULTIPATH, LOAD_2 = 35, 16, 7, 6, 27, 28, 12, 13, 10, 33
+RESUBMITS, CONTROLLER = (1, 14), 20
+METADATA = b"\x80\x00\x04"
 HEADERS_AT = {LOAD: (12,), MOVE: (16, 20), PUSH: (12,), POP: (12,), MULTIPATH: (28,), BUNDLE: (16, 24),
               BUNDLE_LOAD: (16, 24), LOAD_2: (10,)}
 """Where Open vSwitch's own actions name fields."""
@@ -124,7 +127,8 @@ def _message(layout: Layout, kind: int, at: int, end: int) -> None:
     elif kind == wire.EXPERIMENTER:
         at = layout.put(at, ("experimenter", 4), ("subtype", 4))
         if layout.body.startswith(BUNDLE_ADD):
-            at = layout.put(at, ("number", 4), ("padding", 2), ("flags", 2), ("version", 1), ("message", 1))
+            # Another bundle would be begun by it, and end when nobody expects it.
+            at = layout.put(at + 4, ("padding", 2), ("flags", 2), ("version", 1), ("message", 1))
             layout.length(at, at - 2, end)
             _message(layout, layout.body[at - 1], at + 6, end)
         else:
@@ -204,7 +208,7 @@ def _instructions(layout: Layout, at: int, end: int) -> None:
     for start, stop in _each(layout, at, end, 2):
         layout.block(start, stop, "instruction")
         kind = layout.number(start, 2)
-        inside = layout.put(start, ("kind", 2)) + 2
+        inside = layout.put(start, ("instruction", 2)) + 2
         if kind == GOTO:
             layout.put(inside, ("next table", 1), ("padding", 3))
         elif kind == WRITE_METADATA:
@@ -227,6 +231,7 @@ def _actions(layout: Layout, at: int, end: int) -> None:
         kind = layout.number(start, 2)
         inside = layout.put(start, ("action", 2)) + 2
         if kind == OUTPUT:
+            layout.parts[-1] = Part(start, 2, "output")
             layout.put(inside, ("port", 4), ("number", 2), ("padding", 6))
         elif kind == GROUP:
             layout.put(inside, ("group", 4))
@@ -255,9 +260,24 @@ def _own(layout: Layout, start: int, inside: int, stop: int) -> None:
     headers = [start + place for place in HEADERS_AT.get(subtype, ())]
     if subtype == CT:
         layout.put(at, ("flags", 2))
-        layout.put(at + 6, ("number", 2), ("table", 1), ("padding", 3), ("number", 2))
+        layout.put(at + 6, ("number", 2), ("table", 1), ("padding", 3))  # helpers are not offered
         _actions(layout, start + 24, stop)
         return
+    if subtype == LEARN:  # what it is made of is in tests.openflow.learn_cases
+        layout.put(at, ("timeout", 2), ("timeout", 2), ("number", 2), ("number", 8), ("flags", 2), ("table", 1),
+                   ("padding", 1))
+        return
+    if METADATA in layout.body[start:stop]:  # which part of it there is a tenant sees
+        return
+    if subtype == BUNDLE_LOAD:
+        at = layout.put(at + 4, ("number", 2)) + 4
+        at = layout.put(at, ("number", 2), ("number", 2), ("header of an action", 4)) + 4
+    if subtype == CONTROLLER:  # to whom, and why
+        layout.put(at, ("number", 2))
+        layout.put(at + 5, ("padding", 1))
+        return
+    if subtype in RESUBMITS:  # from another port than the packet's none is done
+        at = layout.put(at, ("timeout", 2), ("table", 1))
     while at < stop:
         if at in headers:
             at = layout.put(at, ("header of an action", 4))
@@ -274,8 +294,8 @@ PORTS = (1, 2, 6, 77, 0xfeff, 0xff00, 0xffff, 0x10000, 0xfffffeff, 0xffffff00, 0
 GROUPS = (0, 99, 0xfffffeff, 0xffffff00, 0xffffff01, 0xfffffffb, 0xfffffffc, 0xfffffffd, 0xffffffff)
 METERS = (0, 1, 2, 9, 0xfffeffff, 0xffff0000, 0xffff0001, 0xfffffffc, 0xffffffff)
 TABLES = (0, 1, 9, 10, 11, 127, 243, 255)
-ACTIONS = (0, 11, 12, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 99, 0x7fff, 0xffff)
-OWN = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 20, 21, 27, 28, 33, 34, 43, 44, 52, 99, 0xffff)
+ACTIONS = (0, 11, 12, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 27, 28, 29, 99, 0x7fff, 25, 0xffff)
+OWN = (0, 3, 5, 7, 8, 10, 11, 12, 13, 16, 17, 18, 20, 21, 27, 28, 34, 43, 52, 99, 0xffff)
 ETHER_TYPES = (0, 0x5ff, 0x600, 0x800, 0x8100, 0x88a8, 0x9100, 0x8847, 0x8848, 0x86dd, 0xffff)
 WRONG_HEADERS = (0x80005a04, 0x80000603, 0xffff0004, 0x00000000, 0x12340004, 0x00010006, 0x80011604)
 
@@ -289,6 +309,8 @@ def other_value(rng: Dice, sort: str, value: int, size: int) -> int | None:
         some = (*SOME, *(value + each for each in LENGTHS), top, top - 7)
     elif sort == "kind":
         some = (0, 1, 2, 3, 4, 5, 6, 7, 9, 99, top)
+    elif sort == "instruction":
+        some = (0, 1, 5, 6, 7, 9, 99, top)  # what tracks connections or learns is not written
     elif sort in ("type", "command", "flags", "version"):
         some = (*range(8), 9, 16, 32, 0x4000, value ^ 1 << rng.randrange(8 * size), top)
     elif sort == "group command":
@@ -300,17 +322,18 @@ def other_value(rng: Dice, sort: str, value: int, size: int) -> int | None:
     elif sort == "metadata":
         some = tuple(each & 0xffffffff for each in some)
     elif sort == "header":
-        some = (*WRONG_HEADERS, value ^ 0x100, value & ~0x1ff | rng.choice((4, 8)), fields_header(rng))
+        # Of the same length, or what is behind it would be wrong too.
+        some = tuple(header & ~0xff | value & 0xff for header in (*WRONG_HEADERS, value ^ 0x100, fields_header(rng)))
     elif sort == "header of an action":
         some = (*WRONG_HEADERS, value ^ 0x100, fields_header(rng), fields_header(rng))
     elif sort == "field that is set":
         fits = [BASIC << 16 | number << 9 | each for number, each in FIELD_SIZES.items() if each == value & 0xff]
         some = tuple(fits) if not value & 0x100 else ()
     else:
-        some = {"port": PORTS, "group": GROUPS, "own group": GROUPS[2:], "meter": METERS, "table": TABLES, "next table": TABLES[:-1],
-                "action": ACTIONS, "own": OWN,
+        some = {"port": PORTS, "group": GROUPS, "own group": GROUPS[2:], "meter": METERS, "table": TABLES,
+                "next table": TABLES[:-1], "action": ACTIONS, "output": ACTIONS[:-2], "own": OWN,
                 "ethertype": ETHER_TYPES, "experimenter": (0, 0x2320, 0x4f4e4600, 0x123456, top), "timeout": (),
-                "more": (2, 4, 0x8000), "multipart": (*range(8), 9, 10, 11, 13, 14, 15, 77, 0xfffe, top),
+                "more": (2, 4, 0x8000), "multipart": (*range(1, 8), 9, 10, 11, 13, 14, 15, 77, 0xfffe, top),
                 "message": (wire.FLOW_MOD, wire.GROUP_MOD, wire.PORT_MOD, wire.BARRIER_REQUEST, 99)}.get(sort, some)
     able = sorted({each for each in some if 0 <= each <= top and each != value})
     return rng.choice(able) if able else None

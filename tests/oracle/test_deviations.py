@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.deviations import LOGICAL, NOT_ALIKE, SHUT_OUT, answered_alike, excused, normal
+from tests.oracle.deviations import LOGICAL, NOT_ALIKE, SHUT_OUT, TWO_FAULTS, answered_alike, excused, normal
 from tests.oracle.operations import SELECT_GROUPS
 from tests.oracle.refusals import invalid_messages
 
@@ -16,7 +16,8 @@ TABLE = [line[2:] for line in README.partition("## Deviations")[2].partition("\n
 WAYS = [name for name, _, _ in invalid_messages()]
 
 
-@pytest.mark.parametrize("line", sorted({SHUT_OUT, *NOT_ALIKE, *(deviation.readme for deviation in LOGICAL)}))
+@pytest.mark.parametrize("line", sorted(
+    {SHUT_OUT, TWO_FAULTS, *NOT_ALIKE, *(deviation.readme for deviation in LOGICAL)}))
 def test_every_excuse_is_a_line_of_the_readme(line: str) -> None:
     assert any(row.startswith(line) for row in TABLE)
 

@@ -289,7 +289,7 @@ class World:
         deadline = loop.time() + self.patience
         while True:
             waited = max(line.waited for system in self.systems.values() for line in system.lines)
-            given = {name: self._given(system, range(start, end)) for name, system in self.systems.items()}
+            given = {name: self._given(system, steps, range(start, end)) for name, system in self.systems.items()}
             found = [difference for name, table in (
                 (LOGICAL, deviations.LOGICAL), (EMULATED, deviations.EMULATED)) if name in given
                 for difference in unlike(name, start, given[BRIDGE], given[name], table, waited)]
@@ -320,9 +320,10 @@ class World:
         else:
             await asyncio.gather(*(system.drained() for system in self.systems.values()))
 
-    def _given(self, system: System, numbers: Iterable[int]) -> Part:
+    def _given(self, system: System, steps: list[Step], numbers: Iterable[int]) -> Part:
         system.collect()
-        given = {f"answer {number}": system.answers(number) for number in numbers}
+        given = {f"answer {number}": deviations.without_reason(steps[number].what, system.answers(number))
+                 for number in numbers}
         for to, line in enumerate(system.lines):
             given[MESSAGES[to]] = last_port_status(system.news(to))
         given["frames"] = frames(system.out)
