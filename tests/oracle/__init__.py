@@ -5,6 +5,8 @@
     frames      random frames; matches: random matches and their priorities
     ports_and_meters   what is said to those, to queues and to the switch as a whole
     script      random scripts, by features; refusals: messages that are wrong in one way each
+    faults      any part of any message wrong; faulty: bursts of these
+    tracking    entries that learn and that track connections
     line        a controller's session that sends many messages and sorts what comes back
     telling     what a switch says and counts, without what may always differ (times, names, order)
     deviations  what a logical switch does differently on purpose: each line is one of README's deviation table

@@ -183,7 +183,7 @@ def _match(layout: Layout, at: int) -> int:
 
 
 def _field(layout: Layout, at: int, stop: int) -> None:
-    layout.put(at, ("header", 4))
+    layout.put(at, ("header", 3))
     layout.length(at + 3, at + 4, stop, 1)
     masked = layout.body[at + 2] & 1
     sort = "port" if layout.number(at, 2) == BASIC and layout.body[at + 2] >> 1 == 0 else "value"
@@ -244,8 +244,8 @@ def _actions(layout: Layout, at: int, end: int) -> None:
         elif kind == SET_FIELD:
             end_of_field = inside + 4 + layout.body[inside + 3]
             _field(layout, inside, end_of_field)
-            layout.parts = [part for part in layout.parts if (part.start, part.size) != (inside, 4)]
-            layout.put(inside, ("field that is set", 4))
+            layout.parts = [part for part in layout.parts if (part.start, part.sort) != (inside, "header")]
+            layout.put(inside, ("field that is set", 3))
             layout.put(end_of_field, ("padding", stop - end_of_field))
         elif kind == EXPERIMENTER:
             _own(layout, start, inside, stop)
@@ -322,13 +322,13 @@ def other_value(rng: Dice, sort: str, value: int, size: int) -> int | None:
     elif sort == "metadata":
         some = tuple(each & 0xffffffff for each in some)
     elif sort == "header":
-        # Of the same length, or what is behind it would be wrong too.
-        some = tuple(header & ~0xff | value & 0xff for header in (*WRONG_HEADERS, value ^ 0x100, fields_header(rng)))
+        some = (value ^ 1, *(each >> 8 for each in (*WRONG_HEADERS, fields_header(rng))))
     elif sort == "header of an action":
         some = (*WRONG_HEADERS, value ^ 0x100, fields_header(rng), fields_header(rng))
     elif sort == "field that is set":
-        fits = [BASIC << 16 | number << 9 | each for number, each in FIELD_SIZES.items() if each == value & 0xff]
-        some = tuple(fits) if not value & 0x100 else ()
+        mine = FIELD_SIZES.get(value >> 1 & 0x7f)  # of another length it is wrong twice
+        fits = [BASIC << 8 | number << 1 for number, each in FIELD_SIZES.items() if each == mine]
+        some = tuple(fits) if value >> 8 == BASIC and not value & 1 else ()
     else:
         some = {"port": PORTS, "group": GROUPS, "own group": GROUPS[2:], "meter": METERS, "table": TABLES,
                 "next table": TABLES[:-1], "action": ACTIONS, "output": ACTIONS[:-2], "own": OWN,

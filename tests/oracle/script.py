@@ -80,7 +80,7 @@ DEFAULT = frozenset((
     "flows", "groups", "chains", "traffic", "queries", "refusals", "timeouts", "carriers", "failover", "select",
     "resets", "controllers", "roles", "masks", "nicira", "bundles", "monitors", "extensions", "learning",
     "offers", "oddities", "local", "meters", "hosts", "drops", "normal", "port-mods", "settings", "malformed",
-    "connections"))
+    "connections", "faults"))
 """What a logical switch does as the bridge does, and mostly the emulated switch too."""
 EMULATED_FEATURES = frozenset(FEATURES) - {
     "malformed", "nicira", "bundles", "monitors", "extensions", "learning", "connections", "offers", "faults"}

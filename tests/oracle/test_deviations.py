@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.oracle.deviations import LOGICAL, NOT_ALIKE, SHUT_OUT, TWO_FAULTS, answered_alike, excused, normal
+from tests.oracle.deviations import (
+    LOGICAL, NOT_ALIKE, SHUT_OUT, TWO_FAULTS, answered_alike, excused, normal, without_reason)
 from tests.oracle.operations import SELECT_GROUPS
 from tests.oracle.refusals import invalid_messages
 
@@ -36,6 +37,13 @@ def test_only_what_a_line_is_about_is_taken_out() -> None:
     assert normal(table, LOGICAL) == {"is": "table", "table": 1, "active": 2, "matched": 4}
     assert normal(table, ()) == table
     assert normal({"is": "frame", "port": 1, "data": "00"}, LOGICAL) == {"is": "frame", "port": 1, "data": "00"}
+
+
+def test_of_two_faults_either_may_be_told() -> None:
+    refused = [{"is": "error", "type": 4, "code": 1, "data": ""}]
+    assert without_reason("flow-mod with a fault: length at 44 is 0x7", refused) == [{"is": "error"}]
+    for what in ("flow-mod with a fault: port at 44 is 0x7", "match: length", "flow-mod with a fault: cut to 44"):
+        assert without_reason(what, refused) == refused
 
 
 def test_a_meter_may_count_the_labels_of_its_packets_and_no_more() -> None:
