@@ -63,8 +63,11 @@ def check(action: bytes, *, in_set: bool = False, within: bool = False, committe
         raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_LEN, "move without its fields")
     if not has_size(kind, length):
         refuse(of13.OFPBAC_BAD_LEN, "action of another length than its type has")
-    for header in nicira.headers(kind, action):
-        (check_settable if kind in (LOAD, MULTIPATH, CT) else check_named)(header)
+    for place, header in enumerate(nicira.headers(kind, action)):
+        if kind in (LOAD, MULTIPATH, CT):
+            check_settable(header)
+        else:
+            check_named(header, last=place > 0)
     one = _CHECKS.get(kind)
     if within and kind in _WITHIN:
         _check_within(kind, action, committed)

@@ -22,6 +22,8 @@ NXM_IN_PORT: Final = 0x00000002
 UNKNOWN_OPTION, BAD_CONJUNCTION, NOT_ZERO = 37, 15, 4
 """Errors of Open vSwitch's own (type OFPET_EXPERIMENTER, experimenter Nicira)."""
 _NXM_NX: Final = 1
+_EXPERIMENTER_SIZE: Final = 4
+"""Bytes of a field of an experimenter that say whose it is."""
 _TUNNEL_OPTIONS: Final = range(40, 104)
 """Fields of Open vSwitch's class to which an operator gives a meaning; without one, their error is one of their own."""
 _OF_CONNECTIONS: Final = tuple(BY_NUMBER[number] for number in (CT_STATE, CT_MARK, CT_LABEL))
@@ -93,9 +95,12 @@ def check_settable(header: int) -> None:
         refuse(of13.OFPBAC_BAD_SET_TYPE, f"unknown field {header:#010x}")
 
 
-def check_named(header: int) -> None:
-    """Raises Refused unless the header is one that an action which takes none with a mask may have."""
+def check_named(header: int, last: bool = False) -> None:
+    """Raises Refused unless the header is one that an action which takes none with a mask may have. `last`: nothing is
+    behind it."""
     _refuse_options(header)
+    if header >> 16 == of13.OFPXMC_EXPERIMENTER and (last or header & 0xff < _EXPERIMENTER_SIZE):
+        raise Refused(of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_LEN, "a field of an experimenter that is not named")
     if header not in TARGETS or header in _MASKED:
         code = of13.OFPBMC_BAD_MASK if header in _MASKED else of13.OFPBMC_BAD_FIELD
         raise Refused(of13.OFPET_BAD_MATCH, code, f"field {header:#010x} in an action")

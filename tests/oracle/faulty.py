@@ -89,10 +89,10 @@ def some_faults(rng: Dice, others: tuple[Maker, ...]) -> list[Step]:
         *(make for make in others if make(rng).kind == wire.MULTIPART_REQUEST))
     steps = [SETTLED, *(some_fault(rng, packets) for _ in range(rng.randrange(4))), SETTLED]
     steps += [some_fault(rng, groups) for _ in range(rng.randrange(6))]
-    steps += [some_fault(rng, settings) for _ in range(rng.randrange(8))]
+    steps += [SETTLED, *(some_fault(rng, settings) for _ in range(rng.randrange(8)))]
     steps += [some_fault(rng, entries) for _ in range(rng.randrange(2, 16))]
     if rng.random() < 0.5:
-        steps += [*sessions.FORGETTING, watching.control(NUMBER, watching.OPEN)]
+        steps += [SETTLED, *sessions.FORGETTING, watching.control(NUMBER, watching.OPEN)]
         steps += [some_fault(rng, (lambda dice: watching.some_added(dice, NUMBER, (*entries, *groups)),))
                   for _ in range(rng.randrange(1, 6))]
         steps += [watching.control(NUMBER, watching.COMMIT)]
