@@ -23,7 +23,7 @@ METADATA = b"\x80\x00\x04"
 HEADERS_AT = {LOAD: (12,), MOVE: (16, 20), PUSH: (12,), POP: (12,), MULTIPATH: (28,), BUNDLE: (16, 24),
               BUNDLE_LOAD: (16, 24), LOAD_2: (10,)}
 """Where Open vSwitch's own actions name fields."""
-BASIC = 0x8000
+BASIC, MASKED_TAG = 0x8000, 0x000009
 LEAST_FIELD, FIELD_SIZES = 3, {
     3: 6, 4: 6, 5: 2, 6: 2, 7: 1, 8: 1, 9: 1, 10: 1, 11: 4, 12: 4, 13: 2, 14: 2, 15: 2, 16: 2, 17: 2, 18: 2, 19: 1,
     20: 1, 21: 2, 22: 4, 23: 4, 24: 6, 25: 6, 26: 16, 27: 16, 28: 4, 29: 1, 30: 1, 31: 16, 32: 6, 33: 6, 34: 4, 35: 1,
@@ -189,6 +189,8 @@ def _field(layout: Layout, at: int, stop: int) -> None:
     sort = "port" if layout.number(at, 2) == BASIC and layout.body[at + 2] >> 1 == 0 else "value"
     if layout.number(at, 3) in (0x800004, 0x800005):
         sort = "metadata"
+    if layout.number(at, 3) == MASKED_TAG:
+        return  # a part of its priority is no field of OpenFlow 1.3
     size = (stop - at - 4) >> masked
     layout.put(at + 4, (sort, size), *([("mask" if sort == "value" else sort, size)] if masked else []))
 

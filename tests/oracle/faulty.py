@@ -6,9 +6,9 @@ may have left has gone: packet-outs come first, and what stays for a session goe
 from __future__ import annotations
 
 from hvproxy.errors import Refused
-from hvproxy.openflow import guard
+from hvproxy.openflow import actions, guard
 from hvproxy.openflow.instructions import check, parse
-from hvproxy.openflow.messages import decode_flow_mod
+from hvproxy.openflow.messages import decode_flow_mod, decode_packet_out
 from hvproxy.openflow.oxm import Match
 from tests.oracle import extensions, sessions, watching
 from tests.oracle.faults import faulty
@@ -63,6 +63,8 @@ def is_right(step: Step) -> bool:
         if kind == wire.FLOW_MOD:
             mod = decode_flow_mod(message)
             check(parse(mod.instructions), Match.parse(mod.match))
+        elif kind == wire.PACKET_OUT:
+            actions.check(decode_packet_out(message).actions, packet_out=True)
     except Refused:
         return False
     return True

@@ -32,6 +32,8 @@ def test_what_is_wrong_already_gets_no_second_fault() -> None:
     wrong = flow_mod(match(), apply(output(0xffffffff)))
     assert not is_right(Step("entry", wire.FLOW_MOD, wrong)) and not is_right(added(1, wire.FLOW_MOD, wrong))
     assert is_right(Step("entry", wire.FLOW_MOD, flow_mod(match(), apply(output(1)))))
+    assert not is_right(Step("packet", wire.PACKET_OUT, packet_out(bytes(60), output(0xffffffff))))
+    assert is_right(Step("packet", wire.PACKET_OUT, packet_out(bytes(60), output(TABLE))))
     rng = Dice(3, DEFAULT)
     assert all("with a fault" in some_fault(rng, (some_flow_mod,)).what for _ in range(50))
 
