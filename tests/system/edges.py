@@ -4,23 +4,19 @@ A host is a packet socket here: it sends any frame, and sees every frame that co
 """
 from __future__ import annotations
 
-import json
 import re
 import socket
-import sys
-import urllib.request
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import yaml
 
 from tests.packets import tagged, tags
 from tests.system.network import wait_until
-from tests.system.ovs import PrivateOvs, received
+from tests.system.on_ovs import API_PORT, OnOvs
+from tests.system.ovs import HVPROXY, received
 
-SWITCH_PORT, FIRST_LISTEN_PORT, API_PORT = 6633, 16700, 8080
+SWITCH_PORT, FIRST_LISTEN_PORT = 6633, 16700
 LINK = 9
 MARK = b"\2\0\0\0\0\xaa"
 """The source address of every frame that counts."""
@@ -29,34 +25,19 @@ LAST = b"\x88\xb7" + bytes(46)
 Place = tuple[int, int]
 
 
-class Edges:
+class Edges(OnOvs):
     """Context manager: everything up and settled inside."""
 
     def __init__(self, switches: dict[str, list[dict[str, Any]]], places: Iterable[Place],
                  **options: dict[str, Any]) -> None:
         """`switches`: the ports of each logical switch; `options`: more of its configuration, by its name."""
-        self.ovs = PrivateOvs()
+        super().__init__()
         self._ports = switches
         self._places = tuple(places)
         self._options = options
         self._raw: dict[Place, socket.socket] = {}
         self.outside: dict[Place, str] = {}
         """The interface at the other end of each port."""
-
-    def __enter__(self) -> Edges:
-        self.ovs.__enter__()
-        try:
-            self._build()
-        except BaseException:
-            log = self.ovs.directory / "hvproxy.log"
-            print(log.read_text()[-4000:] if log.exists() else "")
-            self.ovs.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.ovs.stop()
 
     def config(self) -> dict[str, Any]:
         """hvproxy's configuration."""
@@ -74,8 +55,7 @@ class Edges:
         ovs = self.ovs
         self._path = ovs.directory / "edges.yaml"
         self._path.write_text(yaml.safe_dump(self.config()))
-        self._program = str(Path(sys.executable).parent / "hvproxy")
-        ovs.spawn(self._program, "serve", str(self._path), log="hvproxy.log")
+        ovs.serve(self._path)
         for dpid in (1, 2):
             ovs.add_bridge(f"s{dpid}", dpid=dpid)
         ovs.add_link("s1", LINK, "s2", LINK)
@@ -95,18 +75,11 @@ class Edges:
             return False
         return all(row["state"] == "up" for row in rows)
 
-    def get(self, path: str) -> Any:
-        """GET from hvproxy's API."""
-        def ask() -> object:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}{path}", timeout=10) as reply:
-                return json.loads(reply.read())
-        return self.ovs.inside(ask)
-
     def apply(self, switches: dict[str, list[dict[str, Any]]], **options: dict[str, Any]) -> str:
         """Have these be the logical switches' ports and options from now on, by `hvproxy apply`; what that says."""
         self._ports, self._options = switches, options
         self._path.write_text(yaml.safe_dump(self.config()))
-        return self.ovs.run(self._program, "apply", "--api", f"http://127.0.0.1:{API_PORT}", str(self._path)).stdout
+        return self.ovs.run(HVPROXY, "apply", "--api", f"http://127.0.0.1:{API_PORT}", str(self._path)).stdout
 
     def ofctl(self, name: str, command: str, *arguments: str) -> str:
         """Ask or tell a logical switch."""

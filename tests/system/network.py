@@ -6,26 +6,23 @@ pair of VLAN sub-ports on one physical port.
 """
 from __future__ import annotations
 
-import json
 import socket
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import yaml
 
-from tests.system.ovs import PrivateOvs
+from tests.system.on_ovs import API_PORT, OnOvs
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAVES = (1, 2, 3, 4)
 SPINES = (0x11, 0x12)
 UPLINKS = {0x11: 11, 0x12: 12}
-API_PORT, SWITCH_PORT = 8080, 6633
+SWITCH_PORT = 6633
 PATTERN = {"red": "aa", "blue": "bb", "green": "cc"}
 CONTROLLER_PORT = {"red": 7001, "blue": 7002, "green": 7003}
 LISTEN_PORT = {"red": 16653, "blue": 16654, "green": 16655}
@@ -70,29 +67,16 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = 40.0) -> 
         time.sleep(0.05)
 
 
-class Network:
+class Network(OnOvs):
     """Context manager: everything up and settled inside."""
 
     def __init__(self, hosts: tuple[HostSpec, ...] = HOSTS) -> None:
-        self.ovs = PrivateOvs()
+        super().__init__()
         self.hosts = hosts
         self.links: dict[tuple[int, int], tuple[str, str]] = {}
         """(leaf, spine) -> the two interfaces of the link."""
         self.trunks: dict[str, str] = {}
         """Host with VLAN sub-ports -> the control socket of tagged_hosts.py there."""
-
-    def __enter__(self) -> Network:
-        self.ovs.__enter__()
-        try:
-            self._build()
-        except BaseException:
-            self.ovs.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.ovs.stop()
 
     def config(self) -> dict[str, object]:
         """hvproxy's configuration for it."""
@@ -136,8 +120,7 @@ class Network:
 
     def serve(self) -> None:
         """Start hvproxy."""
-        program = str(Path(sys.executable).parent / "hvproxy")
-        self.hvproxy = self.ovs.spawn(program, "serve", str(self.ovs.directory / "net.yaml"), log="hvproxy.log")
+        self.hvproxy = self.ovs.serve(self.ovs.directory / "net.yaml")
 
     def _start_controller(self, tenant: str) -> None:
         port = str(CONTROLLER_PORT[tenant])
@@ -171,34 +154,16 @@ class Network:
 
     # What it says
 
-    def get(self, path: str) -> object:
-        """GET from the API."""
-        return json.loads(self.get_text(path))
-
-    def get_text(self, path: str) -> str:
-        def ask() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}{path}", timeout=10) as reply:
-                text: str = reply.read().decode()
-                return text
-        return self.ovs.inside(ask)
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of the samples of a metric that carry these labels."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        return sum(
-            float(line.rsplit(" ", 1)[1]) for line in self.get_text("/metrics").splitlines()
-            if line.split("{")[0].split(" ")[0] == name and all(label in line for label in wanted))
-
     def settled(self) -> bool:
         """All switches ready, all links found, all ports up."""
         try:
-            self.get_text("/readyz")
+            self.text("/readyz")
             links = self.get("/v1/links")
             tenants = sorted({h.tenant for h in self.hosts})
-            ports = [port for t in tenants for port in self.get(f"/v1/logical-switches/{t}/ports")]  # type: ignore
+            ports = [port for t in tenants for port in self.get(f"/v1/logical-switches/{t}/ports")]
         except (OSError, urllib.error.URLError):
             return False
-        return len(links) == len(self.links) and all(p["state"] == "up" for p in ports)  # type: ignore
+        return len(links) == len(self.links) and all(p["state"] == "up" for p in ports)
 
     def ready(self, tenant: str) -> bool:
         """Its controller has installed its first entries."""

@@ -5,7 +5,7 @@
         ovs.add_bridge("s2", dpid=2, controllers=["tcp:127.0.0.1:6633"])
         ovs.add_link("s1", 9, "s2", 9)                                  # a veth pair; add_patch() is the other kind
         ovs.add_host("h1", "s1", 1, "02:00:00:00:00:01", "10.0.0.1/24") # a namespace of its own
-        ovs.spawn("hvproxy", "serve", "net.yaml")                       # runs beside the switches, same 127.0.0.1
+        ovs.serve(ovs.directory / "net.yaml")                           # hvproxy beside them, same 127.0.0.1
         ovs.run("ping", "-c1", "10.0.0.2", host="h1")
         ovs.control("revalidator/purge")                                # no stale cached flows from here on
 
@@ -27,9 +27,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,9 @@ from typing import TypeVar
 
 import pytest
 
+from tests.system import said
+
+HVPROXY = str(Path(sys.executable).parent / "hvproxy")
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ip", "ethtool")
 CLONE_NEWNET = 0x40000000
@@ -144,6 +149,30 @@ class PrivateOvs:
                                      stdout=output, stderr=subprocess.STDOUT)
         self._children.append(child)
         return child
+
+    def serve(self, configuration: Path, *options: str, host: str | None = None,
+              log: str = "hvproxy.log") -> subprocess.Popen[bytes]:
+        """Start hvproxy; what it says is told of a test that fails."""
+        said.noted(self.directory / log)
+        return self.spawn(HVPROXY, "serve", str(configuration), *options, host=host, log=log)
+
+    @property
+    def said(self) -> str:
+        """What hvproxy has said since it was started last."""
+        log = self.directory / "hvproxy.log"
+        return log.read_text() if log.exists() else ""
+
+    def fetch(self, url: str, host: str | None = None, method: str = "GET", body: bytes | None = None,
+              timeout: float = 30) -> str:
+        """What an HTTP server says beside the switches, or on a host; a body is JSON."""
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, body, headers, method=method)
+
+        def ask() -> str:
+            with urllib.request.urlopen(request, timeout=timeout) as reply:
+                text: str = reply.read().decode()
+                return text
+        return self.inside(ask, host)
 
     def inside(self, function: Callable[[], Result], host: str | None = None) -> Result:
         """Call a function in the switches' network namespace, or in a host's; what it makes there stays there."""
@@ -346,6 +375,7 @@ class PrivateOvs:
 
     def stop(self) -> None:
         """End every process and remove every namespace and file."""
+        said.forgotten(self.directory)
         if os.environ.get("KEEP") == "1":
             print(f"kept: namespaces {[self.namespace, *self._hosts.values()]}, files in {self.directory}")
             return

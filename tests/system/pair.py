@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from struct import Struct, pack
 from types import TracebackType
 
 import yaml
 
+from tests.system.on_ovs import OnOvs
 from tests.system.ovs import PrivateOvs
 
 HEADER = Struct("!BBHI")
@@ -189,37 +188,26 @@ def comparable_text(text: str) -> str:
     return re.sub(r"^\d{4}-\d\d-\d\dT\S+\|", "", DURATION.sub("", text), flags=re.MULTILINE)
 
 
-class Pair:
+class Pair(OnOvs):
     """Context manager: `plain` and `logical`."""
 
     def __init__(self, **keys: object) -> None:
         """Further keys of the logical switch; `ports` are further ports."""
-        self._ovs = PrivateOvs()
+        super().__init__()
         self._keys = keys
-
-    def __enter__(self) -> Pair:
-        self._ovs.__enter__()
-        try:
-            self._build()
-        except BaseException:
-            log = self._ovs.directory / "hvproxy.log"
-            print(log.read_text() if log.exists() else "")
-            self._ovs.stop()
-            raise
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        log = (self._ovs.directory / "hvproxy.log").read_text()
-        self._ovs.stop()
-        assert "Traceback" not in log, log
+        said = self.ovs.said
+        super().__exit__(kind, error, trace)
+        assert "Traceback" not in said, said
 
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.plain, self.logical
 
     def _build(self) -> None:
-        ovs = self._ovs
+        ovs = self.ovs
         more = self._keys.get("ports", [])
         assert isinstance(more, list)
         path = ovs.directory / "pair.yaml"
@@ -236,7 +224,7 @@ class Pair:
         dialled = {port: ovs.listener(port) for port in (CONTROLLER, PLAIN_CONTROLLER)}
         for each in dialled.values():
             each.settimeout(SAFETY_NET)
-        ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), log="hvproxy.log")
+        ovs.serve(path)
         ovs.add_bridge("plain", 0xA1)
         plain_frames = ovs.raw(ovs.add_port("plain", 1))
         ovs.add_port("plain", 2)

@@ -6,23 +6,19 @@ to do than not to be disturbed.
 """
 from __future__ import annotations
 
-import json
-import sys
 import time
-import urllib.request
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 
 import yaml
 
 from tests.system.network import wait_until
-from tests.system.ovs import PrivateOvs, received
+from tests.system.on_ovs import API_PORT, OnOvs
+from tests.system.ovs import received
 from tests.system.private_ovs import Session
 
 PORTS = (1, 2, 3)
 PLAIN, LOGICAL = "plain", "logical"
-SWITCH_PORT, LISTEN_PORT, OTHER_PORT, API_PORT = 6633, 16653, 16654, 8080
+SWITCH_PORT, LISTEN_PORT, OTHER_PORT = 6633, 16653, 16654
 DPID = 0xA1
 MARK = b"\2\0\0\0\0\xaa"
 """The source address of every frame that counts."""
@@ -30,11 +26,11 @@ AT = {1: (1, 1), 2: (1, 2), 3: (2, 1)}
 """Logical port -> (edge, port)."""
 
 
-class SideBySide:
+class SideBySide(OnOvs):
     """Context manager: both are up inside. Everything is asked by side: PLAIN or LOGICAL."""
 
     def __init__(self, **keys: object) -> None:
-        self.ovs = PrivateOvs()
+        super().__init__()
         self.sessions: dict[str, Session] = {}
         self.watching: dict[str, Session] = {}
         """A second controller of each, that asks for everything asynchronous and nothing else."""
@@ -42,19 +38,6 @@ class SideBySide:
         self._raw: dict[tuple[str, int], object] = {}
         self._outside: dict[tuple[str, int], str] = {}
         """The interface at the other end of each port."""
-
-    def __enter__(self) -> SideBySide:
-        self.ovs.__enter__()
-        try:
-            self._build()
-        except BaseException:
-            self.ovs.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.ovs.stop()
 
     def session(self, side: str, port: int = LISTEN_PORT) -> Session:
         """One more controller."""
@@ -85,13 +68,6 @@ class SideBySide:
         assert found == plain, f"{what}: {found} instead of {plain}"
         return plain
 
-    def get(self, path: str) -> object:
-        """GET from hvproxy's API."""
-        def ask() -> object:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}{path}", timeout=10) as reply:
-                return json.loads(reply.read())
-        return self.ovs.inside(ask)
-
     def config(self) -> dict[str, object]:
         """hvproxy's configuration."""
         ports = [{"number": n, "name": f"p{n}", "attach": {"datapath": at[0], "port": at[1]}} for n, at in AT.items()]
@@ -114,8 +90,7 @@ class SideBySide:
     def _build(self) -> None:
         ovs = self.ovs
         (ovs.directory / "net.yaml").write_text(yaml.safe_dump(self.config()))
-        ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(ovs.directory / "net.yaml"),
-                  log="hvproxy.log")
+        ovs.serve(ovs.directory / "net.yaml")
         ovs.add_bridge("plain", dpid=DPID)
         for dpid in (1, 2):
             ovs.add_bridge(f"s{dpid}", dpid=dpid)
@@ -140,5 +115,4 @@ class SideBySide:
             self.get("/readyz")
         except OSError:
             return False
-        assert isinstance(rows, list)
         return all(row["state"] == "up" for row in rows if row["number"] in AT)

@@ -7,18 +7,17 @@ addresses, as in network.py.
 """
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 import urllib.error
-import urllib.request
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
-from tests.system.network import API_PORT, CONTROLLER_PORT, PATTERN, ROOT, SWITCH_PORT, HostSpec, wait_until
+from tests.system.network import CONTROLLER_PORT, PATTERN, ROOT, SWITCH_PORT, HostSpec, wait_until
+from tests.system.on_ovs import API_PORT, OnOvs
 from tests.system.ovs import PrivateOvs
 
 ROUTER = "router"
@@ -40,9 +39,10 @@ class Site:
         """An interface of each VLAN link."""
 
 
-class Sites:
+class Sites(OnOvs):
     """Context manager: everything up and settled inside."""
 
+    host = ROUTER
     mtu = 1500
     """Of the hosts."""
 
@@ -51,34 +51,10 @@ class Sites:
         """`links` is how many there are to be; not awaited when it is None."""
         self.sites, self.hosts, self.encapsulation, self.links = sites, hosts, encapsulation, links
         self.ovs = sites[0].ovs
-        """Where the router is."""
         self.hvproxy: subprocess.Popen[bytes]
 
-    def __enter__(self) -> Sites:
-        try:
-            for site in self.sites:
-                site.ovs.__enter__()
-            self._build()
-        except BaseException:
-            self._say()
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        if error is not None:
-            self._say()
-        self.stop()
-
-    def stop(self) -> None:
-        for site in self.sites:
-            site.ovs.stop()
-
-    def _say(self) -> None:
-        log = self.ovs.directory / "hvproxy.log"
-        if log.exists():
-            print(log.read_text()[-6000:])
+    def _every_ovs(self) -> Iterable[PrivateOvs]:
+        return [site.ovs for site in self.sites]
 
     def config(self) -> dict[str, Any]:
         """hvproxy's configuration."""
@@ -116,8 +92,7 @@ class Sites:
 
     def serve(self) -> None:
         """Start hvproxy."""
-        self.hvproxy = self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve",
-                                      str(self.ovs.directory / "sites.yaml"), host=ROUTER, log="hvproxy.log")
+        self.hvproxy = self.ovs.serve(self.ovs.directory / "sites.yaml", host=ROUTER)
 
     def _finish(self) -> None:
         for tenant in self.tenants:
@@ -169,19 +144,10 @@ class Sites:
     def on_router(self, *command: str, check: bool = True) -> str:
         return self.ovs.run(*command, host=ROUTER, check=check).stdout
 
-    def get(self, path: str) -> Any:
-        """GET from the API."""
-        def ask() -> Any:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}{path}", timeout=10) as reply:
-                return json.load(reply)
-        return self.ovs.inside(ask, ROUTER)
-
-    def delete(self, path: str) -> None:
-        """DELETE in the API."""
-        def ask() -> None:
-            request = urllib.request.Request(f"http://127.0.0.1:{API_PORT}{path}", method="DELETE")
-            urllib.request.urlopen(request, timeout=20).close()
-        self.ovs.inside(ask, ROUTER)
+    def flaps(self) -> int:
+        """How often the switches have taken a tunnel for dead, or for well again."""
+        return sum(int(each) for site in self.sites for each in re.findall(
+            r'flap_count="(\d+)"', site.ovs.vsctl("--columns=bfd_status", "list", "interface")))
 
     def settled(self) -> bool:
         """All switches are ready, all links there, all ports up."""

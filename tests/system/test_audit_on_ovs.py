@@ -1,8 +1,6 @@
 """What another hand does to a real Open vSwitch is found and put right, and what is not ours stays."""
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +8,7 @@ import pytest
 
 from tests.system import ovs
 from tests.system.network import wait_until
-from tests.system.side_by_side import API_PORT, LOGICAL, MARK, SideBySide
+from tests.system.side_by_side import LOGICAL, MARK, SideBySide
 from tests.tools.controller import apply, bucket, flow_mod, group, group_mod, match, output
 from tools.emulator import wire
 
@@ -26,11 +24,7 @@ def both() -> Iterator[SideBySide]:
 
 def audit(both: SideBySide, dpid: int) -> Any:
     """What comparing a switch finds."""
-    def ask() -> Any:
-        with urllib.request.urlopen(urllib.request.Request(
-                f"http://127.0.0.1:{API_PORT}/v1/datapaths/{dpid:#x}/audit", method="POST"), timeout=30) as reply:
-            return json.load(reply)
-    return both.ovs.inside(ask)
+    return both.get(f"/v1/datapaths/{dpid:#x}/audit", "POST")
 
 
 def by_hand(both: SideBySide, *arguments: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.corpus import FRAMES, HOST, NAMES
-from tests.system.network import API_PORT, SWITCH_PORT, wait_until
+from tests.system.network import SWITCH_PORT, wait_until
+from tests.system.on_ovs import API_PORT
 from tests.system.ovs import received, require
 from tests.system.sites import ROUTER, Site, Sites
 

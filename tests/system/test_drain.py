@@ -1,14 +1,12 @@
 """A spine of real Open vSwitch is drained by the command, and then killed, under pings of every pair across it."""
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.system.network import LEAVES, HostSpec, Network, wait_until
-from tests.system.ovs import require
+from tests.system.ovs import HVPROXY, require
 from tests.system.pings import Pings
 
 HOSTS = tuple(HostSpec("red", leaf, leaf, 1) for leaf in LEAVES)
@@ -22,7 +20,7 @@ def network() -> Iterator[Network]:
 
 
 def hvproxy(network: Network, *command: str) -> tuple[int, list[str]]:
-    done = network.ovs.run(str(Path(sys.executable).parent / "hvproxy"), *command, check=False)
+    done = network.ovs.run(HVPROXY, *command, check=False)
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout.splitlines()
 
@@ -39,7 +37,7 @@ def test_a_spine_that_is_drained_and_killed_is_not_missed(network: Network) -> N
     for leaf in LEAVES:
         network.ovs.set_interface(network.links[leaf, 0x11][1], False)
     network.ovs.vsctl("del-br", "s11")
-    wait_until(lambda: len(network.get("/v1/links")) == 4, "its links are still there")  # type: ignore[arg-type]
+    wait_until(lambda: len(network.get("/v1/links")) == 4, "its links are still there")
     for pings in everybody:
         pings.__exit__(None, None, None)
     assert [len(pings.lost) for pings in everybody] == [0] * len(pairs)
@@ -53,6 +51,6 @@ def test_what_stays_is_told_and_the_switch_is_used_again(network: Network) -> No
     assert network.settled()
     status, lines = hvproxy(network, "drain", "0x2", "--force")
     assert (status, lines[-1]) == (0, "datapath 0000000000000002 carries nothing and may be taken away")
-    assert network.get("/v1/logical-switches/red/ports/2")["state"] == "down"  # type: ignore[call-overload,index]
+    assert network.get("/v1/logical-switches/red/ports/2")["state"] == "down"
     assert hvproxy(network, "drain", "0x2", "--undo") == (0, ["datapath 0000000000000002 is used again"])
     wait_until(network.settled, "the port does not come up again")

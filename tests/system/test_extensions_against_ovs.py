@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from struct import pack
 
 import pytest
@@ -50,7 +48,7 @@ class Pair:
         }
         path = ovs.directory / "hvproxy.yaml"
         path.write_text(yaml.safe_dump(config))
-        ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), log="hvproxy.log")
+        ovs.serve(path)
         ovs.add_bridge("plain")
         ovs.add_bridge("left", 1)
         ovs.add_bridge("right", 2)

@@ -9,15 +9,13 @@ test_two_tenants.
 """
 from __future__ import annotations
 
-import re
 import subprocess
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
-from tests.system.network import API_PORT, CONTROLLER_PORT, SWITCH_PORT, HostSpec, wait_until
+from tests.system.network import CONTROLLER_PORT, SWITCH_PORT, HostSpec, wait_until
 from tests.system.ovs import PrivateOvs, require
 from tests.system.pings import INTERVAL, Pings
 from tests.system.sites import ROUTER, Site, Sites
@@ -47,20 +45,8 @@ class Fabric(Sites):
         super().__init__([Site(number, (number,), number) for number in (1, 2, 3, 4)], HOSTS)
         self.spines = {spine: PrivateOvs() for spine in SPINES}
 
-    def __enter__(self) -> Fabric:
-        try:
-            for spine in self.spines.values():
-                spine.__enter__()
-        except BaseException:
-            self.stop()
-            raise
-        super().__enter__()
-        return self
-
-    def stop(self) -> None:
-        super().stop()
-        for spine in self.spines.values():
-            spine.stop()
+    def _every_ovs(self) -> Iterable[PrivateOvs]:
+        return [*self.spines.values(), *super()._every_ovs()]
 
     def _start_controllers(self) -> None:
         self.ovs.spawn("ovs-testcontroller", f"ptcp:{CONTROLLER_PORT['red']}:127.0.0.1", "-O", "OpenFlow13",
@@ -190,20 +176,9 @@ class Fabric(Sites):
                 if link["state"] == "up"]
         return {(min(pair), max(pair)) for pair in ends}
 
-    def flaps(self) -> int:
-        """How often the switches have taken a tunnel for dead, or for well again."""
-        return sum(int(count) for site in self.sites for count in re.findall(
-            r'flap_count="(\d+)"', site.ovs.vsctl("--columns=bfd_status", "list", "interface")))
-
     def told(self) -> float:
         """How many PORT_STATUS the tenant was sent."""
-        def ask() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=10) as reply:
-                text: str = reply.read().decode()
-                return text
-        return sum(float(line.rsplit(" ", 1)[1]) for line in self.ovs.inside(ask, ROUTER).splitlines()
-                   if line.startswith("hvproxy_messages_total{") and 'direction="to_controller"' in line
-                   and 'type="port_status"' in line)
+        return self.metric("hvproxy_messages_total", direction="to_controller", type="port_status")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from struct import pack
@@ -98,8 +97,7 @@ def net() -> Iterator[tuple[Switches, Load, Load]]:
                 "ports": [{"number": number, "name": f"red{number}", "attach": {"datapath": dpid, "port": port}}
                           for number, dpid, port in ((1, 1, 1), (2, 2, 1), (3, 1, 3))]}]}]}
         (ovs.directory / "net.yaml").write_text(yaml.safe_dump(config))
-        ovs.spawn(sys.executable, "-c", "from hvproxy.cli import main; main()", "serve",
-                  str(ovs.directory / "net.yaml"), log="hvproxy.log")
+        ovs.serve(ovs.directory / "net.yaml")
         ends = {}
         for name, dpid in (("s1", 1), ("s2", 2), ("plain", 3)):
             ovs.add_bridge(name, dpid)

@@ -13,7 +13,6 @@ import random
 import re
 import signal
 import time
-import urllib.request
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -22,7 +21,8 @@ from struct import pack
 import pytest
 
 from hvproxy.hypervisor.labels import DRAIN
-from tests.system.network import API_PORT, LISTEN_PORT, HostSpec, wait_until
+from tests.system.network import LISTEN_PORT, HostSpec, wait_until
+from tests.system.on_ovs import API_PORT
 from tests.system.pair import ECHO_REQUEST, PORT_STATUS, Client
 from tests.system.test_restart import Stored
 
@@ -68,15 +68,9 @@ class Moving(Stored):
         """Bind the port there by the API; whether that was answered."""
         body = json.dumps({"name": MOVING.name, "attach": {"datapath": place[0], "port": place[1]}}).encode()
 
-        def put() -> None:
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{API_PORT}/v1/logical-switches/red/ports/{MOVING.number}", body, method="PUT",
-                headers={"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=10) as reply:
-                reply.read()
-
+        url = f"http://127.0.0.1:{API_PORT}/v1/logical-switches/red/ports/{MOVING.number}"
         try:
-            self.ovs.inside(put)
+            self.ovs.fetch(url, method="PUT", body=body)
         except (OSError, HTTPException):
             return False
         return True
@@ -88,8 +82,7 @@ class Moving(Stored):
 
     def at(self) -> tuple[int, int]:
         """Where hvproxy says that the port is."""
-        row = next(row for row in self.get("/v1/logical-switches/red/ports")  # type: ignore[attr-defined]
-                   if row["number"] == MOVING.number)
+        row = next(row for row in self.get("/v1/logical-switches/red/ports") if row["number"] == MOVING.number)
         return int(row["attach"]["datapath"], 16), row["attach"]["port"]
 
     def wait_until_at(self, place: tuple[int, int]) -> None:

@@ -6,17 +6,15 @@ there at once, as in a live migration. Which of them counts, databases say, or t
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hvproxy.hypervisor.labels import DRAIN
 from tests.system.network import HostSpec, wait_until
-from tests.system.ovs import require
+from tests.system.ovs import HVPROXY, require
 from tests.system.pings import INTERVAL, Pings
 from tests.system.sites import ROUTER, Site, Sites
 from tests.system.starvation import holds
@@ -88,7 +86,7 @@ class Moving(Sites):
         return f"in_port={number}," in flows or f'in_port="{NAMES[dpid]}",' in flows
 
     def run_hvproxy(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return self.ovs.run(str(Path(sys.executable).parent / "hvproxy"), *command, host=ROUTER, check=False)
+        return self.ovs.run(HVPROXY, *command, host=ROUTER, check=False)
 
 
 @pytest.fixture(scope="module")

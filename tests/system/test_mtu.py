@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
 from hvproxy.hypervisor.mtu import TOO_SMALL
-from tests.system.network import API_PORT, HostSpec, wait_until
+from tests.system.network import HostSpec, wait_until
 from tests.system.ovs import require
-from tests.system.sites import ROUTER, Site, Sites
+from tests.system.sites import Site, Sites
 
 HOSTS = (HostSpec("red", 1, 1, 1), HostSpec("red", 2, 2, 1))
 HEADERS = 28
@@ -32,13 +31,6 @@ def mtus(sites: Sites) -> list[int]:
     return [port["mtu"] for port in sites.get("/v1/logical-switches/red/ports")]
 
 
-def metrics(sites: Sites) -> str:
-    def ask() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=10) as reply:
-            return str(reply.read().decode())
-    return sites.ovs.inside(ask, ROUTER)
-
-
 def passes(sites: Sites, size: int) -> bool:
     """Whether an IP packet of that size gets through and is answered."""
     near, far = HOSTS
@@ -49,7 +41,7 @@ def passes(sites: Sites, size: int) -> bool:
 def test_what_is_told_is_what_gets_through(sites: Sites) -> None:
     wait_until(lambda: mtus(sites) == [1500, 1500], "the databases have told")
     wait_until(lambda: passes(sites, 1500), "what the hosts may send gets through")
-    assert not re.search(re.escape(TOO_SMALL), (sites.ovs.directory / "hvproxy.log").read_text())
+    assert not re.search(re.escape(TOO_SMALL), sites.ovs.said)
 
 
 def test_too_small_an_underlay_is_told_with_what_to_do(sites: Sites) -> None:
@@ -60,8 +52,8 @@ def test_too_small_an_underlay_is_told_with_what_to_do(sites: Sites) -> None:
     assert passes(sites, 1458) and not passes(sites, 1459)
     (advice,) = {port["mtu_advice"] for port in sites.get("/v1/logical-switches/red/ports")}
     assert advice == "br-phys of 0000000000000002 has an MTU of 1500: give it 1542, or the host 1458 instead of 1500"
-    assert (sites.ovs.directory / "hvproxy.log").read_text().count(TOO_SMALL) == 1
-    said = metrics(sites)
+    assert sites.ovs.said.count(TOO_SMALL) == 1
+    said = sites.text("/metrics")
     assert 'hvproxy_logical_port_mtu{logical_switch="red",port="1"} 1458.0' in said
     assert f"hvproxy_alarms_total{{alarm={json.dumps(TOO_SMALL)}}} 1.0" in said
 

@@ -3,9 +3,7 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import yaml
 
 from tests.system import ovs as ovs_module
 from tests.system.network import wait_until
-from tests.system.ovs import PrivateOvs
+from tests.system.ovs import HVPROXY, PrivateOvs
 from tests.system.test_tls import made
 
 API, SWITCHES, RED = 8080, 6633, 16653
@@ -46,7 +44,7 @@ class Cloud:
                           for name, number in (("a", 1), ("b", 2))],
             }]}],
         }))
-        self.process = ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), log="hvproxy.log")
+        self.process = ovs.serve(path)
         for bridge in ("s1", "s2"):
             ovs.set_controllers(bridge, f"tcp:127.0.0.1:{SWITCHES}")
         wait_until(lambda: self.answers("/readyz"), "hvproxy is not ready")
@@ -54,11 +52,7 @@ class Cloud:
                                         "actions=flood", check=False).returncode == 0, "red takes no entry")
 
     def text(self, path: str) -> str:
-        def ask() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API}{path}", timeout=10) as reply:
-                text: str = reply.read().decode()
-                return text
-        return self.ovs.inside(ask)
+        return self.ovs.fetch(f"http://127.0.0.1:{API}{path}")
 
     def answers(self, path: str) -> bool:
         try:
@@ -75,12 +69,12 @@ class Cloud:
         try:
             wait_until(lambda: self.ports() == list(ports), "the ports do not get there")
         except TimeoutError:
-            print(self.ports(), self.text("/v1/databases"), self.log)
+            print(self.ports(), self.text("/v1/databases"))
             raise
 
     @property
     def log(self) -> str:
-        return (self.ovs.directory / "hvproxy.log").read_text()
+        return self.ovs.said
 
     def name(self, interface: str, iface_id: str) -> None:
         self.ovs.vsctl("set", "interface", interface, f"external_ids:iface-id={iface_id}")
@@ -244,6 +238,6 @@ def test_settings_are_told_and_only_on_demand_changed(ovs: PrivateOvs, configure
     assert settings() == [
         ["fail_mode=standalone (needs secure)", "other_config:vlan-limit=2 (needs 1)"],
         ["other_config:vlan-limit=2 (needs 1)"]]
-    shown = ovs.run(str(Path(sys.executable).parent / "hvproxy"), "show", "switches").stdout
+    shown = ovs.run(HVPROXY, "show", "switches").stdout
     assert "fail_mode=standalone (needs secure)" in shown
     assert ovs.vsctl("get-fail-mode", "s1").strip() == "standalone"

@@ -6,19 +6,15 @@ job, without what looks at cables that are not there.
 """
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.system.network import API_PORT, LEAVES, ROOT, SPINES, SWITCH_PORT, HostSpec, Network, wait_until
+from tests.system.network import LEAVES, ROOT, SPINES, SWITCH_PORT, HostSpec, Network, wait_until
 from tests.system.ovs import require
 from tests.system.test_two_tenants import (  # noqa: F401
     Capture, pairs, tags, test_all_pairs_within_a_tenant_answer_and_no_frame_crosses,
@@ -47,8 +43,7 @@ class Recursive(Network):
         outer: dict[str, Any] = yaml.safe_load((ROOT / "conf/outer.yaml").read_text())
         (ovs.directory / "outer.yaml").write_text(yaml.safe_dump({**outer, "store": "memory:"}))
         (ovs.directory / "net.yaml").write_text(yaml.safe_dump(self.config()))
-        ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(ovs.directory / "outer.yaml"),
-                  log="outer.log")
+        ovs.serve(ovs.directory / "outer.yaml", log="outer.log")
         tenants = sorted({host.tenant for host in self.hosts})
         for tenant in tenants:
             self._start_controller(tenant)
@@ -70,12 +65,8 @@ class Recursive(Network):
 
     def audit(self, dpid: int) -> dict[str, Any]:
         """How one of the inner one's switches differs from what it should hold."""
-        def ask() -> dict[str, Any]:
-            request = urllib.request.Request(f"http://127.0.0.1:{API_PORT}/v1/datapaths/{dpid:#x}/audit", method="POST")
-            with urllib.request.urlopen(request, timeout=30) as reply:
-                found: dict[str, Any] = json.load(reply)
-                return found
-        return self.ovs.inside(ask)
+        found: dict[str, Any] = self.get(f"/v1/datapaths/{dpid:#x}/audit", "POST")
+        return found
 
     def set_uplink(self, leaf: int, spine: int, up: bool) -> None:
         """The link between two of the inner one's switches."""

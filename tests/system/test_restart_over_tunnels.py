@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import os
 import re
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.system.network import API_PORT, LISTEN_PORT, HostSpec, wait_until
+from tests.system.network import LISTEN_PORT, HostSpec, wait_until
 from tests.system.ovs import require
-from tests.system.sites import ROUTER, Site, Sites
+from tests.system.sites import Site, Sites
 
 KILLS = int(os.environ.get("TUNNEL_KILLS", "1"))
 ENCAPSULATIONS = ("auto", "vlan", "gre", "vxlan", "geneve") if "TUNNEL_KILLS" in os.environ else ("auto",)
@@ -69,22 +68,6 @@ class Stored(Sites):
                 + sorted(site.ovs.vsctl("--columns=_uuid,name,options,external_ids", "find", "interface",
                                         "options:key=flow").split())
                 for site in self.sites for dpid in site.dpids}
-
-    def flaps(self) -> int:
-        """How often the switches have taken a tunnel for dead, or for well again."""
-        return sum(int(each) for site in self.sites for each in re.findall(
-            r'flap_count="(\d+)"', site.ovs.vsctl("--columns=bfd_status", "list", "interface")))
-
-    def changes_sent(self) -> float:
-        """Messages that changed a switch since hvproxy was started."""
-        def ask() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=10) as reply:
-                text: str = reply.read().decode()
-                return text
-        found = re.findall(r'^hvproxy_messages_total\{(.*"to_switch".*)\} (\S+)$', self.ovs.inside(ask, ROUTER),
-                           re.MULTILINE)
-        assert found
-        return sum(float(value) for labels, value in found if re.search('type="(flow|group|meter|port)_mod"', labels))
 
     def ready(self) -> bool:
         """Everything is there, and controllers are served."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 import json
 import re
 import struct
-import sys
 import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from socket import socket
 
 import pytest
@@ -53,8 +50,7 @@ class Fabric:
         self.sockets: dict[int, socket] = {}
         path = ovs.directory / "net.yaml"
         path.write_text(yaml.safe_dump(self.config()))
-        ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve", str(path), "--log-format", "json",
-                  log="hvproxy.log")
+        ovs.serve(path, "--log-format", "json")
         for dpid in (1, 2):
             ovs.add_bridge(f"s{dpid}", dpid)
         for number, (dpid, port, _) in PORTS.items():
@@ -87,11 +83,8 @@ class Fabric:
         self.ovs.set_controllers(f"s{dpid}", "tcp:127.0.0.1:1")
 
     def get(self, path: str) -> list[dict[str, object]]:
-        def ask() -> list[dict[str, object]]:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API}{path}", timeout=10) as reply:
-                rows: list[dict[str, object]] = json.load(reply)
-                return rows
-        return self.ovs.inside(ask)
+        rows: list[dict[str, object]] = json.loads(self.ovs.fetch(f"http://127.0.0.1:{API}{path}"))
+        return rows
 
     def up(self) -> set[object]:
         """The logical ports that are up."""
@@ -261,10 +254,9 @@ def test_a_switch_that_returns_is_sent_no_group_that_it_holds(fabric: Fabric) ->
     fabric.install(["group_id=1,type=select,bucket=weight:1,watch_port:3,output:3,bucket=weight:2,output:2",
                     "group_id=2,type=ff,bucket=watch_port:4,output:4,bucket=watch_group:1,group:1"],
                    ["actions=group:2"])
-    log = fabric.ovs.directory / "hvproxy.log"
 
     def reconciled() -> list[dict[str, object]]:
-        return [event for event in map(json.loads, log.read_text().splitlines()) if event.get("event") == "reconciled"]
+        return [event for event in map(json.loads, fabric.ovs.said.splitlines()) if event.get("event") == "reconciled"]
 
     before = len(reconciled())
     fabric.disconnect(1)

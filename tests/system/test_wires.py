@@ -11,16 +11,15 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.system.network import API_PORT, ROOT, SWITCH_PORT, wait_until
-from tests.system.ovs import PrivateOvs, require
+from tests.system.network import ROOT, SWITCH_PORT, wait_until
+from tests.system.on_ovs import API_PORT, OnOvs
+from tests.system.ovs import HVPROXY, require
 
 HOST, NEXT, LAST, SECOND = 1, 2, 3, 4
 """The ports of each logical switch: its host's, those towards the next and the last in the ring, another host's."""
@@ -33,23 +32,8 @@ CORE = 0x11
 RYU_PORT, TOPOLOGY_PORT, LISTEN = 7001, 8088, {"a": 16653, "b": 16654, "c": 16655, "other": 16656}
 
 
-class Ring:
+class Ring(OnOvs):
     """Context manager: everything up inside."""
-
-    def __init__(self) -> None:
-        self.ovs = PrivateOvs()
-
-    def __enter__(self) -> Ring:
-        self.ovs.__enter__()
-        try:
-            self._build()
-        except BaseException:
-            self.ovs.stop()
-            raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.ovs.stop()
 
     def _build(self) -> None:
         ovs = self.ovs
@@ -96,15 +80,11 @@ class Ring:
                         for host, dpid in OTHERS.items()]}]}]}
 
     def serve(self) -> None:
-        self.hvproxy = self.ovs.spawn(str(Path(sys.executable).parent / "hvproxy"), "serve",
-                                      str(self.ovs.directory / "ring.yaml"), log="hvproxy.log")
+        self.hvproxy = self.ovs.serve(self.ovs.directory / "ring.yaml")
 
-    def get(self, path: str, port: int = API_PORT, method: str = "GET") -> Any:
-        def ask() -> Any:
-            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
-            with urllib.request.urlopen(request, timeout=30) as reply:
-                return json.load(reply)
-        return self.ovs.inside(ask)
+    def topology(self, what: str) -> Any:
+        """What the controller has discovered."""
+        return json.loads(self.ovs.fetch(f"http://127.0.0.1:{TOPOLOGY_PORT}/v1.0/topology/{what}"))
 
     def ports(self, name: str) -> dict[int, dict[str, Any]]:
         return {row["number"]: row for row in self.get(f"/v1/logical-switches/{name}/ports")}
@@ -177,14 +157,14 @@ def test_unmodified_discovery_finds_exactly_the_logical_topology(ring: Ring) -> 
     def links() -> list[tuple[int, int, int, int]]:
         return sorted((int(row["src"]["dpid"], 16), int(row["src"]["port_no"], 16),
                        int(row["dst"]["dpid"], 16), int(row["dst"]["port_no"], 16))
-                      for row in ring.get("/v1.0/topology/links", TOPOLOGY_PORT))
+                      for row in ring.topology("links"))
 
     wanted = sorted(end for here in range(3) for there in [(here + 1) % 3] for end in (
         (0xA1 + here, NEXT, 0xA1 + there, LAST), (0xA1 + there, LAST, 0xA1 + here, NEXT)))
     wait_until(lambda: len(links()) >= len(wanted), "discovery does not find the links")
     assert links() == wanted
     switches = {int(row["dpid"], 16): sorted(int(port["port_no"], 16) for port in row["ports"])
-                for row in ring.get("/v1.0/topology/switches", TOPOLOGY_PORT)}
+                for row in ring.topology("switches")}
     assert switches == {0xA1: [1, 2, 3], 0xA2: [1, 2, 3], 0xA3: [1, 2, 3, 4]}
 
 
@@ -317,7 +297,7 @@ def test_a_loop_that_multiplies_is_cut_and_harms_nobody(line: Ring) -> None:
 
 
 def test_a_trace_goes_on_across_wires(line: Ring) -> None:
-    found = line.ovs.run(str(Path(sys.executable).parent / "hvproxy"), "trace", "a", "1",
+    found = line.ovs.run(HVPROXY, "trace", "a", "1",
                          f"dl_src={mac('a')},dl_dst={mac('d')},dl_type=0x88b5").stdout
     assert "logical switch b, in at port 3 (last)" in found and "delivered to c/4" in found
     assert "the fabric does what the logical switch does" in found
