@@ -6,13 +6,10 @@ an Open vSwitch of its own, that nobody kills.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,19 +21,20 @@ from tests.crash.tenant import Tenant
 from tests.crash.traffic import Traffic
 from tests.oracle.script import PORTS
 from tests.system.network import wait_until
-from tests.system.ovs import PrivateOvs
+from tests.system.on_ovs import API_PORT, changes_sent
+from tests.system.ovs import HVPROXY as PROGRAM, PrivateOvs
 from tests.system.private_ovs import Session
 
 LEAVES, SPINES = (1, 2, 3), (0x11, 0x12)
 DPIDS = (*LEAVES, *SPINES)
 TENANTS = ("red", "blue")
-API_PORT, SWITCH_PORT, FIRST_LISTEN = 8080, 6633, 16653
+SWITCH_PORT, FIRST_LISTEN = 6633, 16653
 LOGS_KEPT = 5
+HVPROXY = (PROGRAM,)
 ANSWERING = 120
 """Seconds that hvproxy may take over an answer on a busy machine."""
 PATIENCE = 60
 """Seconds of silence after which a switch asks whether hvproxy is there."""
-HVPROXY = (str(Path(sys.executable).parent / "hvproxy"),)
 RECEIVE_BUFFER_FORCED = 33
 """The socket option, which Python does not name."""
 
@@ -113,11 +111,10 @@ class World:
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """Something of the API."""
-        def ask() -> Any:
-            request = urllib.request.Request(f"http://127.0.0.1:{API_PORT}{path}", method=method)
-            with urllib.request.urlopen(request, timeout=ANSWERING) as reply:
-                return json.loads(reply.read())
-        return self.ovs.inside(ask)
+        return json.loads(self._fetch(path, method))
+
+    def _fetch(self, path: str, method: str = "GET") -> str:
+        return self.ovs.fetch(f"http://127.0.0.1:{API_PORT}{path}", method=method, timeout=ANSWERING)
 
     def is_ready(self) -> bool:
         """Whether it has read all switches and adopted what they hold, and all links and ports are up."""
@@ -130,13 +127,7 @@ class World:
 
     def changes_sent(self) -> int:
         """Messages sent to switches since its start that change something."""
-        def ask() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/metrics", timeout=ANSWERING) as reply:
-                text: str = reply.read().decode()
-                return text
-        found = re.findall(r'^hvproxy_messages_total\{(.*to_switch.*)\} (\S+)$', self.ovs.inside(ask), re.MULTILINE)
-        return sum(int(float(value)) for labels, value in found
-                   if re.search(r'type="(flow|group|meter|port)_mod"', labels))
+        return int(changes_sent(self._fetch("/metrics")))
 
     # The switches
 
