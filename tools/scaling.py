@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Collection
 from statistics import median
 from typing import IO
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.emulator import Fabric, Host, leaf_spine
+from tools.emulator.switch import Switch
 from tools.ports import free_port
 from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured, memory_mib
 
@@ -25,6 +27,7 @@ FIRST_UPLINK = 1001
 PING_TIMEOUT = 20.0
 TENANTS_AT_ONCE = 10
 IDLE_SECONDS = 5.0
+TABLES = {0: "classify", 1: "labels", 2: "transit", 5: "labels out of tunnels", 6: "transit of tunnels", 10: "tenants"}
 console = Console(highlight=False)
 
 
@@ -196,7 +199,22 @@ class Scale:
             rules = [switch.tables.count for switch in chosen]
             groups = [len(switch.groups.groups) for switch in chosen]
             self.row(f"rules on a {name}", f"{median(rules):.0f} (median), {max(rules)} at most")
+            for table, counts in rules_by_table(chosen).items():
+                self.row(f"rules on a {name} in {table}", spread(counts))
             self.row(f"groups on a {name}", f"{median(groups):.0f} (median), {max(groups)} at most")
+
+
+def rules_by_table(switches: Collection[Switch]) -> dict[str, list[int]]:
+    """How many rules each of these switches has in the tables that hvproxy uses."""
+    used = sorted({table_id for switch in switches for table_id, table in switch.tables.tables.items() if table.count})
+    return {f"table {table_id} ({TABLES.get(table_id, 'else')})": [
+        table.count if (table := switch.tables.tables.get(table_id)) is not None else 0 for switch in switches]
+        for table_id in used}
+
+
+def spread(counts: list[int]) -> str:
+    """The least, the median and the most."""
+    return f"{min(counts)} / {median(counts):g} / {max(counts)}"
 
 
 def accepts(port: int) -> bool:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from itertools import combinations
-from statistics import median
 
 import yaml
 from rich.console import Console
@@ -22,7 +21,7 @@ from rich.table import Table
 from tools.emulator import Fabric, Host, wire
 from tools.ports import free_port
 from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured, memory_mib
-from tools.scaling import Ready, accepts
+from tools.scaling import Ready, accepts, rules_by_table, spread
 
 PING_TIMEOUT = 20.0
 AT_ONCE = 20
@@ -31,7 +30,6 @@ QUIET = 1.0
 CHANGES = (wire.FLOW_MOD, wire.GROUP_MOD, wire.METER_MOD)
 MARKED = b"\x88\xb5"
 """The Ethernet type of frames that say whose they are."""
-TABLES = {0: "classify", 1: "labels", 2: "transit", 5: "labels out of tunnels", 6: "transit of tunnels", 10: "tenants"}
 console = Console(highlight=False)
 
 
@@ -129,16 +127,33 @@ class TunnelScale:
             hvproxy = programs.spawn("hvproxy", self.arguments.hvproxy, "serve", str(path))
             await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", self.arguments.timeout)
             run = Run(programs, fabric, ready, hvproxy.pid, self.arguments.timeout)
+            telling = asyncio.create_task(self.tell(run))
             try:
                 await self.start(run)
                 self.sizes(fabric)
                 await self.reach(run)
                 await self.fail(run)
             finally:
+                telling.cancel()
                 ready.close()
         finally:
             await fabric.close()
             console.print(self.table)
+
+    async def tell(self, run: Run) -> None:
+        """Say each second how far things have come: in place on a terminal, elsewhere in a line if there is news."""
+        n_ends, said = 2 * len(self.pairs), ""
+        with console.status("waiting …") as status:
+            while True:
+                await asyncio.sleep(1)
+                text = (f"{run.ready.ports} of {self.arguments.ports} ports up, {run.fabric.underlay.heard} of {n_ends}"
+                        f" ends of tunnels hear the other, {run.changes} changes sent to switches, "
+                        f"{cpu_seconds(run.pid):.0f} s of CPU")
+                if console.is_terminal:
+                    status.update(text)
+                elif text != said:
+                    console.print(f"  {text}")
+                said = text
 
     async def start(self, run: Run) -> None:
         """From the first connection of a switch until nothing changes any more."""
@@ -163,13 +178,8 @@ class TunnelScale:
         self.row("tunnels", f"{len(self.pairs)}")
         self.row("tunnel ports of an edge", spread(
             [sum(dpid in pair for pair in self.pairs) for dpid in self.edges]))
-        by_table: dict[int, list[int]] = {}
-        for switch in switches:
-            for table_id, table in switch.tables.tables.items():
-                by_table.setdefault(table_id, []).append(table.count)
-        for table_id, counts in sorted(by_table.items()):
-            self.row(f"rules in table {table_id} ({TABLES.get(table_id, 'else')})",
-                     spread([*counts, *[0] * (len(self.edges) - len(counts))]))
+        for table, counts in rules_by_table(switches).items():
+            self.row(f"rules in {table}", spread(counts))
         self.row("rules of an edge", spread([switch.tables.count for switch in switches]))
         self.row("groups of an edge", spread([len(switch.groups.groups) for switch in switches]))
 
@@ -279,11 +289,6 @@ class Run:
 def endpoint(dpid: int) -> str:
     """Where the tunnels of an edge end."""
     return f"192.0.2.{dpid}" if dpid < 256 else f"198.18.{dpid >> 8}.{dpid & 255}"
-
-
-def spread(counts: list[int]) -> str:
-    """The least, the median and the most."""
-    return f"{min(counts)} / {median(counts):g} / {max(counts)}"
 
 
 def main() -> int:

@@ -319,11 +319,6 @@ def _labels_on_the_way(
 ) -> None:
     ls_id, edges = logical_switch.ls_id, logical_switch.edges
     for destination in sorted(logical_switch.reached):
-        crossed: set[Dpid] = set()
-        for source in edges:
-            if source != destination and destination in transport.reachable[source]:
-                crossed |= transport.visited(source, destination)
-        crossed.discard(destination)
         labels = [transport.flood[ls_id, destination]] if destination in logical_switch.bound else []
         labels += [transport.deliver[ls_id, lport.index] for lport in logical_switch.at(destination)]
         if destination == logical_switch.home:
@@ -336,7 +331,13 @@ def _labels_on_the_way(
         rules = {carriage: [label_rule_on_the_way(label, transport.destinations[destination], carriage)
                             for label in labels if fits(label, carriage) and not transport.led(label, destination)]
                  for carriage in Carriage}
-        for dpid in crossed if any(rules.values()) else ():
+        if not any(rules.values()):
+            continue
+        crossed: set[Dpid] = set()
+        for source in edges:
+            if source != destination and destination in transport.reachable[source]:
+                crossed |= transport.visited(source, destination)
+        for dpid in crossed - {destination}:
             content = contents.setdefault(dpid, Content())
             for carriage in ways(transport.carriages, dpid):
                 for rule in rules[carriage]:

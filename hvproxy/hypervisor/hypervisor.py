@@ -348,7 +348,8 @@ class Hypervisor(ToSwitches):
         for dpid in self.fabric.endpoints | self.tunnels.endpoints.keys():
             self.note_datapath(dpid)
         self.fabric.endpoints = frozenset(self.tunnels.endpoints)
-        self.switches.look_soon(now)
+        used = {link for link in self.switches.links if link.carriage is Carriage.TUNNEL}
+        self.switches.look_soon(now, new=used <= self.tunnels.links)
         if self.tunnels.forced:
             self.links_changed(now)  # which of them are used depends on who has an endpoint
         else:

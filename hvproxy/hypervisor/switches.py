@@ -30,6 +30,9 @@ LINK_DELAY = 0.02
 """Seconds in which changes of links are gathered before paths are computed anew; fast failover acts meanwhile."""
 DELAY_PER_LINK = 1e-4
 """The same for each link there is: the more there are, the longer the paths take to compute."""
+DELAY_PER_TUNNEL = 5e-4
+"""The same for each tunnel there is, where there are more of them now: they come one after another, and nothing is lost
+meanwhile."""
 ROUNDS_TO_EXPLORE = 2
 """Rounds of discovery sent after the last datapath became known, before controllers are dialled."""
 START_DELAY = 0.3
@@ -236,7 +239,8 @@ class Switches:
                 if not dp.port_up(number):
                     self.discovery.forget(dp.dpid, number)
         self._owner.ports_changed(dp, numbers, now)
-        self.look_soon(now)
+        self.look_soon(now, new=all((dp.dpid, number) not in self._ends and self.is_tunnel_port(dp.dpid, number)
+                                    for number in numbers))
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         if self.discovery is not None:
@@ -385,10 +389,11 @@ class Switches:
             return
         self.look_soon(now)
 
-    def look_soon(self, now: float) -> None:
-        """Something that links depend on has changed."""
-        if self._links_due == inf:
-            self._links_due = now + (LINK_DELAY if self.all_known else START_DELAY) + len(self._links) * DELAY_PER_LINK
+    def look_soon(self, now: float, *, new: bool = False) -> None:
+        """Something that links depend on has changed; nothing but tunnels that are `new` and may be used now."""
+        delay = LINK_DELAY if self.all_known else START_DELAY
+        delay += len(self._owner.tunnel_links()) * DELAY_PER_TUNNEL if new else len(self._links) * DELAY_PER_LINK
+        self._links_due = min(self._links_due, now + delay)
 
     def _look_at_links(self, now: float) -> None:
         up: dict[End, bool] = {}

@@ -136,6 +136,14 @@ class LogicalSwitchView:
     that it is wired to: one datapath alone knows these."""
     resumes: bool = False
     """Frames that enter elsewhere are sent to the home; before, it only is made ready for them."""
+    bound: frozenset[Dpid] = field(init=False, compare=False, repr=False)
+    """Datapaths that hold at least one of its VIFs, or have until the drain is over."""
+    edges: tuple[Dpid, ...] = field(init=False, compare=False, repr=False)
+    """Datapaths where its packets are decided about, sorted: where it is bound, or one that it is wired to."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bound", frozenset(vif.dpid for p in self.lports for vif in p.vifs))
+        object.__setattr__(self, "edges", tuple(sorted(self.bound | self.wired)))
 
     @property
     def shape(self) -> LogicalSwitchView:
@@ -149,19 +157,9 @@ class LogicalSwitchView:
         return not self.plain
 
     @property
-    def bound(self) -> frozenset[Dpid]:
-        """Datapaths that hold at least one of its VIFs, or have until the drain is over."""
-        return frozenset(vif.dpid for p in self.lports for vif in p.vifs)
-
-    @property
     def reached(self) -> frozenset[Dpid]:
         """Datapaths that the others send frames to: where it is bound, and its home."""
         return self.bound if self.home is None else self.bound | {self.home}
-
-    @property
-    def edges(self) -> tuple[Dpid, ...]:
-        """Datapaths where its packets are decided about, sorted: where it is bound, or one that it is wired to."""
-        return tuple(sorted(self.bound | self.wired))
 
     @property
     def peers(self) -> tuple[Lport, ...]:

@@ -11,6 +11,8 @@ from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.tunnels import FAILED, MIXED, NO_ADDRESS, OVERLAP, REFUSED
 from hvproxy.model.layout import LAST_VID
 from hvproxy.model.view import Vif
+from hvproxy.openflow import build
+from hvproxy.openflow.constants import of13
 from tests.hypervisor.databases_end import logged
 from tests.hypervisor.tunnel_world import ADDRESS, TunnelDatabase, TunnelWorld
 from tests.hypervisor.worlds import assert_equal_to_recompute, changes, port_spec
@@ -157,6 +159,21 @@ def test_a_dead_tunnel_is_no_link_and_comes_back() -> None:
     assert_equal_to_recompute(world)
     world.set_live(3, True)
     assert world.tunnels == {(1, 2), (1, 3), (2, 3)} and world.up() == [True] * 3
+
+
+def test_a_tunnel_that_is_lost_is_looked_at_sooner_than_one_that_is_new() -> None:
+    world = TunnelWorld(*range(1, 9)).start()
+    port = world.ports(1)[0].ofport
+    assert port is not None
+    waits = []
+    for state in (0, of13.OFPPS_LIVE):
+        desc = world.switches[1].ports[port] = replace(world.switches[1].ports[port], state=state)
+        world.switches[1].send(build.port_status(of13.OFPPR_MODIFY, desc))
+        began, count = world.now, len(world.tunnels)
+        while len(world.tunnels) == count:
+            world.pass_time(0.001)
+        waits.append(world.now - began)
+    assert waits[0] < waits[1] < 0.1
 
 
 def test_of_several_switches_with_one_endpoint_none_is_used_but_one_that_works_already() -> None:
