@@ -82,8 +82,8 @@ def is_certain(kind: int, body: bytes) -> bool:
 def some_faults(rng: Dice, others: tuple[Maker, ...]) -> list[Step]:
     """Faults in everything that a controller can send, what they have left, and the way back."""
     packets = (extensions.some_packet_out, *(make for make in others if make(rng).kind == wire.PACKET_OUT))
-    entries = (*(make for make in others if make(rng).kind == wire.FLOW_MOD), extensions.some_flow_mod, some_teacher,
-               *([some_tracker] if "connections" in rng.features else []))
+    staying = (*(make for make in others if make(rng).kind == wire.FLOW_MOD), extensions.some_flow_mod)
+    entries = (*staying, some_teacher, *([some_tracker] if "connections" in rng.features else []))
     groups = tuple(make for make in others if make(rng).kind == wire.GROUP_MOD)
     settings: tuple[Maker, ...] = (
         some_meter_mod, some_port_mod, some_configuration, some_table_mod, some_queue_question, some_meter_question,
@@ -100,6 +100,6 @@ def some_faults(rng: Dice, others: tuple[Maker, ...]) -> list[Step]:
         steps += [watching.control(NUMBER, watching.COMMIT)]
     steps += [*WHAT_IS_LEFT, *BACK, *map(back, PORTS)]
     steps += [*(rng.choice(groups)(rng) for _ in range(6 * bool(groups))),
-              *(rng.choice(entries[:-1])(rng) for _ in range(10)), *WHAT_IS_LEFT[:2]]
+              *(rng.choice(staying)(rng) for _ in range(10)), *WHAT_IS_LEFT[:2]]
     by = rng.randrange(2)
     return [sent_by(step, by) for step in steps]

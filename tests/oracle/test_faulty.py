@@ -5,9 +5,15 @@ from tests.oracle.faulty import BACK, PORTS, is_certain, is_right, some_fault, s
 from tests.oracle.frames import Dice
 from tests.oracle.operations import Step
 from tests.oracle.script import DEFAULT, ORDINARY, some_flow_mod
+from tests.oracle.tracking import LEARNING, TRACKING
 from tests.oracle.watching import added
 from tests.tools.controller import TABLE, apply, flow_mod, group, match, output, packet_out
 from tools.emulator import wire
+
+
+def cookie(step: Step) -> int:
+    """Of a flow-mod, 0 of all else."""
+    return int.from_bytes(step.body[:8], "big") if step.kind == wire.FLOW_MOD else 0
 
 
 def test_everything_goes_before_anything_else_comes() -> None:
@@ -20,6 +26,7 @@ def test_everything_goes_before_anything_else_comes() -> None:
         ends = [behind.index(step.body) for step in BACK]
         assert behind[max(ends) + 1:max(ends) + 1 + len(PORTS)] == [
             step.body for step in steps if step.what == "port-mod"][-len(PORTS):]
+        assert not any(cookie(step) in (LEARNING, TRACKING) for step in steps[last + 1:])
         packets = [number for number, step in enumerate(steps) if step.kind == wire.PACKET_OUT]
         entries = [number for number, step in enumerate(steps) if step.kind == wire.FLOW_MOD]
         assert max(packets, default=0) < min(entries)
