@@ -28,8 +28,12 @@ _SIZES: Final[dict[int, tuple[int, int]]] = {
 """What a bundle may hold: the shortest message of a type, and in which steps it may be longer."""
 IDLE: Final = 10.0
 """Seconds after which a bundle that nothing is added to is forgotten."""
-MOST_BYTES: Final = 1 << 25
-"""Of all that one connection's bundles hold."""
+MOST_BUNDLES: Final = 100
+"""Of one connection."""
+MOST_MESSAGES: Final = 10_000
+"""In all of one connection's bundles: a commit happens in one go, and nobody else is served meanwhile."""
+MOST_BYTES: Final = 1 << 22
+"""The same for their lengths."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Bundles:
         if asked.type == ControlType.OPEN_REQUEST:
             if self._bundles.pop(key, None) is not None:
                 raise bad(BundleError.BAD_ID, f"bundle {asked.bundle_id} was open")
-            self._bundles[key] = Bundle(message, asked.flags, now)
+            self._open(key, message, asked.flags, now)
         elif asked.type == ControlType.CLOSE_REQUEST:
             self._close(key, asked, now)
         elif asked.type == ControlType.COMMIT_REQUEST:
@@ -84,15 +88,17 @@ class Bundles:
         key = (session, asked.bundle_id)
         bundle = self._bundles.get(key)
         if bundle is None:
-            bundle = self._bundles[key] = Bundle(message, asked.flags, now)
+            bundle = self._open(key, message, asked.flags, now)
         elif bundle.closed:
             del self._bundles[key]
             raise bad(BundleError.BUNDLE_CLOSED, "the bundle is closed")
         elif bundle.flags != asked.flags:
             del self._bundles[key]
             raise bad(BundleError.BAD_FLAGS, "other flags than the bundle's")
-        if sum(b.size for (s, _), b in self._bundles.items() if s is session) + len(message) > MOST_BYTES:
-            raise bad(BundleError.MSG_TOO_MANY, f"more than {MOST_BYTES} bytes in bundles")
+        own = self._own(session)
+        if (sum(len(each.messages) for each in own) >= MOST_MESSAGES
+                or sum(each.size for each in own) + len(message) > MOST_BYTES):
+            raise bad(BundleError.MSG_TOO_MANY, f"more than {MOST_MESSAGES} messages or {MOST_BYTES} bytes in bundles")
         bundle.messages.append((inner, message))
         bundle.size += len(message)
         bundle.used = now
@@ -117,6 +123,15 @@ class Bundles:
                 continue
             del self._bundles[session, number]
             session.refuse(bundle.opened, bad(BundleError.TIMEOUT, "nothing was added to the bundle"))
+
+    def _own(self, session: ControllerSession) -> list[Bundle]:
+        return [bundle for (whose, _), bundle in self._bundles.items() if whose is session]
+
+    def _open(self, key: tuple[ControllerSession, int], message: bytes, flags: int, now: float) -> Bundle:
+        if len(self._own(key[0])) >= MOST_BUNDLES:
+            raise bad(BundleError.OUT_OF_BUNDLES, f"more than {MOST_BUNDLES} bundles")
+        bundle = self._bundles[key] = Bundle(message, flags, now)
+        return bundle
 
     def _close(self, key: tuple[ControllerSession, int], asked: Control, now: float) -> None:
         bundle = self._bundles.get(key)

@@ -35,6 +35,7 @@ class BundleError(IntEnum):
 
     BAD_ID = 2302
     BUNDLE_CLOSED = 2304
+    OUT_OF_BUNDLES = 2305
     BAD_TYPE = 2306
     BAD_FLAGS = 2307
     MSG_BAD_LEN = 2308

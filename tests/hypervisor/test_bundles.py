@@ -178,6 +178,26 @@ def test_one_connection_cannot_fill_the_memory() -> None:
     assert added(controller, big) == onf(BundleError.MSG_TOO_MANY)
 
 
+def test_one_connection_cannot_have_everybody_wait_for_a_long_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hvproxy.hypervisor.bundles.MOST_MESSAGES", 7)
+    _, controller = red()
+    assert [added(controller, FLOW, number=n % 2) for n in range(7)] == [None] * 7
+    assert added(controller, FLOW, number=3) == onf(BundleError.MSG_TOO_MANY)
+    assert control(controller, COMMIT, 0) == ControlType.COMMIT_REPLY
+    assert added(controller, FLOW, number=3) is None
+
+
+def test_one_connection_has_so_many_bundles_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hvproxy.hypervisor.bundles.MOST_BUNDLES", 2)
+    world, controller = red()
+    assert control(controller, OPEN, 1) == ControlType.OPEN_REPLY and added(controller, FLOW, number=2) is None
+    assert control(controller, OPEN, 3) == BundleError.OUT_OF_BUNDLES
+    assert added(controller, FLOW, number=3) == onf(BundleError.OUT_OF_BUNDLES)
+    assert control(Controller(world, "red"), OPEN, 3) == ControlType.OPEN_REPLY
+    assert control(controller, DISCARD, 1) == ControlType.DISCARD_REPLY
+    assert control(controller, OPEN, 3) == ControlType.OPEN_REPLY
+
+
 def test_a_slave_has_no_bundles() -> None:
     _, controller = red()
     controller.ask(build.role_request(1, of13.OFPCR_ROLE_SLAVE, 1))
