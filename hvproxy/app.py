@@ -49,6 +49,7 @@ def settings_of(config: Config, secret: bytes, wall: float) -> Settings:
         remove_foreign=config.switches.remove_foreign,
         encapsulation=fabric.encapsulation,
         tunnel_endpoints={each.datapath: str(each.address) for each in fabric.tunnel_endpoints},
+        bfd_interval=fabric.bfd_interval,
         durability=Durability(config.durability) if config.store.kind != "memory" else Durability.NONE,
         wall=wall,
     )

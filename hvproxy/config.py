@@ -198,6 +198,9 @@ class FabricConfig(msgspec.Struct, frozen=True, kw_only=True):
     vlan_range: VlanRange = VlanRange(2, 4094)
     tunnel_endpoints: tuple[TunnelEndpoint, ...] = ()
     """Besides those that the databases tell (external_ids:hv-tunnel-ip of Open_vSwitch or of a bridge)."""
+    bfd_interval: Annotated[float, msgspec.Meta(ge=0.01, le=10)] = 0.1
+    """Seconds between two frames by which the ends of a tunnel see that it lets frames through; after three that are
+    missing it is down. Below 0.01 Open vSwitch takes tunnels for dead that are not."""
     secret: Secret | None = None
     """What discovery frames are authenticated with; None: a fresh one at each start."""
 

@@ -119,6 +119,8 @@ def test_a_secret_is_not_shown() -> None:
      "needs a database in switches.ovsdb, to make tunnels: none is named"),
     ("fabric: {encapsulation: qinq}", "fabric.encapsulation",
      "'qinq' is not one of auto, vlan, gre, vxlan, geneve"),
+    ("fabric: {bfd_interval: 0.009}", "fabric.bfd_interval", "expected float >= 0.01, got 0.009"),
+    ("fabric: {bfd_interval: 11}", "fabric.bfd_interval", "expected float <= 10.0, got 11"),
     ("fabric: {discovery: maybe}", "fabric.discovery", "expected bool, got str"),
     ("fabric: {secret: short}", "fabric.secret", "is too short; write at least 16 characters"),
     ("fabric: {vlan_range: 1-4095}", "fabric.vlan_range",

@@ -17,7 +17,7 @@ from hvproxy.hypervisor import configured, reconfigure
 from hvproxy.hypervisor.report import Row
 from hvproxy.hypervisor.switches import NamedLink
 
-CHANGES_AT_ONCE = frozenset({"tenants", reconfigure.LINKS})
+CHANGES_AT_ONCE = frozenset({"tenants", reconfigure.LINKS, reconfigure.BFD_INTERVAL})
 
 
 def named_links(fabric: FabricConfig) -> tuple[NamedLink, ...]:
@@ -27,7 +27,7 @@ def named_links(fabric: FabricConfig) -> tuple[NamedLink, ...]:
 
 def wanted(config: Config) -> reconfigure.Wanted:
     """The part of a configuration that can change while hvproxy runs, as the core sees it."""
-    return reconfigure.Wanted(config.tenants, named_links(config.fabric))
+    return reconfigure.Wanted(config.tenants, named_links(config.fabric), config.fabric.bfd_interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class Configuring:
         # What takes a restart is still to come: it must be named again the next time.
         self._applied = msgspec.structs.replace(
             self._applied, tenants=config.tenants,
-            fabric=msgspec.structs.replace(self._applied.fabric, links=config.fabric.links))
+            fabric=msgspec.structs.replace(self._applied.fabric, links=config.fabric.links,
+                                           bfd_interval=config.fabric.bfd_interval))
         return outcome
 
     def _difference(self, config: Config) -> reconfigure.Difference:

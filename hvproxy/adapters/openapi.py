@@ -138,7 +138,7 @@ def _answers(specs: Schema) -> dict[str, Schema]:
         "Meter": _object(meter_id=_NUMBER, unit={"enum": ["kbps", "pktps"]}, bands=_TEXTS, band_counts=_list(_COUNTS),
                          **_HELD),
         "Outcome": _object(restart=_TEXTS, changes=_list(_object(
-            kind={"enum": ["links", "tenant", "logical switch"]}, name=_TEXT,
+            kind={"enum": ["links", "setting", "tenant", "logical switch"]}, name=_TEXT,
             action={"enum": ["create", "change", "rebuild", "delete"]}, changes=_TEXTS))),
         "RolledBack": _object(entries=_NUMBER, groups=_NUMBER, meters=_NUMBER, ports=_NUMBER),
         "Trace": _trace(),

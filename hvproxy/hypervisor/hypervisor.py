@@ -73,7 +73,7 @@ class Hypervisor(ToSwitches):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
             space.lent = self.ledger.block
         self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
-                               settings.tunnel_endpoints, settings.grace)
+                               settings.tunnel_endpoints, settings.grace, settings.bfd_interval)
         self.mtus = Mtus(self.switches, self.databases, self.tunnels, self.fabric)
         self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
         self.moves = Moves(self)

@@ -14,8 +14,10 @@ from hvproxy.hypervisor.hypervisor import Hypervisor
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import LogicalSwitchSpec, TenantSpec
 from hvproxy.model.schema import plain
+from hvproxy.ovsdb import tunnels
 
 LINKS = "fabric.links"
+BFD_INTERVAL = "fabric.bfd_interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Wanted:
 
     tenants: tuple[TenantSpec, ...] = ()
     links: tuple[NamedLink, ...] = ()
+    bfd_interval: float = tunnels.BFD_INTERVAL
 
     @property
     def logical_switches(self) -> tuple[tuple[str, LogicalSwitchSpec], ...]:
@@ -41,11 +44,13 @@ class Difference:
     switches: replacing.Plan
     links: tuple[NamedLink, ...] | None
     """All of them, where they change."""
+    bfd_interval: float | None
+    """Where it changes."""
 
     def __bool__(self) -> bool:
         plan = self.switches
         return bool(self.tenants_gone or self.tenants_made or plan.delete or plan.adjust or plan.create
-                    or self.links is not None)
+                    or self.links is not None or self.bfd_interval is not None)
 
 
 def difference(hv: Hypervisor, before: Wanted, wanted: Wanted) -> Difference:
@@ -63,7 +68,8 @@ def difference(hv: Hypervisor, before: Wanted, wanted: Wanted) -> Difference:
     kept = {ls.spec.tenant for name, ls in hv.logical_switches.items() if name not in plan.delete}
     names = {tenant.name for tenant in wanted.tenants}
     gone = {tenant.name for tenant in before.tenants} - names - kept
-    return Difference(tuple(sorted(gone & hv.tenants)), tuple(sorted(names - hv.tenants)), plan, links)
+    interval = None if wanted.bfd_interval == before.bfd_interval else wanted.bfd_interval
+    return Difference(tuple(sorted(gone & hv.tenants)), tuple(sorted(names - hv.tenants)), plan, links, interval)
 
 
 def _check_links(hv: Hypervisor, ends: set[object], named: set[str]) -> None:
@@ -88,6 +94,8 @@ def rows(hv: Hypervisor, changes: Difference) -> list[report.Row]:
         old = {*hv.switches.named_links}
         say("links", LINKS, "change", [*(f"- {_link(link)}" for link in sorted(old - {*changes.links}, key=_link)),
                                        *(f"+ {_link(link)}" for link in changes.links if link not in old)])
+    if changes.bfd_interval is not None:
+        say("setting", BFD_INTERVAL, "change", [f"{hv.tunnels.bfd_interval:g} -> {changes.bfd_interval:g}"])
     for name in changes.tenants_made:
         say("tenant", name, "create")
     for name in plan.delete:
@@ -143,6 +151,8 @@ def begin(hv: Hypervisor, changes: Difference, now: float) -> None:
     """What comes before the plan of logical switches: a port that ends no link any more may be bound by it."""
     if changes.links is not None:
         hv.switches.set_links(changes.links, now)
+    if changes.bfd_interval is not None:
+        hv.tunnels.set_bfd_interval(changes.bfd_interval, now)
     hv.tenants.update(changes.tenants_made)
 
 

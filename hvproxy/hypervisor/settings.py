@@ -8,6 +8,7 @@ from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.layout import ContextLayout
 from hvproxy.model.view import Dpid
+from hvproxy.ovsdb.tunnels import BFD_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Settings:
     """auto, vlan, gre, vxlan or geneve."""
     tunnel_endpoints: Mapping[Dpid, str] = field(default_factory=dict)
     """Where tunnels end, as the operator says."""
+    bfd_interval: float = BFD_INTERVAL
+    """Seconds between two frames by which the ends of a tunnel see that it lets frames through."""
     durability: Durability = Durability.NONE
     wall: float = 0.0
     """What must be added to the core's time for the day's (Unix time)."""

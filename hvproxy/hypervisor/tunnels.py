@@ -85,7 +85,9 @@ class Tunnels:
     """All of them."""
 
     def __init__(self, owner: TunnelsOwner, switches: Switches, databases: Databases, out: Outbox, encapsulation: str,
-                 configured: Mapping[Dpid, str], linger: float) -> None:
+                 configured: Mapping[Dpid, str], linger: float, bfd_interval: float) -> None:
+        self.bfd_interval = bfd_interval
+        """Seconds between two frames of BFD."""
         self.kind = encapsulation if encapsulation in ("gre", "vxlan", "geneve") else AUTO
         self.forced = encapsulation not in ("auto", "vlan")
         self.endpoints: dict[Dpid, str] = {}
@@ -133,6 +135,11 @@ class Tunnels:
             self._former_links = {(link.a_dpid, link.b_dpid): link for link in links}
             self.links = frozenset(self._former_links.values())
 
+    def set_bfd_interval(self, seconds: float, now: float) -> None:
+        """BFD looks so often from now on, at tunnels that are there too: they go on meanwhile."""
+        self.bfd_interval = seconds
+        self.look_soon(now)
+
     def look_soon(self, now: float, delay: float = DELAY) -> None:
         """Something has changed that may matter."""
         if self._databases.all:
@@ -157,8 +164,8 @@ class Tunnels:
     def ports(self, pair: Pair) -> tuple[TunnelPort, TunnelPort]:
         """Both ends of a tunnel as they are to be."""
         a, b = pair
-        return (TunnelPort(a, b, self.kind, self.endpoints[a], self.endpoints[b]),
-                TunnelPort(b, a, self.kind, self.endpoints[b], self.endpoints[a]))
+        return (TunnelPort(a, b, self.kind, self.endpoints[a], self.endpoints[b], self.bfd_interval),
+                TunnelPort(b, a, self.kind, self.endpoints[b], self.endpoints[a], self.bfd_interval))
 
     def seen(self, port: TunnelPort) -> SeenTunnel | None:
         """The port as its database has it."""
@@ -279,14 +286,14 @@ class Tunnels:
         return Link(*ends[0], *ends[1], Carriage.TUNNEL)
 
     def _number(self, port: TunnelPort, former: PortNo | None) -> PortNo | None:
-        """The number of a port that is there and as it is to be. After a restart it is where it was, until its database
-        and its switch have said otherwise."""
+        """The number of a port that is there and carries frames as it is to. After a restart it is where it was, until
+        its database and its switch have said otherwise."""
         if port.local in self._former:
             number = former
         else:
             seen = self.seen(port)
             number = None
-            if seen is not None and seen.right(port):
+            if seen is not None and seen.carries(port):
                 number = self._switches.port_number(port.local, port.name) if seen.ofport is None else seen.ofport
         if number is None or number == former and self._switches.untold(port.local):
             return number

@@ -24,7 +24,9 @@ ENDPOINT: Final = "hv-tunnel-ip"
 """The key of external_ids, of a bridge or else of its Open_vSwitch, that says where tunnels end."""
 FIRST_PORT: Final = 0x8000
 """Tunnels ask for port numbers from here on: a lower one may be meant for what is still to come."""
-_BFD: Final = {"enable": "true", "min_rx": "100", "min_tx": "100", "check_tnl_key": "true"}
+BFD_INTERVAL: Final = 0.1
+"""Seconds between two frames of BFD, unless the operator says otherwise."""
+_BFD: Final = {"enable": "true", "check_tnl_key": "true"}
 _NAME: Final = re.compile(r"hv[0-9a-f]{12}")
 
 
@@ -44,6 +46,8 @@ class TunnelPort:
     """The type of the interface: gre, vxlan or geneve."""
     local_ip: str
     remote_ip: str
+    bfd_interval: float = BFD_INTERVAL
+    """Seconds; Open vSwitch counts in milliseconds."""
 
     @property
     def mark(self) -> str:
@@ -53,6 +57,11 @@ class TunnelPort:
     def name(self) -> str:
         """The same for this end of this pair always, and short enough for an interface."""
         return _mark_and_name(self.local, self.remote)[1]
+
+    @property
+    def bfd(self) -> dict[str, str]:
+        interval = str(round(self.bfd_interval * 1000))
+        return {**_BFD, "min_rx": interval, "min_tx": interval}
 
     @property
     def options(self) -> dict[str, str]:
@@ -83,10 +92,14 @@ class SeenTunnel:
     error: str | None
     """Why Open vSwitch could not make it."""
 
-    def right(self, wanted: TunnelPort) -> bool:
-        """Whether it is as it should be; more may be set of BFD."""
+    def carries(self, wanted: TunnelPort) -> bool:
+        """Whether frames get through as they should, and BFD sees it when they do not, however often it looks."""
         return (self.kind == wanted.kind and dict(self.options) == wanted.options
                 and _BFD.items() <= dict(self.bfd).items())
+
+    def right(self, wanted: TunnelPort) -> bool:
+        """Whether it is as it should be; more may be set of BFD."""
+        return self.carries(wanted) and wanted.bfd.items() <= dict(self.bfd).items()
 
 
 def tunnels_of(tables: Mapping[str, Mapping[str, Row]], bridge: str) -> tuple[SeenTunnel, ...]:
@@ -107,7 +120,7 @@ def creation(bridge: str, wanted: TunnelPort, number: int) -> list[Operation]:
     interface, port = f"{wanted.name}_interface", f"{wanted.name}_port"
     return [
         insert("Interface", interface, {
-            "name": wanted.name, "type": wanted.kind, "options": _map(wanted.options), "bfd": _map(_BFD),
+            "name": wanted.name, "type": wanted.kind, "options": _map(wanted.options), "bfd": _map(wanted.bfd),
             "external_ids": _map({MARK: wanted.mark}), "ofport_request": number}),
         insert("Port", port, {"name": wanted.name, "interfaces": ["named-uuid", interface]}),
         insert_into("Bridge", bridge, "ports", ["named-uuid", port]),
@@ -116,7 +129,7 @@ def creation(bridge: str, wanted: TunnelPort, number: int) -> list[Operation]:
 
 def correction(seen: SeenTunnel, wanted: TunnelPort) -> list[Operation]:
     """The operations that make a port what it should be."""
-    bfd = {**dict(seen.bfd), **_BFD}
+    bfd = {**dict(seen.bfd), **wanted.bfd}
     return [update("Interface", seen.interface, {
         "type": wanted.kind, "options": _map(wanted.options), "bfd": _map(bfd)})]
 

@@ -96,3 +96,13 @@ def test_one_is_applied_after_the_other() -> None:
         client.world.pass_time(1.0)
     assert first.status == second.status == 200
     assert [tenant["name"] for tenant in client.get("/v1/tenants")] == ["red"]
+
+
+def test_how_often_bfd_looks_changes_at_once() -> None:
+    client = a_client()
+    document = {**a_file(1), "fabric": {"bfd_interval": 0.02}}
+    told = apply(client, document)
+    assert told["restart"] == [] and told["changes"][0]["name"] == "fabric.bfd_interval"
+    assert client.world.hv.tunnels.bfd_interval == 0.02
+    assert apply(client, document) == {"restart": [], "changes": []}
+    assert apply(client, a_file(1))["changes"][0]["changes"] == ["0.02 -> 0.1"]

@@ -18,9 +18,9 @@ BLUE = spec("blue", {1: (1, 2), 2: (2, 2)})
 GREEN = spec("green", {1: (1, 3), 2: (2, 3)})
 
 
-def wanted(*specs: LogicalSwitchSpec, links: tuple[NamedLink, ...] = (LINK,)) -> Wanted:
+def wanted(*specs: LogicalSwitchSpec, links: tuple[NamedLink, ...] = (LINK,), **more: float) -> Wanted:
     """Each in the tenant that it names."""
-    return Wanted(tuple(TenantSpec(name=each.tenant, logical_switches=(each,)) for each in specs), links)
+    return Wanted(tuple(TenantSpec(name=each.tenant, logical_switches=(each,)) for each in specs), links, **more)
 
 
 def a_world(*specs: LogicalSwitchSpec) -> World:
@@ -97,6 +97,16 @@ def test_links_come_and_go() -> None:
     reconfigure.begin(world.hv, found, world.now)
     world.pass_time(1.0)
     assert not world.hv.fabric.reaches(1, 2)
+
+
+def test_how_often_bfd_looks_changes() -> None:
+    world = a_world(RED)
+    assert not difference(world.hv, wanted(RED), wanted(RED, bfd_interval=0.1))
+    found = difference(world.hv, wanted(RED), wanted(RED, bfd_interval=0.015))
+    assert found and rows(world.hv, found) == [{"kind": "setting", "name": "fabric.bfd_interval", "action": "change",
+                                                "changes": ["0.1 -> 0.015"]}]
+    reconfigure.begin(world.hv, found, world.now)
+    assert world.hv.tunnels.bfd_interval == 0.015
 
 
 def test_a_port_that_ends_no_link_any_more_can_be_bound_in_the_same_change() -> None:

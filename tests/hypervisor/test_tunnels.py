@@ -125,6 +125,46 @@ def test_what_others_change_is_mended_and_what_they_delete_is_made_again() -> No
     assert logged(world, "tunnel port corrected") and len(logged(world, "tunnel port made")) == 3
 
 
+def intervals(world: TunnelWorld) -> set[tuple[str, str]]:
+    return {(tunnel.bfd["min_rx"], tunnel.bfd["min_tx"]) for dpid in world.databases for tunnel in world.ports(dpid)}
+
+
+def watched(world: TunnelWorld) -> list[object]:
+    """What the tunnels in use become, which they are not yet when this is called."""
+    seen: list[object] = []
+    aim = world.hv.rollout.aim
+
+    def told(parts: Any, now: float, extra: Any = None) -> None:
+        seen.append(world.tunnels)
+        aim(parts, now, extra)
+
+    world.hv.rollout.aim = told  # type: ignore[method-assign]
+    return seen
+
+
+def test_bfd_looks_as_often_as_is_said_and_tunnels_carry_on_while_that_changes() -> None:
+    world = TunnelWorld(1, 2, 3, bfd_interval=0.02).start()
+    assert intervals(world) == {("20", "20")} and world.up() == [True] * 3
+    changed = watched(world)
+    world.hv.tunnels.set_bfd_interval(0.3, world.now)
+    world.pass_time(2.0)
+    assert intervals(world) == {("300", "300")} and not changed
+    assert world.tunnels == {(1, 2), (1, 3), (2, 3)} and len(logged(world, "tunnel port corrected")) == 6
+
+
+def test_tunnels_of_an_earlier_hvproxy_with_another_interval_are_adopted_and_corrected() -> None:
+    before = TunnelWorld(1, 2).start()
+    world = TunnelWorld(1, 2, bfd_interval=0.5)
+    inherit(before, world)
+    ready(world, before)
+    world.pass_time(1.0)
+    changed = watched(world)
+    world.pass_time(19.0)
+    assert intervals(world) == {("500", "500")} and not changed
+    assert world.tunnels == {(1, 2)} and world.up() == [True, True]
+    assert [database.transactions for database in world.databases.values()] == [1, 1]
+
+
 def test_who_keeps_changing_a_port_keeps_us_busy_once_a_second_at_most() -> None:
     world = TunnelWorld(1, 2).start()
     database, (right,) = world.databases[1], world.ports(1)

@@ -48,6 +48,18 @@ def test_a_port_is_right_only_as_it_is_to_be_but_for_more_settings_of_bfd() -> N
         assert seen.right(PORT) is right
 
 
+def test_another_interval_of_bfd_is_not_right_and_lets_frames_through() -> None:
+    (seen,) = tunnels_of(replica_of(Contents(tunnels=[held()])).tables, name_of("bridge", "br"))
+    quick = replace(PORT, bfd_interval=0.015)
+    assert quick.bfd == {**BFD, "min_rx": "15", "min_tx": "15"}
+    assert seen.carries(quick) and not seen.right(quick)
+    assert correction(seen, quick)[0]["row"]["bfd"] == ["map", [[key, quick.bfd[key]] for key in sorted(BFD)]]
+    assert creation("bridge", quick, 5)[0]["row"]["bfd"] == ["map", [[key, quick.bfd[key]] for key in sorted(BFD)]]
+    for tunnel in (held(bfd={}), held(bfd={**BFD, "enable": "false"}), held(kind="vxlan"), held(options={})):
+        (seen,) = tunnels_of(replica_of(Contents(tunnels=[tunnel])).tables, name_of("bridge", "br"))
+        assert not seen.carries(quick)
+
+
 def test_ports_that_are_not_marked_are_not_ours() -> None:
     contents = Contents([Vif("a")], {"br": 1, "br2": 2}, tunnels=[
         held(external_ids={"other": "x"}), held(name="other", bridge="br2", ofport=None, error="no such device")])

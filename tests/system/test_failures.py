@@ -9,14 +9,18 @@ test_two_tenants.
 """
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.system.network import CONTROLLER_PORT, SWITCH_PORT, HostSpec, wait_until
-from tests.system.ovs import PrivateOvs, require
+from tests.system.on_ovs import API_PORT
+from tests.system.ovs import HVPROXY, PrivateOvs, require
 from tests.system.pings import INTERVAL, Pings
 from tests.system.sites import ROUTER, Site, Sites
 from tests.system.starvation import holds
@@ -120,13 +124,37 @@ class Fabric(Sites):
 
     @contextmanager
     def parted(self, a: int, b: int) -> Iterator[None]:
-        """Nothing gets through between two sites, and no interface shows it."""
-        ways = [(f"10.9.{x}.1", f"10.9.{y}.1") for x, y in ((a, b), (b, a))]
-        for source, to in ways:
-            self.on_router("ip", "rule", "add", "from", source, "to", to, "blackhole")
+        """Nothing gets through between two sites, either way at once, and no interface shows it."""
+        def rules(what: str) -> None:
+            lines = (f"rule {what} from 10.9.{x}.1 to 10.9.{y}.1 blackhole" for x, y in ((a, b), (b, a)))
+            self.on_router("sh", "-c", f"echo '{chr(10).join(lines)}' | ip -batch -")
+
+        rules("add")
         yield
-        for source, to in ways:
-            self.on_router("ip", "rule", "del", "from", source, "to", to, "blackhole")
+        rules("del")
+
+    @contextmanager
+    def watched_each(self, seconds: float) -> Iterator[None]:
+        """BFD looks so often."""
+        quick = self.ovs.directory / "quick.yaml"
+        quick.write_text(yaml.safe_dump({**(config := self.config()),
+                                         "fabric": {**config["fabric"], "bfd_interval": seconds}}))
+        self.apply(quick)
+        wait_until(lambda: self.intervals() == {str(round(seconds * 1000))}, "BFD looks as often as it is to")
+        try:
+            yield
+        finally:
+            self.apply(self.ovs.directory / "sites.yaml")
+            wait_until(lambda: self.intervals() == {"100"}, "BFD looks as often as before")
+
+    def apply(self, config: Path) -> None:
+        """Have hvproxy do what a file says."""
+        self.on_router(HVPROXY, "apply", "--api", f"http://127.0.0.1:{API_PORT}", str(config))
+
+    def intervals(self) -> set[str]:
+        """How often the ends of tunnels are seen to, in milliseconds."""
+        return {found for site in self.sites for found in re.findall(
+            r'min_[rt]x="?(\d+)', site.ovs.vsctl("--columns=bfd", "list", "interface"))}
 
     @contextmanager
     def dead(self, spine: int) -> Iterator[None]:
@@ -280,6 +308,27 @@ def test_what_no_switch_sees_is_seen_by_bfd(fabric: Fabric) -> None:
     survives(fabric, "the router's interface", lambda: fabric.down((fabric.ovs, "r1"), host=ROUTER), 2, (1, 3))
     survives(fabric, "the underlay of an edge", lambda: fabric.down((fabric.sites[1].ovs, "under")), 2, (2, 3))
     survives(fabric, "the interface of an endpoint", lambda: fabric.without_endpoint(fabric.sites[1]), 2, (2, 3))
+
+
+def test_bfd_that_looks_each_15_ms_loses_no_more_than_a_switch_that_sees_a_failure(fabric: Fabric) -> None:
+    """Where switches are not without a processor for three of these: else they take tunnels for dead that are not."""
+    def good() -> bool:
+        wait_until(lambda: (3, 4) in fabric.joined(), "the tunnel is up")
+        with ExitStack() as stack:
+            before = fabric.flaps()
+
+            def fails() -> None:
+                stack.enter_context(fabric.parted(3, 4))
+                wait_until(lambda: (3, 4) not in fabric.joined(), "the tunnel is down")
+
+            found = lost(fabric, fails)
+            starved = fabric.flaps() != before + 2
+            print(f"one tunnel, BFD each 15 ms: lost {found}", "while others seemed dead" if starved else "")
+        return all(count <= (UNSEEN / INTERVAL if starved else AT_ONCE) for count in found.values())
+
+    with fabric.watched_each(0.015):
+        assert holds(good)
+    wait_until(lambda: fabric.settled() and fabric.joined() == LINKS, "all is as before")
 
 
 def test_a_site_without_any_way_is_told_and_comes_back(fabric: Fabric) -> None:
