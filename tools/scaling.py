@@ -125,7 +125,7 @@ class Scale:
         ready = Ready(controller.stdout)
         console.print("starting hvproxy and the controllers …")
         hvproxy = programs.spawn("hvproxy", self.arguments.hvproxy, "serve", str(path))
-        await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", 30)
+        await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", self.arguments.timeout)
         fabric = leaf_spine(self.n_spines, self.n_leaves)
         try:
             for places in self.places:

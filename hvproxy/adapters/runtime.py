@@ -66,7 +66,7 @@ class Runtime:
         self._timer: IDelayedCall | None = None
         self._due = 0.0
         """When time was to pass next."""
-        self._turns = Turns(clock, self._work, lambda conn: self._connections[conn].pause("turn"), self._release)
+        self._turns = Turns(clock, self._work, self._hold, self._release)
 
     def now(self) -> float:
         """Seconds of a clock that does not go back."""
@@ -98,7 +98,12 @@ class Runtime:
         if self.observe is not None and connection is not None:
             self.observe(connection.direction, self.now() - start)
 
+    def _hold(self, conn: int) -> None:
+        self.hv.unread(conn, True, self.now())
+        self._connections[conn].pause("turn")
+
     def _release(self, conn: int) -> None:
+        self.hv.unread(conn, False, self.now())
         connection = self._connections.get(conn)
         if connection is not None:
             connection.resume("turn")

@@ -64,6 +64,8 @@ class Database:
     before_until: float = 0.0
     corrected: set[tuple[str, str]] = field(default_factory=set)
     """(bridge, setting) that were set in this session, once each: who sets them back has a reason."""
+    unread_since: float | None = None
+    """Since when what it has said waits to be worked on: so long it is not silent."""
     fault: str | None = None
     """What ended the last session, while there is no other that has answered."""
 
@@ -80,6 +82,8 @@ class Database:
 
     @property
     def deadline(self) -> float:
+        if self.unread_since is not None:
+            return self.due
         return min(self.until, self.due, inf if self.session is None else self.session.deadline)
 
 
@@ -146,7 +150,7 @@ class Databases:
 
     def connected(self, conn: int, address: str, now: float) -> None:
         database = self._conns[conn] = self.all[address]
-        database.conn, database.session = conn, Session(DATABASE, TABLES, now)
+        database.conn, database.session, database.unread_since = conn, Session(DATABASE, TABLES, now), None
         database.corrected.clear()
         self.flush(database, now)
 
@@ -164,6 +168,17 @@ class Databases:
             session.changed = False
             database.due = min(database.due, now + LOOK_DELAY + session.replica.rows * LOOK_DELAY_PER_ROW)
         self.flush(database, now)
+
+    def unread(self, conn: int, waits: bool, now: float) -> None:
+        """What a database has said waits to be worked on, or does no more: that time does not count as its silence."""
+        database = self._conns[conn]
+        if database.conn != conn:
+            return  # it is being closed
+        if waits:
+            database.unread_since = now
+        elif database.unread_since is not None:
+            self._excuse(database, now - database.unread_since)
+            database.unread_since = None
 
     def lost(self, conn: int, now: float) -> None:
         """A connection is gone."""
@@ -191,7 +206,7 @@ class Databases:
         if database.connected and database.until == inf:
             self._out.log("warning", "database lost", database=database.address)
             database.until = now + self._grace
-        database.session, database.conn, database.due = None, None, inf
+        database.session, database.conn, database.due, database.unread_since = None, None, inf, None
 
     # Time
 
@@ -202,20 +217,25 @@ class Databases:
     def stood_still(self, seconds: float) -> None:
         """Nothing of what databases said was read for so long, nor could they be reached."""
         for database in self.all.values():
-            database.until += seconds
-            database.before_until += seconds
-            if database.session is not None:
-                database.session.deadline += seconds
+            if database.unread_since is None:  # else it is excused all of it when it is worked on
+                self._excuse(database, seconds)
+
+    def _excuse(self, database: Database, seconds: float) -> None:
+        database.until += seconds
+        database.before_until += seconds
+        if database.session is not None:
+            database.session.deadline += seconds
 
     def tick(self, now: float) -> None:
         """Keep sessions alive, look at what has changed, give up what stays away."""
         for database in self.all.values():
-            if database.session is not None and now >= database.session.deadline:
+            waits = database.unread_since is not None
+            if database.session is not None and now >= database.session.deadline and not waits:
                 database.session.tick(now)
                 self.flush(database, now)
             if now >= database.due:
                 self._look(database, now)
-            if now >= database.until:
+            if now >= database.until and not waits:
                 self._give_up(database, now)
 
     def _look(self, database: Database, now: float) -> None:

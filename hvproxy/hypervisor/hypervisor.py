@@ -158,6 +158,11 @@ class Hypervisor(ToSwitches):
         else:
             found[0].relieved(found[1], now)
 
+    def unread(self, conn: int, waits: bool, now: float) -> None:
+        """What came over a connection waits for its turn (or does no more): until then its peer is not silent."""
+        if self.databases.owns(conn):
+            self.databases.unread(conn, waits, now)
+
     def connection_lost(self, conn: int, now: float) -> None:
         found = self.sessions.pop(conn, None)
         if found is not None:

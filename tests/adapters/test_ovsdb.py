@@ -149,3 +149,17 @@ def test_a_database_is_not_silent_while_hvproxy_does_not_listen() -> None:
     net.reactor.pump([0.1] * 110)
     assert peer.transport.disconnecting, "it is silent now"
     net.runtime.stop()
+
+
+def test_what_a_database_has_said_and_waits_for_its_turn_is_no_silence() -> None:
+    net = Net()
+    peer = net.accept()
+    for owner in ("red", "blue"):  # the controllers of two logical switches are active
+        net.runtime.received(99, owner, b"")
+    long = Contents([Vif(f"iface-{number}", number) for number in range(1, 20)])
+    peer.protocol.dataReceived(initial(long))
+    assert net.hv.databases.all[ADDRESS].unread_since == net.runtime.now()
+    net.reactor.pump([0.1] * 50)
+    assert net.hv.databases.all[ADDRESS].unread_since is None
+    net.hv.tick(net.runtime.now())
+    assert len(net.hv.databases.places) == 19

@@ -439,3 +439,21 @@ def test_time_in_which_nothing_was_read_is_nobodys_silence_and_no_grace() -> Non
     assert up(world) == [True, True]
     world.pass_time(11.0)
     assert up(world) == [False, False]
+
+
+def test_what_waits_to_be_worked_on_is_no_silence() -> None:
+    world = a_world("unix:/db")
+    database = EndDatabase(world, "unix:/db").connect(silent=True)
+    world.hv.unread(database.conn, True, world.now)
+    world.pass_time(60.0)
+    world.hv.unread(database.conn, False, world.now)
+    assert database.connected and not world.hv.databases.known, "nor is it given up"
+    database.say(initial(database.contents))
+    assert world.hv.databases.known and not logged(world, FAULTY)
+    database.mute = True
+    world.hv.unread(database.conn, True, world.now)
+    world.pass_time(60.0)
+    world.hv.unread(database.conn, False, world.now)
+    assert database.connected
+    world.pass_time(11.0)
+    assert not database.connected, "now it is silent"
