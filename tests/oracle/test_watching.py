@@ -5,7 +5,8 @@ from tests.oracle.frames import Dice
 from tests.oracle.script import DEFAULT, ORDINARY
 from tests.oracle.sessions import ONF, words
 from tests.oracle.watching import (
-    BUNDLE_ADD, COMMIT, DISCARD, NUMBERS, added, control, looks_round, monitor, some_bundles, some_monitors,
+    BUNDLE_ADD, COMMIT, DISCARD, NUMBERS, added, control, looks_round, monitor, sends, some_bundles,
+    some_monitors,
 )
 from tests.tools.controller import ANY, flow_mod, match
 from tools.emulator import wire
@@ -33,6 +34,18 @@ def test_what_looks_round_in_a_bundle_comes_before_what_it_may_not_find() -> Non
         found = [looks_round(step) for step in some_bundles(Dice(seed, DEFAULT), ORDINARY)
                  if step.what == "bundle add" and step.body[8:12] == words(1)]
         assert found == sorted(found, reverse=True)
+
+
+def test_packets_in_a_bundle_come_last() -> None:
+    seen = 0
+    for seed in range(60):
+        steps = some_bundles(Dice(seed, DEFAULT), ORDINARY)
+        for number in NUMBERS:
+            found = [sends(step) for step in steps
+                     if step.what == "bundle add" and step.body[8:12] == words(number)]
+            assert found == sorted(found)
+            seen += any(found)
+    assert seen > 10
 
 
 def test_no_monitor_is_left_and_all_requests_are_right() -> None:
