@@ -23,7 +23,7 @@ from tools.ports import free_port
 from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured, memory_mib
 from tools.scaling import Ready, accepts, rules_by_table, spread
 
-PING_TIMEOUT = 20.0
+PING_TIMEOUT = 60.0
 AT_ONCE = 20
 QUIET = 1.0
 """Seconds without a change after which everything is done."""
@@ -245,6 +245,7 @@ class TunnelScale:
         cpu, changes = cpu_seconds(run.pid), run.changes
         start = time.monotonic()
         act()
+        await run.until(lambda: run.changes != changes, f"{what}: hvproxy acts")
         await run.until(lambda: run.ready.ports == ports, f"{what}: the controllers see {ports} ports")
         last = await run.quiet()
         self.row(f"{what}: until nothing changes", f"{max(0.0, last - start):.2f} s")

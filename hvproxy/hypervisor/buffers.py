@@ -62,7 +62,7 @@ class Buffers:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do next."""
-        return next((packet.until for packet in self._held.values()), inf)
+        return next(packet.until for packet in self._held.values()) if self._held else inf
 
     def tick(self, now: float) -> None:
         """Forget packets that are too old."""

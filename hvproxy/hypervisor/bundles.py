@@ -111,7 +111,7 @@ class Bundles:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do next."""
-        return min((bundle.used + IDLE for bundle in self._bundles.values()), default=inf)
+        return min(bundle.used + IDLE for bundle in self._bundles.values()) if self._bundles else inf
 
     def tick(self, now: float) -> None:
         """Forget bundles that nothing was added to for too long, and say so."""

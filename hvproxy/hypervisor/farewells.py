@@ -60,6 +60,8 @@ class Farewells:
 
     @property
     def deadline(self) -> float:
+        if not self._waiting and not self._parted:
+            return inf
         removed = next((oldest.removed for oldest in self._waiting.values()), inf)
         forgotten = next((until for _, until in self._parted.values()), inf)
         return min(removed + PATIENCE, forgotten)

@@ -62,7 +62,7 @@ class RequestParts:
     @property
     def deadline(self) -> float:
         """When the next request is given up."""
-        return min((begun.expires for begun in self._begun.values()), default=inf)
+        return min(begun.expires for begun in self._begun.values()) if self._begun else inf
 
     def overdue(self, now: float) -> list[tuple[bytes, Refused]]:
         """The first messages of the requests that are given up now, with their error."""
