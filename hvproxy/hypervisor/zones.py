@@ -1,7 +1,9 @@
 """The zones in which a logical switch tracks connections, as its controllers ask for them: they are had before what
 names them is there, and flushed when a controller says so.
 
-A zone that there is no room for is TABLE_FULL. Which zones of the datapaths are whose is in hypervisor.tracking.
+A zone that there is no room for is TABLE_FULL. Translations of addresses are for those whom the operator trusts: one
+of an address into itself stops ovs-vswitchd 3.1, which tenants share (lib/conntrack.c, conn_update_state). Which zones
+of the datapaths are whose is in hypervisor.tracking.
 """
 from __future__ import annotations
 
@@ -65,6 +67,9 @@ def flush(ls: LogicalSwitch, message: bytes, now: float) -> None:
 
 
 def _check(ls: LogicalSwitch, zones: frozenset[int], data: bytes) -> None:
+    if not ls.spec.nat and actions.translates(data):
+        raise Refused(of13.OFPET_EXPERIMENTER, NiciraError.CT_DATAPATH_SUPPORT,
+                      "the operator has not allowed translations of addresses (nat)", NICIRA_ID)
     ls.tracking.check(zones, ls.down.zones)
     if actions.tracks(data) and not ls.tracking.in_use and ls.extended and not ls.down.can_track(ls):
         raise Refused(of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_TABLE_FULL, "no labels left to track connections")

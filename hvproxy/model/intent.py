@@ -153,6 +153,8 @@ class LogicalSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How many packets it keeps for controllers that ask for the beginning only; none by default, as Open vSwitch."""
     less_broadcast: bool = False
     """Floods for hosts that ports are known to have come to these ports only."""
+    nat: bool = False
+    """Its controllers may have addresses of connections translated, by which they can stop Open vSwitch 3.1."""
     description: Description = ""
     """What controllers read as its datapath description (OF 1.3.5 section 7.3.5.1)."""
     ports: tuple[PortSpec, ...] = ()

@@ -101,6 +101,14 @@ def tracks(data: bytes) -> bool:
 
 
 @remembered(1 << 13)
+def translates(data: bytes) -> bool:
+    """Whether a list gives connections other addresses."""
+    return any(kind == of13.OFPAT_EXPERIMENTER and nicira_ct.is_ct(action) and any(
+        within == of13.OFPAT_EXPERIMENTER and nicira_ct.is_nat(each) and nicira_ct.may_translate(each)
+        for within, each in walk(action[nicira_ct.SIZE:])) for kind, action in walk(data))
+
+
+@remembered(1 << 13)
 def zones(data: bytes) -> frozenset[int]:
     """The zones in which a list tracks connections."""
     return frozenset(nicira_ct.zone(action) for kind, action in walk(data)

@@ -74,6 +74,7 @@ class NiciraError(IntEnum):
     RESUME_NOT_SUPPORTED = 34
     RESUME_STALE = 35
     NOT_CONFIGURED = 36
+    CT_DATAPATH_SUPPORT = 42
 
 
 def kind_of(data: bytes) -> tuple[int, int]:

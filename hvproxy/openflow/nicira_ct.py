@@ -42,6 +42,17 @@ def is_ct(action: bytes) -> bool:
     return len(action) >= SIZE and _HEAD.unpack_from(action)[2:] == (NICIRA_ID, CT)
 
 
+def may_translate(nat: bytes) -> bool:
+    """Whether a translation of addresses is another than what the packet's connection has already."""
+    flags, present = _NAT.unpack_from(nat)
+    return bool(flags or present)
+
+
+def is_nat(action: bytes) -> bool:
+    """Whether an action of OFPAT_EXPERIMENTER within a ct translates addresses."""
+    return _HEAD.unpack_from(action)[2:] == (NICIRA_ID, NAT)
+
+
 def text(action: bytes, inner: str) -> str:
     """The action in words that ovs-ofctl takes, with those for the actions in it."""
     flags, _, place, number, _ = _CT.unpack_from(action)[4:]

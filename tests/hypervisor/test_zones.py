@@ -1,11 +1,12 @@
 """Zones are had before what names them is there, and flushed by their tenant alone."""
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from hvproxy.errors import Refused
 from hvproxy.hypervisor import zones
-from hvproxy.openflow import actions
+from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import NICIRA_ID, of13
 from hvproxy.openflow.experimenters import BODY, Nicira, NiciraError, forget_connections, kind_of, nicira
 from hvproxy.openflow.messages import decode_flow_mod
@@ -13,7 +14,10 @@ from hvproxy.openflow.oxm import tlv
 from hvproxy.openflow.oxm_fields import CT_ZONE
 from tests.harness import Controller, World, spec
 from tests.hypervisor.worlds import a_world, add, assert_equal_to_recompute, flow_mod
-from tests.openflow.test_nicira_ct import IP, ct
+from tests.openflow.test_nicira_ct import IP, ct, nat
+
+
+FRAME = bytes(12) + bytes.fromhex("0800") + bytes(46)
 
 
 def forgotten(world: World, dpid: int) -> list[int]:
@@ -40,6 +44,25 @@ def test_a_refused_flow_mod_has_no_zone() -> None:
     assert not world.hv.logical_switches["red"].tracking.zones
     add(controller, flow_mod(match=IP + tlv(CT_ZONE, 9), apply=ct(zone=7)))
     assert world.hv.logical_switches["red"].tracking.zones.keys() == {7, 9}
+    assert_equal_to_recompute(world)
+
+
+@pytest.mark.parametrize("inner, trusted, taken", [
+    (nat(), False, True), (nat(1, 1, bytes((192, 0, 2, 1))), False, False), (nat(2), False, False),
+    (nat(1, 1, bytes((192, 0, 2, 1))), True, True), (nat(2), True, True),
+])
+def test_only_whom_the_operator_trusts_may_translate_addresses(inner: bytes, trusted: bool, taken: bool) -> None:
+    world = a_world(msgspec.structs.replace(spec("red", {1: (1, 1), 2: (2, 1)}), nat=trusted))
+    controller = Controller(world, "red")
+    message = flow_mod(match=IP, apply=ct(1, inner))
+    frame = build.packet_out(8, 1, ct(1, inner), FRAME)
+    if taken:
+        add(controller, message, frame)
+    else:
+        for error in (controller.ask(message), controller.ask(frame)):
+            assert (error.type, error.exp_type, error.experimenter) == (
+                of13.OFPET_EXPERIMENTER, NiciraError.CT_DATAPATH_SUPPORT, NICIRA_ID)
+        assert not world.hv.logical_switches["red"].tracking.zones
     assert_equal_to_recompute(world)
 
 

@@ -25,7 +25,7 @@ def test_a_tenant_is_read_with_all_it_has() -> None:
     tenant = parse(TenantSpec, {"name": "red", "logical_switches": [{
         "name": "core", "datapath_id": 0xA1, "controllers": ["tcp:10.0.0.1", "unix:/run/c"], "listen": ["pssl:16653"],
         "protocols": ["OpenFlow13"], "tls": {"private_key": "k", "certificate": "c", "ca": "a"}, "tables": 3,
-        "description": "the core", "less_broadcast": True, "ports": [
+        "description": "the core", "less_broadcast": True, "nat": True, "ports": [
             WEB | {"macs": ["02:00:00:00:00:01"], "addresses": ["10.0.0.1", "2001:db8::1"]},
             {"number": 0xFEFF, "name": "db", "attach": {"datapath": 3, "port": "s3-eth1", "vlan": 20}},
             {"number": 3, "name": "spare"},
@@ -36,7 +36,7 @@ def test_a_tenant_is_read_with_all_it_has() -> None:
         controllers=(Address("tcp", "10.0.0.1", 6653), Address("unix", path="/run/c")),
         listen=(Address("pssl", "0.0.0.0", 16653),), protocols=("OpenFlow13",),
         tls=TlsSpec(private_key="k", certificate="c", ca="a"), tables=3, description="the core",
-        less_broadcast=True, ports=(
+        less_broadcast=True, nat=True, ports=(
             PortSpec(number=1, name="web", attach=AttachSpec(datapath=1, port=1), macs=(Mac(0x020000000001),),
                      addresses=(HostAddress(4, 0x0A000001), HostAddress.parse("2001:db8::1"))),
             PortSpec(number=0xFEFF, name="db", attach=AttachSpec(datapath=3, port="s3-eth1", vlan=20)),

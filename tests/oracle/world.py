@@ -150,6 +150,7 @@ class World:
             "api": {"listen": f"ptcp:{api_port}:127.0.0.1"},
             "store": "memory:",
             "tenants": [{"name": "red", "logical_switches": [{
+                "nat": True,
                 "name": "red", "datapath_id": LOGICAL_DPID, "controllers": dialled, "tables": TABLES,
                 "ports": [{"number": port, "name": f"red{port}", "attach": {"datapath": edge, "port": there}}
                           for port, (edge, there) in EDGE_OF.items()] + [
