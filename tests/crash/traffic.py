@@ -74,6 +74,8 @@ class Traffic:
         with self._lock:
             since = dict(self.sent)
             self._passed.clear()
+            self._late.update(self._underway)  # nor do those that are sent now wait for what may be lost
+            self._underway.clear()
         deadline = time.monotonic() + PASSING
         while time.monotonic() < deadline:
             with self._lock:
