@@ -104,8 +104,13 @@ def tracks(data: bytes) -> bool:
 def translates(data: bytes) -> bool:
     """Whether a list gives connections other addresses."""
     return any(kind == of13.OFPAT_EXPERIMENTER and nicira_ct.is_ct(action) and any(
-        within == of13.OFPAT_EXPERIMENTER and nicira_ct.is_nat(each) and nicira_ct.may_translate(each)
-        for within, each in walk(action[nicira_ct.SIZE:])) for kind, action in walk(data))
+        is_nat(within, each) and nicira_ct.may_translate(each) for within, each in walk(nicira_ct.within(action)))
+        for kind, action in walk(data))
+
+
+def is_nat(kind: int, action: bytes) -> bool:
+    """Whether an action within a ct translates addresses."""
+    return kind == of13.OFPAT_EXPERIMENTER and nicira.kind_of(action) == nicira_ct.NAT
 
 
 @remembered(1 << 13)

@@ -48,11 +48,6 @@ def may_translate(nat: bytes) -> bool:
     return bool(flags or present)
 
 
-def is_nat(action: bytes) -> bool:
-    """Whether an action of OFPAT_EXPERIMENTER within a ct translates addresses."""
-    return _HEAD.unpack_from(action)[2:] == (NICIRA_ID, NAT)
-
-
 def text(action: bytes, inner: str) -> str:
     """The action in words that ovs-ofctl takes, with those for the actions in it."""
     flags, _, place, number, _ = _CT.unpack_from(action)[4:]

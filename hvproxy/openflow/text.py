@@ -12,7 +12,7 @@ from typing import Final
 
 from hvproxy.errors import Refused
 from hvproxy.openflow import nicira, nicira_ct
-from hvproxy.openflow.actions import walk
+from hvproxy.openflow.actions import is_nat, walk
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import walk_buckets
 from hvproxy.openflow.instructions import decode
@@ -242,17 +242,13 @@ def _unknown(action: bytes) -> str:
 
 def _experimenter(action: bytes) -> str:
     if nicira_ct.is_ct(action):
-        nats = [nicira_ct.nat_text(each) for kind, each in walk(nicira_ct.within(action)) if _is_nat(kind, each)]
-        others = b"".join(each for kind, each in walk(nicira_ct.within(action)) if not _is_nat(kind, each))
+        nats = [nicira_ct.nat_text(each) for kind, each in walk(nicira_ct.within(action)) if is_nat(kind, each)]
+        others = b"".join(each for kind, each in walk(nicira_ct.within(action)) if not is_nat(kind, each))
         return nicira_ct.text(action, ",".join(nats + ([f"exec({actions_text(others)})"] if others else [])))
     cloned = nicira.cloned(action)
     if cloned is not None:
         return f"clone({','.join(_actions(cloned))})"
     return nicira.text(action) or _unknown(action)
-
-
-def _is_nat(kind: int, action: bytes) -> bool:
-    return kind == of13.OFPAT_EXPERIMENTER and nicira.kind_of(action) == nicira_ct.NAT
 
 
 def _plain(text: str) -> Callable[[bytes], str]:
