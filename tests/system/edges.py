@@ -95,6 +95,11 @@ class Edges(OnOvs):
         found = [int(value) for value in re.findall(r"[rt]x pkts=(\d+)", text)]
         return found[0], found[1]
 
+    def count(self) -> None:
+        """Have Open vSwitch carry on all frames, and count them for the entries of now."""
+        self.ovs.carry_on()
+        self.ovs.forget_flows()
+
     def send(self, at: Place, frame: bytes) -> None:
         """A host's frame."""
         self._raw[at].send(frame)
@@ -102,6 +107,7 @@ class Edges(OnOvs):
     def came(self, at: Place, *frames: bytes, to: Iterable[Place]) -> dict[Place, list[bytes]]:
         """Which frames come to which hosts when that host has sent some. One more behind them, under the same tags as
         the last of them, must come to the hosts `to`, and is left out."""
+        self.count()
         self.hear()
         for frame in frames:
             self.send(at, frame)

@@ -7,7 +7,7 @@
         ovs.add_host("h1", "s1", 1, "02:00:00:00:00:01", "10.0.0.1/24") # a namespace of its own
         ovs.serve(ovs.directory / "net.yaml")                           # hvproxy beside them, same 127.0.0.1
         ovs.run("ping", "-c1", "10.0.0.2", host="h1")
-        ovs.control("revalidator/purge")                                # no stale cached flows from here on
+        ovs.forget_flows()                                              # no stale cached flows from here on
 
 ovsdb-server, ovs-vswitchd and all that spawn() starts run in one network namespace, so 127.0.0.1 is theirs alone:
 two userspace switches in one namespace would fight over the device `ovs-netdev`. A test that wants to talk to them
@@ -54,6 +54,8 @@ AUXDATA = Struct("=IIIHHHH")
 SERIAL = itertools.count(1)
 PATIENCE = 120
 """Seconds that a busy machine may take over what a program is asked."""
+TURNS = 5
+"""Turns of ovs-vswitchd's thread without a waiting frame: more than the bridges on the longest way."""
 Result = TypeVar("Result")
 
 
@@ -205,7 +207,7 @@ class PrivateOvs:
 
     def connection(self, port: int) -> socket.socket:
         """A TCP connection to a server beside the switches."""
-        return self.inside(lambda: socket.create_connection(("127.0.0.1", port), 10))
+        return self.inside(lambda: socket.create_connection(("127.0.0.1", port), PATIENCE))
 
     def raw(self, interface: str) -> socket.socket:
         """A packet socket, not blocking, at an interface beside the switches: see add_port() and received()."""
@@ -329,14 +331,36 @@ class PrivateOvs:
         self.run("ip", "link", "set", interface, "up" if up else "down")
 
     def frames_waiting(self) -> bool:
-        """Whether a frame has come to a port and ovs-vswitchd has not taken it yet.
+        """Whether a frame has come to a port and ovs-vswitchd has not taken it yet, or is still on a wire to one.
 
         Its one thread takes frames and carries them on before it answers a barrier, so a frame that has come through
         a row of bridges is out after as many empty looks with a barrier after each.
         """
+        with open("/proc/net/softnet_stat") as processors:  # of all namespaces: what a wire has not delivered yet
+            if any(int(row[11], 16) for row in map(str.split, processors) if len(row) > 11):
+                return True
         with open(f"/proc/{self._children[0].pid}/net/packet") as sockets:
             rows = [line.split() for line in sockets.readlines()[1:]]
         return any(int(row[4]) in self._attached and row[6] != "0" for row in rows)
+
+    def carry_on(self) -> None:
+        """Return when every frame that has come to a port is out of the last bridge on its way."""
+        turns, deadline = 0, time.monotonic() + PATIENCE
+        while turns < TURNS:
+            turns = 0 if self.frames_waiting() else turns + 1
+            self.control("version")  # answered by the thread that carries frames, once in each of its turns
+            if time.monotonic() > deadline:
+                raise TimeoutError("frames do not come through")
+
+    def forget_flows(self) -> None:
+        """Have ovs-vswitchd look up every frame from now on, which a purge alone does not: it passes over a flow that
+        another thread is just looking at. No frame may come meanwhile."""
+        deadline = time.monotonic() + PATIENCE
+        self.control("revalidator/purge")
+        while self.control("dpctl/dump-flows").strip():
+            if time.monotonic() > deadline:
+                raise TimeoutError("flows stay cached")
+            self.control("revalidator/purge")
 
     def environment(self) -> dict[str, str]:
         """The environment in which Open vSwitch's tools find this one."""
@@ -354,14 +378,14 @@ class PrivateOvs:
         """End ovsdb-server; the switch goes on."""
         assert self._database is not None
         self._database.terminate()
-        self._database.wait(10)
+        self._database.wait(PATIENCE)
         (self.directory / "db.sock").unlink(missing_ok=True)
 
     def kill_switches(self) -> None:
         """Kill ovs-vswitchd: every bridge is gone with all it held."""
         assert self._switches is not None
         self._switches.kill()
-        self._switches.wait(10)
+        self._switches.wait(PATIENCE)
 
     @contextmanager
     def hung_switches(self) -> Iterator[None]:
@@ -405,7 +429,7 @@ class PrivateOvs:
         for stale in self.directory.glob("ovs-vswitchd.*.ctl"):
             stale.unlink()
         self._switches = self.spawn("ovs-vswitchd", f"unix:{self.directory / 'db.sock'}", log="ovs-vswitchd.log")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not any(self.directory.glob("ovs-vswitchd.*.ctl")):
             if time.monotonic() > deadline:
                 raise TimeoutError("ovs-vswitchd did not start")
@@ -435,7 +459,7 @@ class PrivateOvs:
 
     @staticmethod
     def _wait(path: Path) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not path.exists():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} did not appear")

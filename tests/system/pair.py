@@ -16,7 +16,7 @@ from types import TracebackType
 import yaml
 
 from tests.system.on_ovs import OnOvs
-from tests.system.ovs import PrivateOvs
+from tests.system.ovs import PATIENCE, PrivateOvs
 
 HEADER = Struct("!BBHI")
 ECHO_REQUEST, PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 2, 12, 18, 19, 20, 21
@@ -31,7 +31,7 @@ DURATION = re.compile(r"(duration=)?[\d.]+s")
 
 def until(true: Callable[[], object], what: str) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + SAFETY_NET
+    deadline = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > deadline:
             raise TimeoutError(what)
@@ -147,7 +147,7 @@ class Side:
 
     def frame(self, data: bytes) -> None:
         """A frame arrives at port 1, when Open vSwitch has forgotten what it did with earlier ones."""
-        self._ovs.control("revalidator/purge")
+        self._ovs.forget_flows()
         self._frames.send(data)
 
     def ofctl(self, *arguments: str) -> str:
@@ -179,7 +179,7 @@ class Monitor:
 
     def stop(self) -> None:
         self._child.terminate()
-        self._child.wait(20)
+        self._child.wait(PATIENCE)
 
 
 def comparable_text(text: str) -> str:
@@ -223,7 +223,7 @@ class Pair(OnOvs):
         }))
         dialled = {port: ovs.listener(port) for port in (CONTROLLER, PLAIN_CONTROLLER)}
         for each in dialled.values():
-            each.settimeout(SAFETY_NET)
+            each.settimeout(PATIENCE)
         ovs.serve(path)
         ovs.add_bridge("plain", 0xA1)
         plain_frames = ovs.raw(ovs.add_port("plain", 1))
@@ -235,6 +235,8 @@ class Pair(OnOvs):
         ovs.add_port("s2", 1)
         for name, port in (("s1", SWITCHES), ("s2", SWITCHES), ("plain", PLAIN_CONTROLLER)):
             ovs.set_controllers(name, f"tcp:127.0.0.1:{port}")
+        # It would give up a connection that is not read for ten seconds, as while the other switch is asked.
+        ovs.vsctl("set", "controller", "plain", "inactivity_probe=0")
         management = str(ovs.management("plain"))
 
         def connect_plain() -> socket.socket:
@@ -245,7 +247,7 @@ class Pair(OnOvs):
         self.plain = Side(ovs, f"unix:{management}", connect_plain, plain_frames,
                           dialled[PLAIN_CONTROLLER].accept()[0])
         self.logical = Side(ovs, f"tcp:127.0.0.1:{LISTEN}",
-                            lambda: socket.create_connection(("127.0.0.1", LISTEN), 10), logical_frames,
+                            lambda: socket.create_connection(("127.0.0.1", LISTEN), PATIENCE), logical_frames,
                             dialled[CONTROLLER].accept()[0])
         until(self._ports_up, "the logical ports come up")
 

@@ -77,7 +77,7 @@ class PrivateOvs:
         for child in reversed(self._children):
             child.terminate()
         for child in self._children:
-            child.wait(20)
+            child.wait(PATIENCE)
         subprocess.run(["ip", "netns", "del", self._namespace], check=False)
         shutil.rmtree(self._rundir, ignore_errors=True)
 
@@ -92,14 +92,14 @@ class PrivateOvs:
 
     def _run(self, *command: str) -> None:
         subprocess.run(["ip", "netns", "exec", self._namespace, *command], env=self._environment(), check=True,
-                       stdout=subprocess.DEVNULL, timeout=30)
+                       stdout=subprocess.DEVNULL, timeout=PATIENCE)
 
     def _vsctl(self, *arguments: str) -> None:
-        self._run("ovs-vsctl", f"--db=unix:{self._rundir}/db.sock", "--timeout=20", *arguments)
+        self._run("ovs-vsctl", f"--db=unix:{self._rundir}/db.sock", f"--timeout={PATIENCE}", *arguments)
 
     @staticmethod
     def _wait(path: Path) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not path.exists():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} did not appear")

@@ -24,6 +24,7 @@ MARK = b"\2\0\0\0\0\xaa"
 """The source address of every frame that counts."""
 AT = {1: (1, 1), 2: (1, 2), 3: (2, 1)}
 """Logical port -> (edge, port)."""
+SAFETY_NET = 40.0
 
 
 class SideBySide(OnOvs):
@@ -53,15 +54,20 @@ class SideBySide(OnOvs):
         """Set the interface at the other end of a port up or down."""
         self.ovs.set_interface(self._outside[side, port], up)
 
+    def carries(self, side: str, port: int) -> bool:
+        """Whether the interface at the other end of a port sends frames: the kernel throws them away until it has
+        worked off that the carrier has come back."""
+        return " state UP " in self.ovs.run("ip", "-o", "link", "show", self._outside[side, port]).stdout
+
     def out(self, side: str) -> list[tuple[int, bytes]]:
         """(port, frame) of the marked frames that have come out, since the last time."""
         return [(port, frame) for (at, port), raw in self._raw.items() if at == side
                 for frame in received(raw) if frame[6:12] == MARK]  # type: ignore[arg-type]
 
-    def same(self, ask: Callable[[str], object], what: str = "", seconds: float = 5.0) -> object:
+    def same(self, ask: Callable[[str], object], what: str = "") -> object:
         """What `ask` says of the logical switch, which must be, or soon become, what it says of the plain one."""
         plain, found = ask(PLAIN), ask(LOGICAL)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + SAFETY_NET
         while plain != found and time.monotonic() < deadline:
             time.sleep(0.1)
             plain, found = ask(PLAIN), ask(LOGICAL)

@@ -29,8 +29,6 @@ LISTEN = {RED: 16653, BLUE: 16654}
 FIRST_PORT = {RED: 1, BLUE: 11}
 SYN, ACK, SYN_ACK = 0x02, 0x10, 0x12
 TCP, UDP = 6, 17
-TURNS = 6
-"""More than the switches on the longest way."""
 FIREWALL = (
     "table=0,priority=5,tcp,ct_state=-trk,actions=ct(table=1,zone=5)",
     "table=1,priority=9,tcp,in_port=2,ct_state=+trk+new,actions=ct(commit,zone=5,exec(set_field:7->ct_mark)),output:4",
@@ -140,9 +138,7 @@ class Switches:
 
     def rest(self) -> None:
         """Wait until every frame that is on its way has come through or has been dropped."""
-        for _ in range(TURNS):
-            wait_until(lambda: not self.ovs.frames_waiting(), "frames are taken")
-            self.ovs.control("version")
+        self.ovs.carry_on()
 
     def out(self, name: str) -> Counter[tuple[int, bytes]]:
         return Counter((port, frame) for port in PORTS for frame in received(self._raw[name, port])
@@ -206,7 +202,7 @@ def test_a_connection_is_known_wherever_its_frames_enter(switches: Switches) -> 
 
 
 def test_the_tables_tell_what_the_tenant_has_set_and_count_what_its_frames_are(switches: Switches) -> None:
-    switches.ovs.control("revalidator/purge")  # Open vSwitch counts late
+    switches.ovs.forget_flows()  # Open vSwitch counts late
     told = {name: stripped(switches.ofctl(name, "dump-flows", "--sort")) for name in (PLAIN, RED)}
     assert told[RED] == told[PLAIN] and "ct(table=1,zone=5)" in told[RED]
 

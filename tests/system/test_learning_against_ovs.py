@@ -68,7 +68,7 @@ def test_what_is_deleted_is_learnt_again(pair: Pair) -> None:
         alike(pair, 2, "output:1")
         pair.both("del-flows", "table=2,dl_dst=02:00:00:00:00:01")
         assert "output:1" not in alike(pair, 2)
-        pair.ovs.control("revalidator/purge")
+        pair.ovs.forget_flows()
 
 
 def test_an_entry_has_all_that_learn_says(pair: Pair) -> None:
@@ -170,7 +170,7 @@ def test_a_bundle_takes_live_ports_only(algorithm: int) -> None:
                 for side in (PLAIN, LOGICAL):
                     both.set_carrier(side, port, port != down)
             wait_until(lambda: _up(both) == {1, 2, 3} - {down}, "the port is seen down")
-            both.ovs.control("revalidator/purge")
+            both.ovs.forget_flows()
             chosen = [reached(side) for side in (PLAIN, LOGICAL)]
             assert chosen[0] == chosen[1] and len(chosen[0]) == 1 and down not in chosen[0]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import re
 import struct
-import urllib.error
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from socket import socket
@@ -59,7 +58,7 @@ class Fabric:
         self.link = ovs.add_link("s1", LINK, "s2", LINK)
         for dpid in (1, 2):
             self.connect(dpid)
-        wait_until(lambda: self.up() == set(PORTS), "the ports come up")
+        wait_until(self.served, "the ports come up and the logical switch is served")
 
     def config(self) -> dict[str, object]:
         return {
@@ -82,16 +81,24 @@ class Fabric:
         """A bridge without any controller would lose its rules: it dials where nobody listens."""
         self.ovs.set_controllers(f"s{dpid}", "tcp:127.0.0.1:1")
 
-    def get(self, path: str) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = json.loads(self.ovs.fetch(f"http://127.0.0.1:{API}{path}"))
-        return rows
-
-    def up(self) -> set[object]:
-        """The logical ports that are up."""
+    def served(self) -> bool:
+        """Whether all logical ports are up, and the logical switch listens: that may be later."""
         try:
-            return {port["number"] for port in self.get("/v1/logical-switches/red/ports") if port["state"] == "up"}
-        except (OSError, urllib.error.URLError):
-            return set()
+            rows = json.loads(self.ovs.fetch(f"http://127.0.0.1:{API}/v1/logical-switches/red/ports"))
+            self.ovs.fetch(f"http://127.0.0.1:{API}/readyz")
+        except OSError:
+            return False
+        return {row["number"] for row in rows if row["state"] == "up"} == set(PORTS)
+
+    def reconciled(self) -> list[dict[str, object]]:
+        """What hvproxy has said of each time that it had read a switch and put right what that holds."""
+        # Of a line that is being written there is no end yet.
+        lines = self.ovs.said.rpartition("\n")[0].splitlines()
+        return [event for event in map(json.loads, lines) if event.get("event") == "reconciled"]
+
+    def returned(self, before: int) -> None:
+        """Wait until one more switch has been reconciled than so many, and all ports are up."""
+        wait_until(lambda: len(self.reconciled()) > before and self.served(), "the switch is reconciled and all is up")
 
     def tenant(self, command: str, *arguments: str) -> str:
         """ovs-ofctl on the logical switch; its output, and its errors."""
@@ -100,13 +107,15 @@ class Fabric:
         return done.stdout + done.stderr
 
     def install(self, groups: Iterable[str], flows: Iterable[str]) -> None:
-        """Nothing but these."""
+        """Nothing but these, and nothing of earlier frames is counted for them."""
+        self.ovs.carry_on()
+        self.ovs.forget_flows()
         assert self.tenant("del-flows") == "" and self.tenant("del-groups") == ""
         for group in groups:
             assert self.tenant("add-group", group) == ""
         for flow in flows:
             assert self.tenant("add-flow", flow) == ""
-        self.ovs.control("revalidator/purge")
+        self.ovs.forget_flows()
 
     def send(self, number: int, frames: Iterable[bytes]) -> None:
         for frame in frames:
@@ -119,6 +128,7 @@ class Fabric:
 
     def where(self, number: int, frame: bytes) -> set[int]:
         """The logical ports out of which a frame comes that enters at this one; sent until something comes out."""
+        self.ovs.carry_on()  # one that was sent before comes out of where that was to go
         self.came()
         found: set[int] = set()
 
@@ -169,13 +179,14 @@ def test_a_failover_group_does_not_wait_for_hvproxy_when_the_fabric_is_lost(fabr
     fabric.install(["group_id=1,type=ff,bucket=watch_port:3,output:3,bucket=watch_port:2,output:2"],
                    ["in_port=1,actions=group:1"])
     fabric.reaches(1, 3)
+    before = len(fabric.reconciled())
     fabric.disconnect(1)
     fabric.ovs.set_interface(fabric.link[0], False)
     fabric.reaches(1, 2)
     fabric.ovs.set_interface(fabric.link[0], True)
     fabric.reaches(1, 3)
     fabric.connect(1)
-    wait_until(lambda: fabric.up() == set(PORTS), "the ports are up again")
+    fabric.returned(before)
 
 
 def shares(fabric: Fabric, ingress: int) -> dict[int, int]:
@@ -225,7 +236,7 @@ def test_a_dead_bucket_gives_its_connections_away_and_the_others_keep_theirs(fab
     dying = next(flow for flow in range(FLOWS + 1, 1 << 16) if fabric.where(1, tcp(flow)) == {4})
     fabric.ovs.set_interface(fabric.interfaces[4], False)
     wait_until(lambda: fabric.where(1, tcp(dying)) & {2, 3}, "its connections come out elsewhere")
-    fabric.ovs.control("revalidator/purge")
+    fabric.ovs.forget_flows()
     after = shares(fabric, 1)
     fabric.ovs.set_interface(fabric.interfaces[4], True)
     assert set(after.values()) == {2, 3}
@@ -254,13 +265,9 @@ def test_a_switch_that_returns_is_sent_no_group_that_it_holds(fabric: Fabric) ->
     fabric.install(["group_id=1,type=select,bucket=weight:1,watch_port:3,output:3,bucket=weight:2,output:2",
                     "group_id=2,type=ff,bucket=watch_port:4,output:4,bucket=watch_group:1,group:1"],
                    ["actions=group:2"])
-
-    def reconciled() -> list[dict[str, object]]:
-        return [event for event in map(json.loads, fabric.ovs.said.splitlines()) if event.get("event") == "reconciled"]
-
-    before = len(reconciled())
+    before = len(fabric.reconciled())
     fabric.disconnect(1)
     fabric.connect(1)
-    wait_until(lambda: len(reconciled()) > before, "the switch is read again")
-    event = reconciled()[-1]
+    fabric.returned(before)
+    event = fabric.reconciled()[before]
     assert (event["groups_put"], event["groups_dropped"], event["rules_put"], event["rules_dropped"]) == (0, 0, 0, 0)

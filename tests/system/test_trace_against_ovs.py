@@ -105,7 +105,7 @@ def test_a_walk_does_what_open_vswitch_does(ovs: PrivateOvs) -> None:
                  for each in decode_flow_stats(session.multipart(
                      Kind.FLOW, b"\xff\0\0\0" + b"\xff" * 8 + bytes(20) + b"\0\1\0\4" + bytes(4)))]
         switch = Switch(flows, groups, {number: Port() for number in PORTS})
-        ovs.control("revalidator/purge")  # what it remembers of the program before may outlast that a little
+        ovs.forget_flows()  # what it remembers of the program before may outlast that a little
         for frame in (UDP, TAGGED, TCP):
             ends[1].send(frame)
             ends[1].send(SENTINEL)  # behind it nothing of the frame comes any more
