@@ -102,6 +102,8 @@ class EndSwitch:
         """What it tells of its tables; None: it refuses to."""
         self.silent = False
         """It does not answer requests for statistics, but keeps them."""
+        self.hangs = False
+        """It does nothing at all, but keeps what it is sent."""
         self.unanswered: list[bytes] = []
         self.received_types: list[str] = []
         self.hold_barriers = False
@@ -161,8 +163,8 @@ class EndSwitch:
         return [cookie for (at, _, _), (cookie, _, _) in self.rules.items() if at == table]
 
     def answer(self) -> None:
-        """Answer what was kept."""
-        self.silent = False
+        """Carry out and answer what was kept."""
+        self.silent = self.hangs = False
         kept, self.unanswered = self.unanswered, []
         for message in kept:
             self.message(message)
@@ -192,6 +194,9 @@ class EndSwitch:
             self.message(message)
 
     def message(self, message: bytes) -> None:
+        if self.hangs:
+            self.unanswered.append(message)
+            return
         kind, xid = message[1], int.from_bytes(message[4:8], "big")
         self.received_types.append(TYPES[kind])
         if kind == of13.OFPT_FEATURES_REQUEST:

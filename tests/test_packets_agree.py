@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.openflow import actions
 from hvproxy.openflow.instructions import decode
 from hvproxy.openflow.constants import of13

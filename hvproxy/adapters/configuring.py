@@ -14,8 +14,8 @@ from twisted.internet.defer import DeferredLock
 from hvproxy.adapters.carrying import Carrying, unhindered
 from hvproxy.config import Config, FabricConfig
 from hvproxy.hypervisor import configured, reconfigure
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.report import Row
-from hvproxy.hypervisor.switches import NamedLink
 
 CHANGES_AT_ONCE = frozenset({"tenants", reconfigure.LINKS, reconfigure.BFD_INTERVAL})
 

@@ -96,7 +96,7 @@ class CoreCollector(Collector):
         yield _counter("unattributed_packets", "Packet-ins of no known context, which were dropped.", [],
                        [([], hv.arrivals.unattributed)])
         yield _counter("refused_discovery_frames", "Discovery frames that proved nothing.", [],
-                       [([], hv.switches.refused_frames)])
+                       [([], hv.links.refused_frames)])
 
     def _messages(self, hv: Hypervisor) -> Metric:
         tallies = [("from_switch", "", hv.switches.received), ("to_switch", "", hv.switches.sent)]
@@ -129,12 +129,12 @@ class CoreCollector(Collector):
             ([format_dpid(dpid)], number) for dpid, number in sorted(hv.auditing.audits.items())])
         yield _gauge("foreign_rules", "Rules, groups and meters on a switch that are not hvproxy's, at the last audit.",
                      ["dpid"], [([format_dpid(dpid)], number) for dpid, number in sorted(hv.auditing.foreign.items())])
-        yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.switches.links))])
+        yield _gauge("links", "Links between physical switches in use.", [], [([], len(hv.links.in_use))])
         yield _gauge("silent_links", "Of these, those that let nothing through.", [],
-                     [([], len(hv.switches.silent_links))])
+                     [([], len(hv.links.silent))])
         yield _gauge("tunnels", "Tunnels that are to be, and of these those whose both ports are there.", ["state"], [
             (["wanted"], len(hv.tunnels.wanted)), (["made"], len(hv.tunnels.links)),
-            (["up"], sum(link.carriage is Carriage.TUNNEL for link in hv.switches.links))])
+            (["up"], sum(link.carriage is Carriage.TUNNEL for link in hv.links.in_use))])
         yield _gauge("tunnel_labels_used", "Labels in use that only tunnels can carry.", [],
                      [([], len(hv.fabric.keys.used))])
         yield _gauge("labels_used", "Labels in use.", [], [([], len(hv.fabric.labels.used))])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hvproxy.hypervisor import packets, refusals
 from hvproxy.hypervisor.datapath import Datapath
 from hvproxy.hypervisor.learning import Lesson
+from hvproxy.hypervisor.links import REFLECTION_COOKIE
 from hvproxy.hypervisor.origin import Origin
-from hvproxy.hypervisor.switches import REFLECTION_COOKIE
 from hvproxy.model.layout import HIDDEN, RuleKind, cookie, read_cookie
 from hvproxy.model.rules import Item
 from hvproxy.openflow.messages import PACKET_IN_MATCH, ErrorMsg, decode_flow_removed, decode_packet_in
@@ -49,8 +49,7 @@ class Arrivals:
             return
         arrived = decode_packet_in(message)
         if arrived.cookie in OWN_COOKIES:
-            if self._hv.switches.discovery is not None:
-                self._hv.switches.discovered(dp, arrived, now)
+            self._hv.links.discovered(dp, arrived, now)
             return
         ls = self._hv.by_id.get(self._hv.settings.layout.read(arrived.metadata)[0])
         owner = read_cookie(arrived.cookie)

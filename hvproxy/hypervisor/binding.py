@@ -2,14 +2,15 @@
 databases report."""
 from __future__ import annotations
 
-from hvproxy.hypervisor.attached import Attached
+from typing import TYPE_CHECKING
+
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
-from hvproxy.hypervisor.moves import Moves
 from hvproxy.hypervisor.places import Places
-from hvproxy.hypervisor.sharing import Sharing
-from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.view import Dpid, Vif
+
+if TYPE_CHECKING:
+    from hvproxy.hypervisor.hypervisor import Hypervisor
 
 
 def leaves(port: LogicalPort, places: Places) -> bool:
@@ -18,9 +19,9 @@ def leaves(port: LogicalPort, places: Places) -> bool:
     return attach is not None and vif is not None and not places.has(attach, vif)
 
 
-def resolve(ls: LogicalSwitch, switches: Switches, places: Places, attached: Attached, moves: Moves, sharing: Sharing,
-            now: float) -> list[int]:
+def resolve(hv: Hypervisor, ls: LogicalSwitch, now: float) -> list[int]:
     """Look where each port's VIF is now; the ports that were found elsewhere than before."""
+    switches, places, moves, sharing = hv.switches, hv.places, hv.moves, hv.sharing
     moved = []
     turned: set[Dpid] = set()
     moves.look_anew(ls)
@@ -43,7 +44,7 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places, attached: Att
                 switches.alarm("a logical port is bound to a tunnel of hvproxy's own: it stays down",
                                logical_switch=ls.spec.name, port=number)
                 vif = None
-            elif vif is not None and attach.iface_id is not None and switches.is_fabric_port(dpid, vif.port_no):
+            elif vif is not None and attach.iface_id is not None and hv.links.is_fabric_port(dpid, vif.port_no):
                 switches.alarm("a VIF is said to be at an end of a link: its logical port stays down",
                                logical_switch=ls.spec.name, port=number, iface_id=attach.iface_id)
                 vif = None
@@ -56,7 +57,7 @@ def resolve(ls: LogicalSwitch, switches: Switches, places: Places, attached: Att
         if vif == port.vif or moves.too_early(port):
             continue
         before = port.vif
-        other = None if vif is None else _of_same(ls, port, vif) or attached.holder(port, vif)
+        other = None if vif is None else _of_same(ls, port, vif) or hv.attached.holder(port, vif)
         if vif is not None and moves.waits(ls, port, vif, other, now):
             continue
         if vif is not None and other is None and moves.can_move(port, vif):

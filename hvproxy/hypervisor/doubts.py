@@ -19,6 +19,7 @@ from math import inf
 from typing import Final, Protocol
 
 from hvproxy.hypervisor.discovery import Discovery, End
+from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.view import Dpid, Link
 
 WAIT: Final = 0.4
@@ -34,26 +35,14 @@ LATE: Final = 0.1
 
 
 class DoubtsOwner(Protocol):
-    """Who knows the switches, and hears of doubts."""
+    """Who knows the links, and hears of doubts."""
 
     @property
-    def vlan_links(self) -> frozenset[Link]:
+    def vlan(self) -> frozenset[Link]:
         """The links in use that discovery can see."""
-
-    def ready(self, dpid: Dpid) -> bool:
-        """Whether a switch can be asked, and holds what it should."""
-
-    def heard(self, dpid: Dpid) -> float:
-        """When a switch that is ready has said something last."""
-
-    def ask(self, end: End, frame: bytes, now: float) -> None:
-        """Have a switch send a frame out of a port, and say something then."""
 
     def doubts_changed(self, now: float) -> None:
         """`links` is another."""
-
-    def log(self, level: str, event: str, **fields: object) -> None:
-        """Tell the operator."""
 
 
 @dataclass(slots=True)
@@ -74,12 +63,13 @@ class Asked:
 class Doubts:
     """All of them."""
 
-    def __init__(self, discovery: Discovery, owner: DoubtsOwner) -> None:
+    def __init__(self, discovery: Discovery, switches: Switches, owner: DoubtsOwner) -> None:
         self.links: frozenset[Link] = frozenset()
         """Those in doubt."""
         self.hung: frozenset[Dpid] = frozenset()
         """Switches with such a link that say nothing when they are asked, although they are connected."""
         self._discovery = discovery
+        self._switches = switches
         self._owner = owner
         self._able: set[Link] = set()
         """The links that have sent a frame back."""
@@ -138,7 +128,7 @@ class Doubts:
 
     def _check(self, now: float) -> None:
         """See what a round has shown."""
-        links = self._owner.vlan_links
+        links = self._owner.vlan
         self._unheard = frozenset(link for link in links if not self._discovery.hears(link))
         self._try(now)
         self._doubt(frozenset(link for link in self.links if link in self._unheard or not self._ready(link)), now)
@@ -148,7 +138,7 @@ class Doubts:
     def _try(self, now: float) -> None:
         """See whether links can send frames back of which that is not known."""
         self._try_due = inf
-        links = self._owner.vlan_links
+        links = self._owner.vlan
         self._able &= links
         for link in sorted(links - self._able):
             for end in link.ends:
@@ -156,10 +146,10 @@ class Doubts:
 
     def _turn(self, late: bool, now: float) -> None:
         """Judge what was asked of the links that are suspected, and ask again."""
-        links = self._owner.vlan_links
+        links = self._owner.vlan
         suspects = [link for link in sorted(self._able & links)
                     if link in self._unheard or link in self.links or not self._ready(link)]
-        ends = [(link, end) for link in suspects for end in link.ends if self._owner.ready(end[0])]
+        ends = [(link, end) for link in suspects for end in link.ends if self._switches.ready(end[0])]
         if not late:
             for link, end in ends:
                 self._judge(link, end)
@@ -179,7 +169,7 @@ class Doubts:
         asked = self._asked.get(end)
         if asked is None or asked.link != link or asked.at != self._turned:
             return
-        if self._owner.heard(end[0]) < asked.at:
+        if self._switches.heard(end[0]) < asked.at:
             asked.quiet += 1
             return
         asked.quiet = 0
@@ -187,7 +177,7 @@ class Doubts:
             asked.missed += 1
 
     def _ask(self, link: Link, end: End, now: float) -> None:
-        if not self._owner.ready(end[0]):
+        if not self._switches.ready(end[0]):
             return
         asked = self._asked.get(end)
         if asked is None or asked.link != link:
@@ -196,10 +186,11 @@ class Doubts:
         asked.at = now
         asked.back = False
         other = next(dpid for dpid, port_no in link.ends if (dpid, port_no) != end)
-        self._owner.ask(end, self._discovery.question(*end, other, asked.number), now)
+        self._switches.send_frame(end, self._discovery.question(*end, other, asked.number), now)
+        self._switches.ask(end[0])
 
     def _ready(self, link: Link) -> bool:
-        return all(self._owner.ready(dpid) for dpid, _ in link.ends)
+        return all(self._switches.ready(dpid) for dpid, _ in link.ends)
 
     def _doubt(self, links: frozenset[Link], now: float) -> None:
         """These are in doubt from now on."""
@@ -207,10 +198,10 @@ class Doubts:
             return
         before, self.links = self.links, links
         self._say(links - before, "warning", "a link lets nothing through: paths lead round it")
-        self._say((before - links) & self._owner.vlan_links, "info", "a link lets frames through again")
+        self._say((before - links) & self._owner.vlan, "info", "a link lets frames through again")
         self._owner.doubts_changed(now)
 
     def _say(self, links: Iterable[Link], level: str, event: str) -> None:
         for link in sorted(links):
             (a_dpid, a_port), (b_dpid, b_port) = link.ends
-            self._owner.log(level, event, a=f"{a_dpid:016x}:{a_port}", b=f"{b_dpid:016x}:{b_port}")
+            self._switches.log(level, event, a=f"{a_dpid:016x}:{a_port}", b=f"{b_dpid:016x}:{b_port}")

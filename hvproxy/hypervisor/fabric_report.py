@@ -33,7 +33,7 @@ def fabric(hv: Hypervisor) -> Row:
 def _tunnel(hv: Hypervisor, pair: tuple[Dpid, Dpid]) -> Row:
     """A tunnel that is to be."""
     ends = [_end(hv, port) for port in hv.tunnels.ports(pair)] if set(pair) <= hv.tunnels.endpoints.keys() else []
-    up = any(link.carriage is Carriage.TUNNEL and (link.a_dpid, link.b_dpid) == pair for link in hv.switches.links)
+    up = any(link.carriage is Carriage.TUNNEL and (link.a_dpid, link.b_dpid) == pair for link in hv.links.in_use)
     made = all(end["port_no"] is not None for end in ends) and bool(ends)
     return {"dpids": [format_dpid(dpid) for dpid in pair], "kind": hv.tunnels.kind, "ends": ends,
             "state": "up" if up else "down" if made else "missing"}

@@ -23,6 +23,7 @@ from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.fabric_ledger import FabricLedger
 from hvproxy.hypervisor.journal import Journal
 from hvproxy.hypervisor.lacking import missing
+from hvproxy.hypervisor.links import Links
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.meter_ids import MeterIds
@@ -61,18 +62,19 @@ class Hypervisor(ToSwitches):
         discovery = None if settings.secret is None else Discovery(
             settings.secret, settings.discovery_interval, address=settings.discovery_address)
         self.ledger.begin(settings.layout, None if discovery is None else discovery.destination)
-        self.switches = Switches(self, self.out, settings.grace, settings.links, discovery)
+        self.switches = Switches(self, self.out, settings.grace)
+        self.links = Links(self, self.switches, settings.links, discovery, now)
         self.databases = Databases(self, self.switches, self.out, settings.grace, settings.databases,
                                    settings.configure_bridges, now)
         self.drains = Drains(self.ledger.drain)
-        self.places = Places(self.databases, self.switches, self.drains)
+        self.places = Places(self.databases, self.switches, self.links, self.drains)
         self.fabric = Fabric(settings.layout, settings.first_vid, settings.last_vid,
                              None if discovery is None else int.from_bytes(discovery.destination, "big"),
                              Carriage.VLAN if settings.encapsulation not in ("auto", "vlan") else Carriage.TUNNEL)
         for space, kind in zip(self.fabric.label_spaces, ("label", "key"), strict=True):
             space.noted, space.rests = partial(self.ledger.label, kind), self.ledger.rest
             space.lent = self.ledger.block
-        self.tunnels = Tunnels(self, self.switches, self.databases, self.out, settings.encapsulation,
+        self.tunnels = Tunnels(self, self.switches, self.links, self.databases, self.out, settings.encapsulation,
                                settings.tunnel_endpoints, settings.grace, settings.bfd_interval)
         self.mtus = Mtus(self.switches, self.databases, self.tunnels, self.fabric)
         self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
@@ -103,9 +105,6 @@ class Hypervisor(ToSwitches):
         self._tables_seen: dict[Dpid, int] = {}
         """How many logical tables it was to have then."""
         self._next_poll = now + IDLE_POLL
-        for link in settings.links:
-            for dpid, _ in (link.a, link.b):
-                self.switches.expect(dpid, now)
 
     def commands(self) -> list[Command]:
         """What is to be done now, in order."""
@@ -193,8 +192,8 @@ class Hypervisor(ToSwitches):
     @property
     def deadline(self) -> float:
         """When `tick` must be called next at the latest."""
-        times = [self.switches.deadline, self.databases.deadline, self.tunnels.deadline, self._next_poll,
-                 self.auditing.deadline, self.moves.deadline, self.soon.deadline]
+        times = [self.switches.deadline, self.links.deadline, self.databases.deadline, self.tunnels.deadline,
+                 self._next_poll, self.auditing.deadline, self.moves.deadline, self.soon.deadline]
         times += [space.deadline for space in self.fabric.label_spaces]
         times += [ls.deadline for ls in self.logical_switches.values()]
         return min(times)
@@ -202,11 +201,13 @@ class Hypervisor(ToSwitches):
     def stood_still(self, seconds: float, now: float) -> None:
         """Nothing that switches and databases have said was read for so long: that was not their silence."""
         self.switches.stood_still(seconds, now)
+        self.links.stood_still()
         self.databases.stood_still(seconds)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
         self.switches.tick(now)
+        self.links.tick(now)
         self.databases.tick(now)
         self.auditing.tick(self, now)
         self.tunnels.tick(now)
@@ -241,6 +242,7 @@ class Hypervisor(ToSwitches):
         for ls in concerned:
             self.bind(ls, now)
         self.tunnels.look_soon(now)
+        self.links.ports_changed(dp, numbers, now)
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         self.serving.heard(dp.dpid)
@@ -250,6 +252,7 @@ class Hypervisor(ToSwitches):
             self.bind(ls, now)
         self.databases.check(now)
         self.serving.look(now)
+        self.links.datapath_ready(dp, now)
 
     def missing(self, dp: Datapath) -> list[str]:
         """What a switch lacks of what hvproxy needs for the logical switches there; nothing before it has told."""
@@ -275,11 +278,15 @@ class Hypervisor(ToSwitches):
         self._missing[dp.dpid] = lacks
         self._tables_seen[dp.dpid] = self._tables_on(dp.dpid)
 
+    def datapath_lost(self, dp: Datapath, now: float) -> None:
+        self.links.datapath_lost(now)
+
     def datapath_absent(self, dp: Datapath, now: float) -> None:
         self.serving.heard(dp.dpid)
         for ls in self.attached.on(dp.dpid):
             self.bind(ls, now)
         self.serving.look(now)
+        self.links.datapath_absent(dp, now)
 
     def note_datapath(self, dpid: Dpid) -> None:
         """Have the store know what hvproxy must know of a switch before it is heard again."""
@@ -288,10 +295,10 @@ class Hypervisor(ToSwitches):
                              self.tunnels.endpoints.get(dpid))
 
     def links_changed(self, now: float) -> None:
-        self.ledger.links(self.switches.links, self.switches.speeds)
+        self.ledger.links(self.links.in_use, self.links.speeds)
         starved = set(self.fabric.starved)
-        used = links_used(self.switches.links, self.fabric.endpoints, forced=self.tunnels.forced)
-        changed, shaken = self.fabric.set_links(used, now, self.switches.speeds, self.switches.silent_links)
+        used = links_used(self.links.in_use, self.fabric.endpoints, forced=self.tunnels.forced)
+        changed, shaken = self.fabric.set_links(used, now, self.links.speeds, self.links.silent)
         self.rollout.aim(changed, now)
         self.tunnels.look_soon(now)
         for ls_id in sorted(self.fabric.starved - starved):
@@ -340,7 +347,7 @@ class Hypervisor(ToSwitches):
 
     @property
     def fabric_known(self) -> bool:
-        return self.switches.explored and self.switches.links_seen and self.databases.known
+        return self.links.explored and self.links.settled and self.databases.known
 
     @property
     def shunned(self) -> frozenset[Dpid]:
@@ -353,8 +360,8 @@ class Hypervisor(ToSwitches):
         for dpid in self.fabric.endpoints | self.tunnels.endpoints.keys():
             self.note_datapath(dpid)
         self.fabric.endpoints = frozenset(self.tunnels.endpoints)
-        used = {link for link in self.switches.links if link.carriage is Carriage.TUNNEL}
-        self.switches.look_soon(now, new=used <= self.tunnels.links)
+        used = {link for link in self.links.in_use if link.carriage is Carriage.TUNNEL}
+        self.links.look_soon(now, new=used <= self.tunnels.links)
         if self.tunnels.forced:
             self.links_changed(now)  # which of them are used depends on who has an endpoint
         else:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from hvproxy.errors import Conflict, Exhausted, ModelError, NotFound
 from hvproxy.hypervisor import fabric
 from hvproxy.hypervisor.hypervisor import Hypervisor
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
 from hvproxy.hypervisor.operator_session import OperatorSession
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import NEEDS_DATABASE, AttachSpec, LogicalSwitchSpec, PortSpec, attach_text
 from hvproxy.model.view import Dpid, PortNo
 from hvproxy.openflow.constants import of13
@@ -218,7 +218,7 @@ def vif_key(hv: Hypervisor, attach: AttachSpec) -> tuple[object, int | None]:
 
 def link_ends(hv: Hypervisor, links: Iterable[NamedLink] | None = None) -> set[object]:
     """The ports of these links, or else of those configured, as in `vif_key`."""
-    named = hv.switches.named_links if links is None else links
+    named = hv.links.named if links is None else links
     return {_numbered(hv, *end) for link in named for end in (link.a, link.b)}
 
 

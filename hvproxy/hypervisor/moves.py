@@ -105,7 +105,7 @@ class Moves:
     def _usable(self, vif: Vif) -> bool:
         switches = self._hv.switches
         return (vif.vlan is None and switches.ready(vif.dpid) and switches.datapaths[vif.dpid].port_up(vif.port_no)
-                and not switches.is_fabric_port(vif.dpid, vif.port_no))
+                and not self._hv.links.is_fabric_port(vif.dpid, vif.port_no))
 
     def begin(self, port: LogicalPort, vif: Vif) -> None:
         """Bind a port to its new place and leave it at its old one. What names the floods of both edges is turned by

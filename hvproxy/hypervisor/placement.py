@@ -28,7 +28,7 @@ def bind(hv: Hypervisor, ls: LogicalSwitch, now: float, risen: Iterable[int] = (
     carried again as those that have moved are."""
     for number in risen:
         ls.ports[number].placed = False
-    moved = resolve(ls, hv.switches, hv.places, hv.attached, hv.moves, hv.sharing, now)
+    moved = resolve(hv, ls, now)
     hv.without_identifiers.discard(ls.spec.name)
     others = hv.attached.see(ls)
     turned = hv.sharing.turn(ls, moved, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hvproxy.hypervisor.databases import Databases, Place
 from hvproxy.hypervisor.drains import Drains
+from hvproxy.hypervisor.links import Links
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.hosts import Mac
 from hvproxy.model.intent import AttachSpec
@@ -16,9 +17,10 @@ from hvproxy.model.view import Dpid, PortNo, Vif
 class Places:
     """Where VIFs are."""
 
-    def __init__(self, databases: Databases, switches: Switches, drains: Drains) -> None:
+    def __init__(self, databases: Databases, switches: Switches, links: Links, drains: Drains) -> None:
         self._databases = databases
         self._switches = switches
+        self._links = links
         self._drains = drains
 
     def of(self, logical_switch: str, attach: AttachSpec | None) -> tuple[Dpid, PortNo | str] | None:
@@ -45,7 +47,7 @@ class Places:
 
     def _up(self, place: Place) -> bool:
         return (self._switches.ready(place[0]) and self._switches.datapaths[place[0]].port_up(place[1])
-                and not self._switches.is_fabric_port(*place))
+                and not self._links.is_fabric_port(*place))
 
     def mac(self, attach: AttachSpec | None, vif: Vif | None) -> Mac | None:
         """What the workload of a VIF is said to use there."""

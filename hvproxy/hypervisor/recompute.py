@@ -25,7 +25,7 @@ from hvproxy.openflow.constants import of13
 def recompute(hv: Hypervisor) -> dict[Dpid, Content]:
     """The full content of every datapath hvproxy knows."""
     fabric = hv.fabric
-    mac = None if hv.switches.discovery is None else int.from_bytes(hv.switches.discovery.destination, "big")
+    mac = None if hv.links.discovery is None else int.from_bytes(hv.links.discovery.destination, "big")
     contents = {dpid: base(dpid, fabric.fabric_ports(dpid), mac, fabric.tunnel_ports(dpid))
                 for dpid in hv.switches.datapaths}
     crossed: dict[Dpid, set[Dpid]] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hvproxy.errors import Conflict
 from hvproxy.hypervisor import intent, replacing, report
 from hvproxy.hypervisor.hypervisor import Hypervisor
-from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.model.intent import LogicalSwitchSpec, TenantSpec
 from hvproxy.model.schema import plain
 from hvproxy.ovsdb import tunnels
@@ -91,7 +91,7 @@ def rows(hv: Hypervisor, changes: Difference) -> list[report.Row]:
     plan = changes.switches
     made = {spec.name: spec for spec in plan.create}
     if changes.links is not None:
-        old = {*hv.switches.named_links}
+        old = {*hv.links.named}
         say("links", LINKS, "change", [*(f"- {_link(link)}" for link in sorted(old - {*changes.links}, key=_link)),
                                        *(f"+ {_link(link)}" for link in changes.links if link not in old)])
     if changes.bfd_interval is not None:
@@ -150,7 +150,7 @@ def _shown(value: object) -> str:
 def begin(hv: Hypervisor, changes: Difference, now: float) -> None:
     """What comes before the plan of logical switches: a port that ends no link any more may be bound by it."""
     if changes.links is not None:
-        hv.switches.set_links(changes.links, now)
+        hv.links.configure(changes.links, now)
     if changes.bfd_interval is not None:
         hv.tunnels.set_bfd_interval(changes.bfd_interval, now)
     hv.tenants.update(changes.tenants_made)

@@ -107,8 +107,8 @@ def _description(dp: Datapath) -> str | None:
 def links(hv: Hypervisor) -> list[Row]:
     """The configured links, those found, and the tunnels; up, down, or silent: up, and nothing gets through. Speeds are
     in Mb/s."""
-    working, silent = hv.switches.links, hv.switches.silent_links
-    configured = hv.switches.configured_links()
+    working, silent = hv.links.in_use, hv.links.silent
+    configured = hv.links.configured()
     found = []
     for named, link in configured:
         ends = sorted((named.a, named.b), key=lambda end: end[0])
@@ -126,7 +126,7 @@ def links(hv: Hypervisor) -> list[Row]:
         "source": source,
         "kind": kind,
         "state": "silent" if link in silent else _up(link in working),
-        "speed": None if link is None else hv.switches.speeds.get(link),
+        "speed": None if link is None else hv.links.speeds.get(link),
     } for (a, b), source, kind, link in found]
 
 
@@ -255,7 +255,7 @@ def why_down(hv: Hypervisor, ls: LogicalSwitch, port: LogicalPort) -> str:
     port_no = hv.switches.port_number(*place)
     if port_no is None:
         return f"its switch has no port {place[1]}"
-    if port.vif is None and attach.iface_id is not None and hv.switches.is_fabric_port(place[0], port_no):
+    if port.vif is None and attach.iface_id is not None and hv.links.is_fabric_port(place[0], port_no):
         return "its VIF is said to be at an end of a link"
     if port.vif is None and hv.switches.is_tunnel_port(place[0], port_no):
         return "its port is a tunnel of hvproxy's own"

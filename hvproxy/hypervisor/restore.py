@@ -57,7 +57,7 @@ def restored(settings: Settings, now: float, stored: Mapping[str, bytes]) -> Hyp
     hv.tunnels.restore(endpoints, (link for link in links if link.carriage is Carriage.TUNNEL))
     hv.fabric.endpoints = frozenset(hv.tunnels.endpoints)
     speeds = {link: speed for link, speed in links.items() if speed}
-    hv.switches.restore_links(links, speeds)
+    hv.links.restore(links, speeds)
     hv.ledger.links(links, speeds)
     hv.journal.durability = settings.durability
     hv.serving.settling_in = True

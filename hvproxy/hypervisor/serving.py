@@ -68,7 +68,7 @@ class Serving:
                 hv.soon.add(self.interrupted.pop())
         if not self.waiting or not hv.rollout.settled:
             return
-        known = hv.switches.explored and hv.databases.known
+        known = hv.links.explored and hv.databases.known
         for name in sorted(self.waiting if known else self.waiting & self._returned):
             self._serve(name, now)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hvproxy.hypervisor.journal import Durability
-from hvproxy.hypervisor.switches import NamedLink
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.model.layout import ContextLayout
 from hvproxy.model.view import Dpid
 from hvproxy.ovsdb.tunnels import BFD_INTERVAL

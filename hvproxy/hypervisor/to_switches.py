@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 
 from hvproxy.hypervisor.gather import Gather, all_of
+from hvproxy.hypervisor.links import Links
 from hvproxy.hypervisor.tenant_meters import OFFERED
 from hvproxy.model.rules import Change, Rule
 from hvproxy.model.view import Dpid
@@ -15,6 +16,8 @@ from hvproxy.openflow.multipart import GroupFeatures
 
 class ToSwitches(Gather):
     """Speaks to datapaths by their ids, over `switches`."""
+
+    links: Links
 
     def send_change(self, dpid: Dpid, change: Change, now: float) -> None:
         self.switches.expect(dpid, now).change(change, now)
@@ -36,7 +39,7 @@ class ToSwitches(Gather):
     def confirm_connected(self, dpids: Iterable[Dpid], done: Callable[[float], None], now: float) -> None:
         """As `confirm`, without those that are away or hang: a dead switch must not hold up the way around it, and gets
         everything at once when it is back."""
-        self.confirm([dpid for dpid in dpids if self.switches.answers(dpid)], done, now)
+        self.confirm([dpid for dpid in dpids if self.links.answers(dpid)], done, now)
 
     def packet_out(self, dpid: Dpid, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
         self.switches.datapaths[dpid].send_packet_out(in_port, actions, data, now, origin)

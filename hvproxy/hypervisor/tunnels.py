@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from hvproxy.compiler.encapsulation import Pair, tunnels_wanted
 from hvproxy.hypervisor.commands import Outbox
 from hvproxy.hypervisor.databases import Database, Databases
+from hvproxy.hypervisor.links import Links
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.model.view import Carriage, Dpid, Link, PortNo
 from hvproxy.ovsdb.session import Session
@@ -84,8 +85,8 @@ class Place:
 class Tunnels:
     """All of them."""
 
-    def __init__(self, owner: TunnelsOwner, switches: Switches, databases: Databases, out: Outbox, encapsulation: str,
-                 configured: Mapping[Dpid, str], linger: float, bfd_interval: float) -> None:
+    def __init__(self, owner: TunnelsOwner, switches: Switches, links: Links, databases: Databases, out: Outbox,
+                 encapsulation: str, configured: Mapping[Dpid, str], linger: float, bfd_interval: float) -> None:
         self.bfd_interval = bfd_interval
         """Seconds between two frames of BFD."""
         self.kind = encapsulation if encapsulation in ("gre", "vxlan", "geneve") else AUTO
@@ -103,6 +104,7 @@ class Tunnels:
         self._none = encapsulation == "vlan"
         self._owner = owner
         self._switches = switches
+        self._links = links
         self._databases = databases
         self._out = out
         self._configured = dict(configured)
@@ -249,9 +251,8 @@ class Tunnels:
     def _see_wanted(self, known: bool, endpoints: Mapping[Dpid, str], now: float) -> None:
         if not known:
             return
-        vlan = [link for link in self._switches.links if link.carriage is Carriage.VLAN]
         wanted: frozenset[Pair] = frozenset() if self._none else tunnels_wanted(
-            self._owner.shared_edges(), vlan, endpoints, forced=self.forced, shunned=self._owner.shunned)
+            self._owner.shared_edges(), self._links.vlan, endpoints, forced=self.forced, shunned=self._owner.shunned)
         mixed = frozenset(pair for pair in wanted if not _of_one_kind(pair, endpoints))
         for a, b in sorted(mixed - self._mixed):
             self._switches.alarm(MIXED, dpids=[f"{a:016x}", f"{b:016x}"], addresses=[endpoints[a], endpoints[b]])

@@ -41,6 +41,6 @@ def _finds_room(hv: Hypervisor, ls: LogicalSwitch) -> bool:
 def _there(hv: Hypervisor, ls: LogicalSwitch, attach: AttachSpec) -> Vif | None:
     place = hv.places.of(ls.spec.name, attach)
     port_no = None if place is None else hv.switches.port_number(*place)
-    if place is None or port_no is None or hv.switches.is_fabric_port(place[0], port_no):
+    if place is None or port_no is None or hv.links.is_fabric_port(place[0], port_no):
         return None
     return Vif(place[0], port_no, attach.vlan)

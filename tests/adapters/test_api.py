@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hvproxy.hypervisor.commands import Dial, Listen, StopDialing, StopListening
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.address import Address
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13

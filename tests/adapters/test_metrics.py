@@ -5,9 +5,9 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from hvproxy.adapters.metrics import Metrics
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.address import Address
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13

@@ -5,8 +5,8 @@ from typing import Any
 
 from hvproxy.adapters.api import Api
 from hvproxy.adapters.openapi import document
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import bucket

@@ -56,8 +56,7 @@ def test_a_port_stays_where_it_was_while_its_switch_is_away() -> None:
     world = World(by_name("white", "s1-4"))
     world.add_switches(1)
     world.switches[1].disconnect()
-    assert resolve(world.hv.logical_switches["white"], world.hv.switches, world.hv.places, world.hv.attached,
-                   world.hv.moves, world.hv.sharing, world.now) == []
+    assert resolve(world.hv, world.hv.logical_switches["white"], world.now) == []
     assert vif(world, "white") == Vif(1, 4)
 
 
@@ -75,8 +74,7 @@ def test_only_what_has_moved_is_told() -> None:
     world.add_switches(1)
     red = world.hv.logical_switches["red"]
     red.ports[2].spec = port_spec(2, "red2", 1, 5, 9)
-    assert resolve(red, world.hv.switches, world.hv.places, world.hv.attached, world.hv.moves,
-                   world.hv.sharing, world.now) == [2]
+    assert resolve(world.hv, red, world.now) == [2]
     assert not red.ports[2].placed and red.ports[1].placed
 
 

@@ -108,7 +108,7 @@ def test_a_vif_at_an_end_of_a_link_is_not_bound() -> None:
     world, database = one(Vif("a", 7), Vif("b", 2))
     assert bound(world) is None and up(world) == [False, True]
     assert world.hv.switches.alarms["a VIF is said to be at an end of a link: its logical port stays down"]
-    assert len(world.hv.switches.links) == 6
+    assert len(world.hv.links.in_use) == 6
     assert_equal_to_recompute(world)
 
 

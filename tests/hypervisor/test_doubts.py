@@ -9,8 +9,8 @@ from hvproxy.compiler.reflection import address, name
 from hvproxy.hypervisor import report
 from hvproxy.hypervisor.commands import Log
 from hvproxy.hypervisor.doubts import AGAIN, ENOUGH, LATE, WAIT
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.layout import RuleKind, Table, cookie
 from hvproxy.openflow import actions
 from hvproxy.openflow.constants import of13
@@ -32,15 +32,10 @@ class Cabled(EndSwitch):
         super().__init__(world, dpid, ports)
         self.cabled = world
         self.forwards = True
-        self.hangs = False
-        self.kept: list[bytes] = []
 
     def message(self, message: bytes) -> None:
-        if self.hangs:
-            self.kept.append(message)
-            return
         super().message(message)
-        if message[1] == of13.OFPT_PACKET_OUT:
+        if message[1] == of13.OFPT_PACKET_OUT and not self.hangs:
             out = decode_packet_out(message)
             for port in actions.outputs(out.actions):
                 self.cabled.asked += out.data[:6] != self.cabled.destination
@@ -65,13 +60,6 @@ class Cabled(EndSwitch):
     def holds(self, kind: RuleKind) -> bool:
         return any(held == cookie(0, kind) for held in self.cookies(Table.LABEL))
 
-    def go_on(self) -> None:
-        """It does not hang any more."""
-        self.hangs = False
-        kept, self.kept = self.kept, []
-        for message in kept:
-            self.message(message)
-
     def die(self) -> None:
         """Without a carrier going down."""
         self.forwards = False
@@ -94,13 +82,13 @@ class Fabric(World):
             self.switches[dpid].connect()
         self.run()
         self.pass_time(4.0)
-        assert len(self.hv.switches.links) == 6
+        assert len(self.hv.links.in_use) == 6
 
     @property
     def destination(self) -> bytes:
         """Of discovery frames."""
-        assert self.hv.switches.discovery is not None
-        return self.hv.switches.discovery.destination
+        assert self.hv.links.discovery is not None
+        return self.hv.links.discovery.destination
 
     def carry(self, end: tuple[int, int], frame: bytes) -> None:
         if end in self.wires and self.cut.isdisjoint((end, self.wires[end])):
@@ -120,7 +108,7 @@ class Fabric(World):
         return self.hv.fabric.tree_to(2).way(1)[1]
 
     def silent(self) -> set[tuple[int, int]]:
-        return {(link.a_dpid, link.b_dpid) for link in self.hv.switches.silent_links}
+        return {(link.a_dpid, link.b_dpid) for link in self.hv.links.silent}
 
     def all_of(self, spine: int) -> set[tuple[int, int]]:
         return {(leaf, spine) for leaf in LEAVES}
@@ -151,7 +139,7 @@ def test_paths_lead_round_a_switch_that_died_and_the_tenant_is_told_nothing(fabr
                                         for a in LEAVES for b in LEAVES)
     assert_equal_to_recompute(fabric)
     fabric.pass_time(GRACE + 1.0)
-    assert len(fabric.hv.switches.links) == 3 and not fabric.silent()
+    assert len(fabric.hv.links.in_use) == 3 and not fabric.silent()
     controller.take()
     assert_equal_to_recompute(fabric)
 
@@ -176,7 +164,7 @@ def test_paths_lead_round_a_switch_that_hangs_and_do_not_wait_for_it(fabric: Fab
     assert_equal_to_recompute_but_at(fabric, hung)
     fabric.pass_time(5.0)
     assert fabric.silent() == fabric.all_of(hung)
-    fabric.at(hung).go_on()
+    fabric.at(hung).answer()
     fabric.until((), 2.0)
     assert fabric.spine == hung
     controller.take()
@@ -197,10 +185,10 @@ def test_a_link_that_drops_is_silent_until_discovery_finds_it_gone(fabric: Fabri
     assert fabric.spine != over
     assert_equal_to_recompute(fabric)
     fabric.pass_time(3.0)
-    assert len(fabric.hv.switches.links) == 5
+    assert len(fabric.hv.links.in_use) == 5
     fabric.cut.clear()
     fabric.pass_time(3.0)
-    assert len(fabric.hv.switches.links) == 6 and not fabric.silent()
+    assert len(fabric.hv.links.in_use) == 6 and not fabric.silent()
     controller.take()
 
 
@@ -323,15 +311,15 @@ def test_configured_links_are_asked_too() -> None:
 
 
 def test_frames_that_prove_nothing_are_counted(fabric: Fabric) -> None:
-    discovery, doubts = fabric.hv.switches.discovery, fabric.hv.switches.doubts
-    assert discovery is not None and doubts is not None
+    discovery = fabric.hv.links.discovery
+    assert discovery is not None
     port = 7 + SPINES.index(fabric.spine)
     good = discovery.question(1, port, fabric.spine, 1)
     for frame in (good[:-3] + b"\0" + good[-2:], good[:30], discovery.frame(1, port, discovery.round),
                   discovery.question(2, port, fabric.spine, 1), discovery.question(1, port, fabric.spine, 99)):
         fabric.at(1).hands_up(port, frame, RuleKind.REFLECTION)
     fabric.run()
-    assert fabric.hv.switches.refused_frames == 5
+    assert fabric.hv.links.refused_frames == 5
 
 
 def test_without_discovery_nothing_is_asked() -> None:
@@ -340,5 +328,5 @@ def test_without_discovery_nothing_is_asked() -> None:
     world.pass_time(1.0)
     world.switches[2].disconnect()
     world.pass_time(5.0)
-    assert world.hv.switches.doubts is None and world.hv.switches.links and not world.hv.switches.silent_links
+    assert world.hv.links.in_use and not world.hv.links.silent
     assert not any(switch.packet_outs for switch in world.switches.values())

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from hvproxy.hypervisor import intent, replacing, report
 from hvproxy.hypervisor.explain import Explanations, Why
 from hvproxy.hypervisor.fabric import RESUME
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import PortSpec, parse
 from hvproxy.model.layout import GroupKind, cookie
 from hvproxy.model.rules import Group, Rule

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hvproxy.hypervisor import intent
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.hypervisor.table_offer import features_of
 from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from hvproxy.errors import Conflict
 from hvproxy.hypervisor import reconfigure, replacing
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.reconfigure import Wanted, difference, differences, rows
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec, TenantSpec
 from tests.harness import World, spec
 
@@ -92,7 +92,7 @@ def test_links_come_and_go() -> None:
                                       "changes": ["- 0x1:8 - 0x2:8", "+ 0x1:7 - 0x2:7"]}]
     reconfigure.begin(world.hv, found, world.now)
     world.pass_time(1.0)
-    assert {(link.a_port, link.b_port) for link in world.hv.switches.links} == {(7, 7)}
+    assert {(link.a_port, link.b_port) for link in world.hv.links.in_use} == {(7, 7)}
     found = difference(world.hv, wanted(RED, links=(other,)), wanted(RED, links=()))
     reconfigure.begin(world.hv, found, world.now)
     world.pass_time(1.0)

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from hvproxy.errors import Conflict, Exhausted
 from hvproxy.hypervisor import replacing, report
 from hvproxy.hypervisor.commands import Dial, Listen, StopDialing
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.recompute import recompute
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.address import Address
 from hvproxy.model.intent import AttachSpec, LogicalSwitchSpec
 from hvproxy.model.layout import ContextLayout

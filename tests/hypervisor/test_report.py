@@ -9,8 +9,8 @@ import pytest
 from hvproxy.errors import NotFound
 from hvproxy.hypervisor import intent, report
 from hvproxy.hypervisor.arrivals import DISCOVERY_COOKIE
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import LogicalSwitchSpec, PortSpec, TenantSpec, parse
 from hvproxy.model.layout import GroupKind
 from hvproxy.openflow import actions, build

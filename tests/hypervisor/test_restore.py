@@ -171,7 +171,7 @@ def test_links_that_were_discovered_stay_until_they_could_be_found_again() -> No
 def test_speeds_of_links_are_known_again_before_their_switches_are() -> None:
     world, controller = a_stored_world()
     add(controller, flow_mod(apply=actions.output(3)))
-    link = min(world.hv.switches.links)
+    link = min(world.hv.links.in_use)
     for dpid, port_no in link.ends:
         switch = world.switches[dpid]
         switch.ports[port_no] = replace(switch.ports[port_no], curr_speed=1_000_000)
@@ -179,9 +179,9 @@ def test_speeds_of_links_are_known_again_before_their_switches_are() -> None:
     world.pass_time(2.0)
     before = changes(world)
     world.restart()
-    assert world.hv.switches.speeds == {link: 1000}
+    assert world.hv.links.speeds == {link: 1000}
     world.pass_time(2.0)
-    assert world.hv.switches.speeds == {link: 1000} and changes(world) == before
+    assert world.hv.links.speeds == {link: 1000} and changes(world) == before
     assert_equal_to_recompute(world)
 
 

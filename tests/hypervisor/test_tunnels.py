@@ -340,7 +340,7 @@ def test_a_new_switch_gets_its_tunnels_when_a_port_is_bound_there() -> None:
 def test_nobody_is_bound_to_a_tunnel_and_no_discovery_frame_leaves_by_one() -> None:
     world = TunnelWorld(1, 2, secret=b"0123456789abcdef").start()
     (tunnel,) = world.ports(1)
-    assert tunnel.ofport is not None and world.hv.switches.is_fabric_port(1, tunnel.ofport)
+    assert tunnel.ofport is not None and world.hv.links.is_fabric_port(1, tunnel.ofport)
     world.switches[1].packet_outs.clear()
     world.pass_time(3.0)
     assert world.switches[1].packet_outs

@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.view import Carriage
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13

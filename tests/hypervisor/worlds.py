@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.hypervisor.recompute import recompute
-from hvproxy.hypervisor.switches import NamedLink
 from hvproxy.model.intent import PortSpec, parse
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
