@@ -67,7 +67,7 @@ class Bundles:
         if asked.type == ControlType.OPEN_REQUEST:
             if self._bundles.pop(key, None) is not None:
                 raise bad(BundleError.BAD_ID, f"bundle {asked.bundle_id} was open")
-            self._open(key, message, asked.flags, now)
+            self._open(key, message, asked.flags, self._own(session), now)
         elif asked.type == ControlType.CLOSE_REQUEST:
             self._close(key, asked, now)
         elif asked.type == ControlType.COMMIT_REQUEST:
@@ -86,16 +86,16 @@ class Bundles:
         inner = _inner(asked, xid_of(message))
         self._judge(inner)
         key = (session, asked.bundle_id)
+        own = self._own(session)
         bundle = self._bundles.get(key)
         if bundle is None:
-            bundle = self._open(key, message, asked.flags, now)
+            bundle = self._open(key, message, asked.flags, own, now)
         elif bundle.closed:
             del self._bundles[key]
             raise bad(BundleError.BUNDLE_CLOSED, "the bundle is closed")
         elif bundle.flags != asked.flags:
             del self._bundles[key]
             raise bad(BundleError.BAD_FLAGS, "other flags than the bundle's")
-        own = self._own(session)
         if (sum(len(each.messages) for each in own) >= MOST_MESSAGES
                 or sum(each.size for each in own) + len(message) > MOST_BYTES):
             raise bad(BundleError.MSG_TOO_MANY, f"more than {MOST_MESSAGES} messages or {MOST_BYTES} bytes in bundles")
@@ -127,8 +127,11 @@ class Bundles:
     def _own(self, session: ControllerSession) -> list[Bundle]:
         return [bundle for (whose, _), bundle in self._bundles.items() if whose is session]
 
-    def _open(self, key: tuple[ControllerSession, int], message: bytes, flags: int, now: float) -> Bundle:
-        if len(self._own(key[0])) >= MOST_BUNDLES:
+    def _open(
+        self, key: tuple[ControllerSession, int], message: bytes, flags: int, own: list[Bundle], now: float,
+    ) -> Bundle:
+        """Begin a bundle beside those that the connection has of its `own`."""
+        if len(own) >= MOST_BUNDLES:
             raise bad(BundleError.OUT_OF_BUNDLES, f"more than {MOST_BUNDLES} bundles")
         bundle = self._bundles[key] = Bundle(message, flags, now)
         return bundle
