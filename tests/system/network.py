@@ -6,6 +6,7 @@ pair of VLAN sub-ports on one physical port.
 """
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.system.echoes import answered
 from tests.system.on_ovs import API_PORT, OnOvs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +117,7 @@ class Network(OnOvs):
         for dpid in (*LEAVES, *SPINES):
             ovs.set_controllers(f"s{dpid:x}", *target)
         wait_until(self.settled, "not all links are discovered, all switches ready and all ports up")
+        wait_until(lambda: all(map(os.path.exists, self.trunks.values())), "the hosts on VLANs do not listen")
         for tenant in sorted({h.tenant for h in self.hosts}):
             wait_until(lambda t=tenant: self.ready(t), f"the controller of {tenant} did not set up its switch")
 
@@ -158,12 +161,18 @@ class Network(OnOvs):
         """All switches ready, all links found, all ports up."""
         try:
             self.text("/readyz")
-            links = self.get("/v1/links")
+            joined = self.joined()
             tenants = sorted({h.tenant for h in self.hosts})
             ports = [port for t in tenants for port in self.get(f"/v1/logical-switches/{t}/ports")]
         except (OSError, urllib.error.URLError):
             return False
-        return len(links) == len(self.links) and all(p["state"] == "up" for p in ports)
+        return joined == self.links.keys() and all(p["state"] == "up" for p in ports)
+
+    def joined(self) -> set[tuple[int, int]]:
+        """The leaf and the spine of every link that is up."""
+        ends = [[int(link[end]["dpid"], 16) for end in ("a", "b")] for link in self.get("/v1/links")
+                if link["state"] == "up"]
+        return {(min(pair), max(pair)) for pair in ends}
 
     def ready(self, tenant: str) -> bool:
         """Its controller has installed its first entries."""
@@ -171,20 +180,14 @@ class Network(OnOvs):
 
     # What hosts do
 
-    def ping(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2, wait: float = 2) -> int:
+    def ping(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2, wait: float = 5) -> int:
         """Ping; how many answers came. The payload is the tenant's pattern (zeros from hosts on VLANs)."""
         if a.vlan is not None:
             with socket.socket(socket.AF_UNIX) as control:
                 control.connect(self.trunks[f"trunk{a.leaf}-{a.port}"])
                 control.sendall(f"{a.vlan} {b.address} {count}\n".encode())
                 return int(control.makefile().readline())
-        result = self.ovs.run("ping", "-n", "-q", "-c", str(count), "-i", str(interval), "-W", str(wait),
-                              "-p", PATTERN[a.tenant], b.address, host=a.name, check=False,
-                              timeout=60 + count * interval)
-        for line in result.stdout.splitlines():
-            if "packets transmitted" in line:
-                return int(line.split(",")[1].split()[0])
-        return 0
+        return answered(self.ovs, a.name, b.address, count, interval, wait, PATTERN[a.tenant])
 
     def of(self, tenant: str) -> list[HostSpec]:
         return [h for h in self.hosts if h.tenant == tenant]

@@ -29,7 +29,7 @@ class Pings:
 
     @property
     def count(self) -> int:
-        return self.path.read_text().count("icmp_seq=")
+        return self.path.read_text().count("bytes from")
 
     def go_on(self) -> None:
         """Until some more are answered."""
@@ -41,5 +41,5 @@ class Pings:
             self.go_on()
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
-        self.answered = sorted(int(each) for each in re.findall(r"icmp_seq=(\d+)", self.path.read_text()))
+        self.answered = sorted(int(each) for each in re.findall(r"bytes from .*icmp_seq=(\d+)", self.path.read_text()))
         self.lost = sorted(set(range(1, max(self.answered, default=0) + 1)) - set(self.answered))

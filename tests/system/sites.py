@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from tests.system.echoes import answered
 from tests.system.network import CONTROLLER_PORT, PATTERN, ROOT, SWITCH_PORT, HostSpec, wait_until
 from tests.system.on_ovs import API_PORT, OnOvs
 from tests.system.ovs import PrivateOvs
@@ -166,10 +167,7 @@ class Sites(OnOvs):
 
     def ping(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2) -> int:
         """Ping with the tenant's pattern; how many answers came."""
-        result = self.at(a).run("ping", "-n", "-q", "-c", str(count), "-i", str(interval), "-W", "2", "-p",
-                                PATTERN[a.tenant], b.address, host=a.name, check=False, timeout=60 + count * interval)
-        received = [line for line in result.stdout.splitlines() if "packets transmitted" in line]
-        return int(received[0].split(",")[1].split()[0]) if received else 0
+        return answered(self.at(a), a.name, b.address, count, interval, 5, PATTERN[a.tenant])
 
     def pairs(self, tenant: str) -> list[tuple[HostSpec, HostSpec]]:
         own = [host for host in self.hosts if host.tenant == tenant]

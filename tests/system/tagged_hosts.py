@@ -57,7 +57,7 @@ async def main(interface: str, path: str, *described: str) -> None:
 
     async def command(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         vlan, address, count = (await reader.readline()).decode().split()
-        answers = [await hosts[int(vlan)].ping(address, 2.0) for _ in range(int(count))]
+        answers = [await hosts[int(vlan)].ping(address, 5.0) for _ in range(int(count))]
         writer.write(b"%d\n" % sum(answer is not None for answer in answers))
         await writer.drain()
         writer.close()

@@ -21,6 +21,8 @@ from tools.emulator.host import ipv4
 SWITCH_PORT, API_PORT, LISTEN_PORT = 6633, 8080, 16653
 PLACES = {1: ("left", 1), 2: ("left", 2), 3: ("right", 1), 4: ("right", 2)}
 """Logical port -> bridge and port."""
+INDEX = 0xfff
+"""Of a group's id, what tells the port to which it sends."""
 A, B = b"\x02\0\0\0\0\x01", b"\x02\0\0\0\0\x02"
 
 
@@ -82,35 +84,19 @@ class Pair:
             self.both("add-flow", flow)
         said = "\n".join(sorted(self.ofctl("plain", "dump-flows").splitlines()))
         assert "\n".join(sorted(self.ofctl("logical", "dump-flows").splitlines())) == said
-        self.ovs.control("revalidator/purge")
+        self.ovs.forget_flows()
         return said
 
     def delivered(self, cause: Callable[[str], object]) -> dict[int, list[bytes]]:
         """What leaves both, at which ports, when something is done to each; it must be the same."""
-        found: dict[str, dict[int, list[bytes]]] = {which: {} for which in self.sockets}
-
-        def collect() -> None:
-            for which, ports in self.sockets.items():
-                for port, raw in ports.items():
-                    for got in received(raw):
-                        found[which].setdefault(port, []).append(got)
-
-        def all_came() -> bool:
-            collect()
-            return all(mark in found[which].get(port, []) for which in found for port in PLACES)
-
-        collect()
-        for each in found.values():
-            each.clear()
-        mark = b"\xff" * 6 + b"\x02\0\0\0\0\xee" + b"\x88\xb6" + bytes(46)
+        for ports in self.sockets.values():
+            for raw in ports.values():
+                received(raw)
         for which in self.sockets:
             cause(which)
-        for which in self.sockets:  # behind the frame, a mark by the controller: what comes before it has come
-            outputs = ",".join(map(str, PLACES))
-            self.ofctl(which, "packet-out", f"in_port=controller packet={mark.hex()} actions={outputs}")
-        wait_until(all_came, "the mark has come")
-        plain, logical = ({port: [data for data in frames if data != mark] for port, frames in found[which].items()
-                           if any(data != mark for data in frames)} for which in ("plain", "logical"))
+        self.ovs.carry_on()
+        plain, logical = ({port: frames for port, raw in self.sockets[which].items() if (frames := received(raw))}
+                          for which in ("plain", "logical"))
         assert logical == plain
         return plain
 
@@ -295,25 +281,29 @@ def test_normal_learns_hosts(pair: Pair, flow: str) -> None:
     one, two = (b"\x02\0\0\0" + bytes((len(flow), last)) for last in (1, 2))
     pair.flows(flow, "table=4,actions=normal")
     assert set(pair.agree(1, frame(two, one))) == {2, 3, 4}
-    learnt(pair, one)
+    learnt(pair, one, 1)
     assert set(pair.agree(4, frame(one, two))) == {1}
-    learnt(pair, two)
+    learnt(pair, two, 4)
     assert set(pair.agree(1, frame(two, one))) == {4}
     assert set(pair.agree(4, frame(two, one))) == set()  # it has moved to where its peer is
-    learnt(pair, one, moved=True)
+    learnt(pair, one, 4)
     assert set(pair.agree(2, frame(one, b"\x03" + two[1:]))) == {4}
     assert set(pair.agree(3, frame(b"\x01\x80\xc2\0\0\x03", two))) == set()
     pair.both("del-flows")
     pair.both("del-groups")
 
 
-def learnt(pair: Pair, address: bytes, moved: bool = False) -> None:
-    """Wait until hvproxy has made rules of what it heard."""
-    where = "dl_src=" + address.hex(":")
-    bridge = "right" if moved else ("left", "right")
-    wait_until(lambda: any(where in pair.ovs.ofctl("dump-flows", each) for each in (
-        (bridge,) if isinstance(bridge, str) else bridge)), "the host is learnt")
-    pair.ovs.control("revalidator/purge")
+def learnt(pair: Pair, address: bytes, port: int) -> None:
+    """Wait until hvproxy has made all rules of it that it heard a host at a port."""
+    host = address.hex(":")
+
+    def known(bridge: str) -> bool:
+        flows = pair.ovs.ofctl("dump-flows", bridge)
+        outputs = [int(group) & INDEX for group in re.findall(f"dl_dst={host} actions=group:(\\d+)", flows)]
+        return outputs == [port] and (f"dl_src={host} " in flows) == (bridge == PLACES[port][0])
+
+    wait_until(lambda: known("left") and known("right"), "the host is learnt")
+    pair.ovs.forget_flows()
 
 
 def test_a_packet_out_looks_up_the_tenants_tables(pair: Pair) -> None:
