@@ -49,8 +49,8 @@ class CompiledSwitch:
         self.counters.watch(FRAGMENT)
         self.table_counters = TableCounters(spec.tables)
         self.retiring = Retiring()
-        self.resubmits = False
         self.frag_flags: int = of13.OFPC_FRAG_NORMAL
+        self.resubmits = False
         """Some action of the tenant's has looked up a table on its way."""
         self.ports: dict[int, LogicalPort] = {}
         self.port_at: dict[int, LogicalPort] = {}

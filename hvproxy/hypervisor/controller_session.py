@@ -92,7 +92,7 @@ class ControllerSession:
 
     def barred(self) -> Refused | None:
         """Why it may not change anything (OF 1.3.5 section 6.3.4), if so."""
-        if not self.is_slave:
+        if self.role != of13.OFPCR_ROLE_SLAVE:
             return None
         return Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
 

@@ -1,22 +1,20 @@
-"""One logical switch: its ports, tables, groups, meters, controllers, and what each message does to them (design 1.1).
+"""One logical switch: its ports, tables, groups, meters and controllers, and what can be done to them (design 1.1).
 
-The owner of all that state. A tenant's request changes a logical table here; what that means for the datapaths is
-computed by compiled_switch and handed to Downward. Answers to questions are in queries, packets in packets.
+The owner of all that state. What a tenant's message means is for tenant_requests to say, which has a logical table
+changed here; what that means for the datapaths is computed by compiled_switch and handed to Downward.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from hvproxy.compiler.lowering import TenantGroup
 from hvproxy.compiler.learning import UNKNOWN
 from hvproxy.compiler.members import written_behind
 from hvproxy.compiler.normal import TAGGED_SOURCE
 from hvproxy.errors import Refused
-from hvproxy.hypervisor import (
-    aging, barriers, commits, learning, metering, overheard, packets, port_config, port_counters, queries, resets,
-    session_settings, zones,
-)
+from hvproxy.hypervisor import aging, learning, metering, packets, tenant_requests, zones
 from hvproxy.hypervisor.buffers import Buffers
 from hvproxy.hypervisor.bundles import Bundles
 from hvproxy.hypervisor.compiled_switch import CompiledSwitch, joined
@@ -26,32 +24,25 @@ from hvproxy.hypervisor.downward import Downward
 from hvproxy.hypervisor.entries import Edit, EditKind, Entry
 from hvproxy.hypervisor.farewells import METER_DELETE, Farewells
 from hvproxy.hypervisor.flow_monitors import FlowMonitors
-from hvproxy.hypervisor.flow_mods import names_buffer
 from hvproxy.hypervisor.lacking import UNTOLD, Below
 from hvproxy.hypervisor.ledger import Ledger
 from hvproxy.hypervisor.origin import Origin
 from hvproxy.hypervisor.resets import Reset
 from hvproxy.hypervisor.roles import Roles
+from hvproxy.hypervisor.tenant_meters import Replaced
 from hvproxy.model.intent import LogicalSwitchSpec
 from hvproxy.model.layout import ASIDE, HIDDEN, HOLDING_TABLES, PLACE, ContextLayout, Table, read_cookie
 from hvproxy.model.rules import Change, merged
 from hvproxy.model.view import Dpid
 from hvproxy.openflow import actions, build, instructions
 from hvproxy.openflow.abilities import Ability, SwitchTables
-from hvproxy.openflow.constants import NICIRA_ID, ONF_ID, of13
-from hvproxy.openflow.experimenters import Nicira, Onf, kind_of
+from hvproxy.openflow.constants import of13
 from hvproxy.openflow.groups import GroupMod, action_lists
-from hvproxy.openflow.messages import (
-    FlowMod, PacketIn, decode_flow_mod, decode_group_mod, decode_port_mod, type_of,
-)
-from hvproxy.openflow.meters import decode_meter_mod
+from hvproxy.openflow.messages import FlowMod, PacketIn, decode_flow_mod
+from hvproxy.openflow.meters import MeterMod
 from hvproxy.openflow.oxm_fields import VLAN_ID
 from hvproxy.openflow.ports import PortDesc
 
-FOR_MASTERS = frozenset({of13.OFPT_FLOW_MOD, of13.OFPT_GROUP_MOD, of13.OFPT_PORT_MOD, of13.OFPT_TABLE_MOD,
-                         of13.OFPT_METER_MOD, of13.OFPT_PACKET_OUT})
-"""What a slave may not send (OF 1.3.5 section 6.3.4)."""
-BUNDLE_MESSAGES = frozenset({(ONF_ID, int(Onf.BUNDLE_CONTROL)), (ONF_ID, int(Onf.BUNDLE_ADD))})
 _TAGGED_HEADER = 16
 """Bytes of a frame up to and with a VLAN tag."""
 
@@ -84,20 +75,6 @@ class LogicalSwitch(CompiledSwitch):
         """Nothing expires: after a restart, what entries have counted meanwhile is not known yet."""
         self.measuring = False
         """The demand for its meters is being asked for."""
-        self._requests: dict[int, Callable[[ControllerSession, bytes, float], None]] = {
-            of13.OFPT_FLOW_MOD: self._flow_mod,
-            of13.OFPT_GROUP_MOD: self._group_mod,
-            of13.OFPT_PORT_MOD: self._port_mod,
-            of13.OFPT_METER_MOD: self._meter_mod,
-            of13.OFPT_PACKET_OUT: self._packet_out,
-            of13.OFPT_BARRIER_REQUEST: self._barrier,
-            of13.OFPT_ROLE_REQUEST: self._role,
-            of13.OFPT_GET_CONFIG_REQUEST: self._setting(session_settings.get_config),
-            of13.OFPT_SET_CONFIG: self._set_config,
-            of13.OFPT_GET_ASYNC_REQUEST: self._setting(session_settings.get_async),
-            of13.OFPT_SET_ASYNC: self._setting(session_settings.set_async),
-            of13.OFPT_EXPERIMENTER: self._experimenter,
-        }
         self.ledger = Ledger(self, down.journal, down.wall)
 
     @property
@@ -134,36 +111,28 @@ class LogicalSwitch(CompiledSwitch):
 
     def receive(self, session: ControllerSession, data: bytes, now: float) -> None:
         """Bytes from a controller."""
-        session.receive(data, now, lambda message, at: self._take(session, message, at))
+        session.receive(data, now, partial(tenant_requests.take, self, session))
 
     def relieved(self, session: ControllerSession, now: float) -> None:
         """A controller has taken all that was sent to it."""
-        session.relieve(now, lambda message, at: self._take(session, message, at))
+        session.relieve(now, partial(tenant_requests.take, self, session))
         self.monitors.resume(session)
 
-    def _take(self, session: ControllerSession, message: bytes, now: float) -> None:
-        kind = type_of(message)
-        self.received[kind] += 1
-        try:
-            if session.is_slave and kind in FOR_MASTERS:
-                raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
-            request = self._requests.get(kind)
-            if kind == of13.OFPT_PACKET_OUT and (session.unsettled or self.tracking.is_changing):
-                barriers.behind_settings(self, session, message, now)
-            elif request is not None:
-                request(session, message, now)
-            else:
-                queries.answer(self, session, kind, message, now)
-        except Refused as refused:
-            session.refuse(message, refused)
+    def unblock(self, session: ControllerSession, now: float) -> None:
+        """Its barrier is answered: what waited behind it goes on."""
+        session.unblock(now, partial(tenant_requests.take, self, session))
 
-    def _flow_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
-        mod = decode_flow_mod(message)
-        edits = self.change_entries(mod, now)
-        self.prepare_entries(edits, now)
-        self._carry_out(Origin(self, session, message, edits), now)
-        if names_buffer(mod):
-            self.release(session, message, now)
+    def carry_out(self, session: ControllerSession, message: bytes, now: float) -> None:
+        """Any message that changes something, whoever brings it. Raises Refused."""
+        tenant_requests.carry_out(self, session, message, now)
+
+    def closed(self, session: ControllerSession) -> None:
+        """Its connection is gone."""
+        self.sessions.pop(session.conn, None)
+        self.monitors.closed(session)
+        self.bundles.closed(session)
+
+    # Entries, groups and meters
 
     def change_entries(self, mod: FlowMod, now: float) -> list[Edit]:
         """What a flow-mod does to the logical tables, and nothing else. Raises Refused."""
@@ -190,12 +159,6 @@ class LogicalSwitch(CompiledSwitch):
             if not self.aside.writing and written_behind(edit.entry.instructions):
                 self.send(self.hidden_changes(*self.aside.write(self.ports)), now, None)
 
-    def _carry_out(self, origin: Origin, now: float) -> None:
-        self.monitors.report(origin.edits, origin.session, origin.request)
-        changes = self.edited(origin.edits, now)
-        self.send(changes, now, origin)
-        resets.confirm(self, origin, [changes], now)
-
     def edited(self, edits: list[Edit], now: float, *, farewell: bool = True) -> dict[Dpid, Change]:
         if len(edits) == 1 and edits[0].kind is not EditKind.REMOVED and not edits[0].meters:
             return self.compiled(edits[0].entry, present=True)
@@ -215,20 +178,6 @@ class LogicalSwitch(CompiledSwitch):
         meters = [meter for meter_id in meter_ids if (meter := self.meters.meters.get(meter_id)) is not None]
         return metering.asking(self, meters, lambda: self.meter_changes(meter_ids), now)
 
-    def _group_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
-        mod = decode_group_mod(message)
-        before, deleted = self.change_groups(mod, now)
-        for data in action_lists(mod.buckets):
-            self.prepare(data, now)
-        origin = Origin(self, session, message, group=(mod, before))
-        overheard.carried_out(self.sessions.values(), session, message)
-        if deleted:
-            self.delete_groups(deleted, now, origin)
-            return
-        self.see_edges()
-        appeared = self.groups.referring([mod.group_id]) if before is None else []
-        self.send_groups([mod.group_id, *appeared], now, origin)
-
     def delete_groups(self, deleted: list[int], now: float, origin: Origin | None) -> None:
         """Deleting a group deletes the entries that name it, and buckets left naming it drop (OF 1.3.5 6.5)."""
         doomed = [entry for group_id in deleted for entry in self.tables.entries_with_group(group_id)]
@@ -242,18 +191,9 @@ class LogicalSwitch(CompiledSwitch):
     def send_groups(self, group_ids: Iterable[int], now: float, origin: Origin | None) -> None:
         self.send(joined(self.watch_changes(), self.group_changes(group_ids)), now, origin)
 
-    def _meter_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
-        mod = decode_meter_mod(message)
-        replaced, deleted = self.meters.apply(
-            mod, self.down.meter_features(self._edges), self.down.meter_ids.allot, now)
-        overheard.carried_out(self.sessions.values(), session, message)
-        if mod.command == of13.OFPMC_DELETE:
-            self.delete_meters(deleted, now, Origin(self, session, message, meter=(mod, None, 0)))
-            return
-        origin = Origin(self, session, message, meter=(mod, replaced, self.meters.meters[mod.meter_id].revision))
-        if replaced is None:
-            self.see_edges()
-        self.send_meters([mod.meter_id], now, origin)
+    def change_meters(self, mod: MeterMod, now: float) -> tuple[Replaced | None, list[int]]:
+        """What a meter-mod does to the logical meters, as TenantMeters.apply. Raises Refused."""
+        return self.meters.apply(mod, self.down.meter_features(self._edges), self.down.meter_ids.allot, now)
 
     def delete_meters(self, deleted: list[int], now: float, origin: Origin | None) -> None:
         """Deleting a meter deletes the entries that use it (OF 1.3.5 section 6.4)."""
@@ -288,78 +228,13 @@ class LogicalSwitch(CompiledSwitch):
         if not self.has_local and of13.OFPP_LOCAL in actions.outputs(data):
             raise Refused(of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT, "the logical switch has no local port")
 
-    def _port_mod(self, session: ControllerSession, message: bytes, now: float) -> None:
-        mod = decode_port_mod(message)
-        before = self.ports[mod.port_no].config if mod.port_no in self.ports else 0
-        if not port_config.apply(self, session.conn, mod):
-            return
-        session.unsettled = True
-        down = self.ports[mod.port_no].config & of13.OFPPC_PORT_DOWN
-        if down and not before & of13.OFPPC_PORT_DOWN:
-            port_counters.close(self, mod.port_no, now)
-        self.down.configured(self, [mod.port_no] if before & of13.OFPPC_PORT_DOWN and not down else [], now)
-
-    def carry_out(self, session: ControllerSession, message: bytes, now: float) -> None:
-        """Any message that changes something, whoever brings it. Raises Refused."""
-        self._requests[type_of(message)](session, message, now)
-
-    def _set_config(self, session: ControllerSession, message: bytes, now: float) -> None:
-        if session_settings.set_config(self, session, message):
-            self.ledger.state()
-            session.unsettled = True
-            self.down.configured(self, [], now)
-
-    def _packet_out(self, session: ControllerSession, message: bytes, now: float) -> None:
-        dpid = packets.packet_out(self, Origin(self, session, message), message, now)
-        if dpid is not None:
-            session.touched.add(dpid)
-
-    def unblock(self, session: ControllerSession, now: float) -> None:
-        """Its barrier is answered: what waited behind it goes on."""
-        session.unblock(now, lambda held, at: self._take(session, held, at))
-
     def release(self, session: ControllerSession, message: bytes, now: float) -> None:
         """Have a packet go through the tables that a flow-mod names, after what that does. Raises Refused."""
         dpid = packets.release(self, Origin(self, session, message), decode_flow_mod(message).buffer_id, now)
         if dpid is not None:
             session.touched.add(dpid)
 
-    def _barrier(self, session: ControllerSession, message: bytes, now: float) -> None:
-        barriers.barrier(self, session, message, now)
-
-    def _role(self, session: ControllerSession, message: bytes, now: float) -> None:
-        generation = self.roles.generation_id
-        self.roles.request(session, self.sessions.values(), message)
-        if self.roles.generation_id != generation:
-            self.ledger.state()
-
-    def _setting(self, setting: session_settings.Request) -> Callable[[ControllerSession, bytes, float], None]:
-        return lambda session, message, now: setting(self, session, message)
-
-    def _experimenter(self, session: ControllerSession, message: bytes, now: float) -> None:
-        experimenter, exp_type = kind_of(message)
-        if (experimenter, exp_type) in BUNDLE_MESSAGES:
-            if session.is_slave:
-                raise Refused(of13.OFPET_BAD_REQUEST, of13.OFPBRC_IS_SLAVE, "a slave may not change anything")
-            if exp_type == Onf.BUNDLE_ADD:
-                self.bundles.add(session, message, now)
-            else:
-                bundle = self.bundles.control(session, message, now)
-                if bundle is not None:
-                    commits.carry_out(Origin(self, session, message), bundle, now)
-            return
-        if (experimenter, exp_type) == (NICIRA_ID, Nicira.CT_FLUSH_ZONE):
-            zones.flush(self, message, now)
-            return
-        session_settings.EXPERIMENTERS[experimenter][exp_type](self, session, message)
-
-    def closed(self, session: ControllerSession) -> None:
-        """Its connection is gone."""
-        self.sessions.pop(session.conn, None)
-        self.monitors.closed(session)
-        self.bundles.closed(session)
-
-    # Switching as NORMAL does
+    # What datapaths do besides
 
     def prepare(self, data: bytes, now: float) -> None:
         """Have the datapaths ready for a list of actions that is about to be there."""

@@ -1,9 +1,7 @@
-"""One logical switch: what each message of its tenant does, and what it is told unasked."""
+"""One logical switch: its entries below, what its tenant waits for, and what he is told unasked."""
 from __future__ import annotations
 
 from typing import Any
-
-import pytest
 
 from hvproxy.hypervisor import intent
 from hvproxy.model.layout import ContextLayout
@@ -22,23 +20,6 @@ def flows(controller: Controller) -> list[Any]:
 
 
 # Flow-mods
-
-@pytest.mark.parametrize("message, wanted", [
-    (flow_mod(table=8), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BAD_TABLE_ID)),
-    (flow_mod(goto=0, table=1), (of13.OFPET_BAD_INSTRUCTION, of13.OFPBIC_BAD_TABLE_ID)),
-    (flow_mod(apply=actions.output(of13.OFPP_TABLE)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_PORT)),
-    (flow_mod(apply=actions.group(5)), (of13.OFPET_BAD_ACTION, of13.OFPBAC_BAD_OUT_GROUP)),
-    (flow_mod(match=tlv(of13.OFPXMT_OFB_TCP_DST, 5)), (of13.OFPET_BAD_MATCH, of13.OFPBMC_BAD_PREREQ)),
-    (flow_mod(buffer_id=5), (of13.OFPET_BAD_REQUEST, of13.OFPBRC_BUFFER_UNKNOWN)),
-    (flow_mod(command=9), (of13.OFPET_FLOW_MOD_FAILED, of13.OFPFMFC_BAD_COMMAND)),
-])
-def test_a_bad_flow_mod_is_refused_and_reaches_no_switch(message: bytes, wanted: tuple[int, int]) -> None:
-    world, controller = red()
-    before = {dpid: switch.flow_mods for dpid, switch in world.switches.items()}
-    assert controller.refused(message) == wanted
-    assert flows(controller) == []
-    assert {dpid: switch.flow_mods for dpid, switch in world.switches.items()} == before
-
 
 def test_the_upper_metadata_bits_are_nobodys_but_ours() -> None:
     _, controller = red()
