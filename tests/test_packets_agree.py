@@ -163,7 +163,7 @@ class Both:
         for dpid in DATAPATHS:
             self.fabric.add_switch(dpid, range(1, PORTS_EACH + 1))
             datapath = self.world.hv.switches.datapaths[dpid]
-            self.fabric.load(dpid, datapath.desired_rules.values(), datapath.desired_groups.values())
+            self.fabric.load(dpid, datapath.desired.rules.values(), datapath.desired.groups.values())
         for a, b in LINKS:
             self.fabric.add_link(a, b)
 

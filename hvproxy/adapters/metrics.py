@@ -111,11 +111,11 @@ class CoreCollector(Collector):
         states = Tally(dp.state for _, dp in datapaths)
         yield _gauge("switches", "Physical switches.", ["state"], [([state.value], states[state]) for state in State])
         yield _gauge("rules", "Rules that a physical switch is to hold.", ["dpid"],
-                     [([format_dpid(dpid)], len(dp.desired_rules)) for dpid, dp in datapaths])
+                     [([format_dpid(dpid)], len(dp.desired.rules)) for dpid, dp in datapaths])
         yield _gauge("rule_groups", "Groups that a physical switch is to hold.", ["dpid"],
-                     [([format_dpid(dpid)], len(dp.desired_groups)) for dpid, dp in datapaths])
+                     [([format_dpid(dpid)], len(dp.desired.groups)) for dpid, dp in datapaths])
         yield _gauge("rule_meters", "Meters that a physical switch is to hold.", ["dpid"],
-                     [([format_dpid(dpid)], len(dp.desired_meters)) for dpid, dp in datapaths])
+                     [([format_dpid(dpid)], len(dp.desired.meters)) for dpid, dp in datapaths])
         yield _gauge("databases", "Databases of switches.", ["state"], [
             ([state], sum(each.state == state for each in hv.databases.all.values()))
             for state in ("connected", "connecting", "lost")])

@@ -5,24 +5,13 @@ session and no time; who asks the switch, and when, is datapath's.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
 
+from hvproxy.hypervisor.reading import CONTENT, OPTIONAL, take_content
 from hvproxy.hypervisor.reconcile import Found, HeldKey, difference
-from hvproxy.model.rules import Change, Group, Item, Meter, Rule, RuleKey
-from hvproxy.openflow.constants import of13
-from hvproxy.openflow.meters import decode_meter_config
-from hvproxy.openflow.multipart import FlowStatsRequest, Kind, decode_flow_stats, decode_group_desc, encode_id_request
-
-QUESTIONS: Final[tuple[tuple[Kind, bytes], ...]] = (
-    (Kind.GROUP_DESC, b""),
-    (Kind.METER_CONFIG, encode_id_request(of13.OFPM_ALL)),
-    (Kind.FLOW, FlowStatsRequest().encode()),
-)
-"""What is asked, with the body of each request."""
-OPTIONAL: Final = frozenset((Kind.METER_CONFIG,))
-"""A switch that refuses these has none."""
+from hvproxy.model.rules import Change, Content, Item
+from hvproxy.openflow.multipart import Kind
 
 
 @dataclass(slots=True)
@@ -50,27 +39,18 @@ class Drift:
 
 
 class Audit:
-    """What has been read so far."""
+    """What has been read so far, of the questions about the CONTENT."""
 
-    def __init__(self, rules: Mapping[RuleKey, Rule], groups: Mapping[int, Group], meters: Mapping[int, Meter],
-                 touched: Collection[HeldKey]) -> None:
-        self._rules, self._groups, self._meters = rules, groups, meters
+    def __init__(self, desired: Content, touched: Collection[HeldKey]) -> None:
+        self._desired = desired
         self._touched = touched
         """What was written since the audit began; grows meanwhile."""
         self._found = Found()
-        self._missing = {kind for kind, _ in QUESTIONS}
+        self._missing = {kind for kind, _ in CONTENT}
 
     def take(self, kind: Kind, body: bytes) -> None:
         """One part of an answer."""
-        if kind is Kind.GROUP_DESC:
-            for desc in decode_group_desc(body):
-                self._found.add_group(desc, self._groups)
-        elif kind is Kind.METER_CONFIG:
-            for config in decode_meter_config(body):
-                self._found.add_meter(config, self._meters)
-        else:
-            for stats in decode_flow_stats(body):
-                self._found.add_rule(stats, self._rules)
+        take_content(self._found, kind, body, self._desired)
 
     def answered(self, kind: Kind, finish: Callable[[bool, float], None], complete: bool, now: float) -> None:
         """An answer has come or will not: `finish` is called once, with whether all is known."""
@@ -86,7 +66,7 @@ class Audit:
 
     def drift(self, is_sure: Callable[[HeldKey], bool], remove_foreign: bool) -> Drift:
         """What differs, of all that was not written meanwhile."""
-        needed = difference(self._rules, self._groups, self._found, self._meters)
+        needed = difference(self._desired, self._found)
         drift = Drift(foreign_total=self._found.foreign_total)
 
         def stands(key: HeldKey) -> bool:

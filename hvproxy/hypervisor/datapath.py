@@ -11,20 +11,20 @@ datapath claims the same id is its owner's business.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
 from hvproxy.hypervisor import narrow
-from hvproxy.hypervisor.audit import QUESTIONS as QUESTIONS_OF_AUDIT
 from hvproxy.hypervisor.audit import Audit, Drift
 from hvproxy.hypervisor.datapath_offer import QUESTIONS, DatapathOffer
 from hvproxy.hypervisor.datapath_session import DatapathSession
 from hvproxy.hypervisor.datapath_state import TRANSITIONS, Input, State
 from hvproxy.hypervisor.installed import Confirmed
-from hvproxy.hypervisor.reading import OPTIONAL, REQUIRED, Reading, is_physical
+from hvproxy.hypervisor.reading import CONTENT, OPTIONAL, REQUIRED, Reading, is_physical
 from hvproxy.hypervisor.reconcile import Found, HeldKey, canonical_match, difference
-from hvproxy.model.rules import Change, Group, Item, Meter, Rule, RuleKey
+from hvproxy.model.rules import Change, Content, Item, Rule
 from hvproxy.openflow import build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.experimenters import forget_connections
@@ -85,9 +85,7 @@ class Datapath:
         self.offer = DatapathOffer()
         self.ports: dict[int, PortDesc] = {}
         """Physical ports by number, as last heard of; without LOCAL."""
-        self.desired_rules: dict[RuleKey, Rule] = {}
-        self.desired_groups: dict[int, Group] = {}
-        self.desired_meters: dict[int, Meter] = {}
+        self.desired = Content()
         self._owner = owner
         self._grace = grace
         self._grace_ends = now + grace
@@ -143,21 +141,8 @@ class Datapath:
     # What its owner wants
 
     def change(self, change: Change, now: float, origin: object | None = None) -> None:
-        """Alter what is desired. A drop concerns the rule it names: one that took over its key since then stays."""
-        for group_id in change.drop_groups:
-            self.desired_groups.pop(group_id, None)
-        for meter_id in change.drop_meters:
-            self.desired_meters.pop(meter_id, None)
-        for rule in change.drop_rules:
-            desired = self.desired_rules.get(rule.key)
-            if desired is not None and desired.cookie == rule.cookie:
-                del self.desired_rules[rule.key]
-        for group in change.put_groups:
-            self.desired_groups[group.group_id] = group
-        for meter in change.put_meters:
-            self.desired_meters[meter.meter_id] = meter
-        for rule in change.put_rules:
-            self.desired_rules[rule.key] = rule
+        """Alter what is desired."""
+        self.desired.apply(change)
         if self.offer.narrow:
             change = narrow.change(change)
         if self.state in (State.SETTLING, State.READY):
@@ -193,9 +178,9 @@ class Datapath:
             done(None, now)
             return
         self._session.confirm_sent()
-        audit = Audit(self._rules, self.desired_groups, self.desired_meters, self._session.installed.watch())
+        audit = Audit(self._expected, self._session.installed.watch())
         finish = partial(self._audited, audit, self._session, remove_foreign, done)
-        for kind, body in QUESTIONS_OF_AUDIT:
+        for kind, body in CONTENT:
             self._session.ask(kind, body, partial(audit.take, kind), partial(audit.answered, kind, finish), now)
 
     def send_packet_out(self, in_port: int, actions: bytes, data: bytes, now: float, origin: object) -> None:
@@ -300,16 +285,18 @@ class Datapath:
             self._read_is_due(now)
 
     @property
-    def _rules(self) -> Mapping[RuleKey, Rule]:
+    def _expected(self) -> Content:
         """What is desired, as it stands there."""
-        return narrow.rules(self.desired_rules.values()) if self.offer.narrow else self.desired_rules
+        if not self.offer.narrow:
+            return self.desired
+        return replace(self.desired, rules=narrow.rules(self.desired.rules.values()))
 
     # Reading
 
     def _read(self, now: float) -> None:
         """Ask for everything that must be known before anything is sent."""
         self._read_due = now + READ_WITHIN
-        reading = Reading(self.desired_rules, self.desired_groups, self.desired_meters)
+        reading = Reading(self.desired)
         for kind, body in REQUIRED:
             self._session.ask(kind, body, partial(reading.take, kind), partial(self._was_read, reading, kind), now)
 
@@ -342,7 +329,7 @@ class Datapath:
         """All is read: send what differs, and a barrier even if nothing does."""
         self._step(Input.READ)
         self._read_due = math.inf
-        needed = difference(self._rules, self.desired_groups, found, self.desired_meters)
+        needed = difference(self._expected, found)
         if found.foreign_total:
             self._owner.log("warning", "the switch holds rules, groups or meters that are not ours", dpid=self.dpid,
                             number=found.foreign_total)

@@ -88,9 +88,9 @@ class Carried:
 def datapath_switch(dp: Datapath) -> Switch:
     """A datapath for a walk, with the rules it is to hold."""
     flows = (Flow(rule.table, rule.priority, Match.from_tlvs(rule.match), decode(rule.instructions), rule)
-             for rule in dp.desired_rules.values())
+             for rule in dp.desired.rules.values())
     ports = {number: Port() if dp.port_up(number) else Port("is down", live=False) for number in dp.ports}
-    return Switch(flows, dp.desired_groups, ports, takes_up_anew=lambda group: is_kind(group.group_id, GroupKind.AGAIN))
+    return Switch(flows, dp.desired.groups, ports, takes_up_anew=lambda group: is_kind(group.group_id, GroupKind.AGAIN))
 
 
 def carry(hv: Hypervisor, vif: Vif, data: bytes) -> Carried:

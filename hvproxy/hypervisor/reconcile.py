@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
 from hvproxy.model.layout import GROUP_KIND_BIT, LAST_METER, MARK, GroupKind
-from hvproxy.model.rules import Change, Group, Item, Meter, MeterKey, Rule, RuleKey
+from hvproxy.model.rules import Change, Content, Group, Item, Meter, MeterKey, Rule, RuleKey
 from hvproxy.openflow import instructions
 from hvproxy.openflow.actions import canonical_buckets
 from hvproxy.openflow.constants import of13
@@ -127,27 +127,24 @@ class Difference:
                 "groups_dropped": len(change.drop_groups), "meters_dropped": len(change.drop_meters)}
 
 
-def difference(
-    desired_rules: Mapping[RuleKey, Rule], desired_groups: Mapping[int, Group], found: Found,
-    desired_meters: Mapping[int, Meter],
-) -> Difference:
+def difference(desired: Content, found: Found) -> Difference:
     """Everything desired that was not found with the same content is put; everything of ours beyond it is dropped."""
     held: dict[HeldKey, Item] = {
         key: rule for key, rule in found.rules.items()
-        if not (key in found.flawed and desired_rules.get(key) == rule)
+        if not (key in found.flawed and desired.rules.get(key) == rule)
     }
     for number, group in found.groups.items():
         held[number] = group
     for meter in found.meters.values():
         held[meter.key] = meter
     change = Change(
-        put_meters=[meter for meter in desired_meters.values() if held.get(meter.key) != meter],
-        put_groups=[group for number, group in desired_groups.items() if held.get(number) != group],
-        put_rules=[rule for key, rule in desired_rules.items() if held.get(key) != rule],
-        drop_rules=[rule for key, rule in found.rules.items() if key not in desired_rules],
-        drop_groups=[number for number in found.groups if number not in desired_groups],
-        drop_meters=[number for number in found.meters if number not in desired_meters],
+        put_meters=[meter for meter in desired.meters.values() if held.get(meter.key) != meter],
+        put_groups=[group for number, group in desired.groups.items() if held.get(number) != group],
+        put_rules=[rule for key, rule in desired.rules.items() if held.get(key) != rule],
+        drop_rules=[rule for key, rule in found.rules.items() if key not in desired.rules],
+        drop_groups=[number for number in found.groups if number not in desired.groups],
+        drop_meters=[number for number in found.meters if number not in desired.meters],
     )
     put = len(change.put_rules) + len(change.put_groups) + len(change.put_meters)
-    kept = len(desired_rules) + len(desired_groups) + len(desired_meters) - put
+    kept = len(desired.rules) + len(desired.groups) + len(desired.meters) - put
     return Difference(change, held, kept)

@@ -78,8 +78,8 @@ def _summary(hv: Hypervisor, dp: Datapath) -> Row:
         "address": hv.switches.addresses.get(dp.dpid),
         "description": _description(dp),
         "ports": len(dp.ports),
-        "rules": len(dp.desired_rules),
-        "groups": len(dp.desired_groups),
+        "rules": len(dp.desired.rules),
+        "groups": len(dp.desired.groups),
         "settings": settings(hv, dp.dpid),
         "missing": hv.missing(dp),
     }

@@ -38,7 +38,7 @@ def rules(hv: Hypervisor, dpid: Dpid, done: Callable[[list[Row]], None], now: fl
             for stats in decode_flow_stats(part):
                 counts[stats.table_id, stats.priority, canonical_match(stats.match)] = (stats.packets, stats.bytes)
         why = Explanations(hv)
-        ordered = sorted(dp.desired_rules.values(), key=lambda rule: (rule.table, -rule.priority, rule.match))
+        ordered = sorted(dp.desired.rules.values(), key=lambda rule: (rule.table, -rule.priority, rule.match))
         done([_rule(hv, why, dp, rule, counts.get(rule.key)) for rule in ordered])
 
     dp.request(Kind.FLOW, FlowStatsRequest(cookie=cookie(0, 0), cookie_mask=OURS_MASK).encode(), counted, now)
@@ -53,7 +53,7 @@ def groups(hv: Hypervisor, dpid: Dpid, done: Callable[[list[Row]], None], now: f
                   for part in bodies or () for stats in decode_group_stats(part)}
         why = Explanations(hv)
         done([_group(hv, why, dp, group, counts.get(group_id))
-              for group_id, group in sorted(dp.desired_groups.items())])
+              for group_id, group in sorted(dp.desired.groups.items())])
 
     dp.request(Kind.GROUP, encode_id_request(of13.OFPG_ALL), counted, now)
 
@@ -129,7 +129,7 @@ def _names_in_actions(why: Explanations, dp: Datapath, data: bytes) -> Iterator[
     for port_no in actions.outputs(data):
         yield from _port(dp, port_no)
     for group_id in actions.groups(data):
-        group = dp.desired_groups.get(group_id)
+        group = dp.desired.groups.get(group_id)
         if group is not None:
             yield f"group {group_number(group_id)} {why.group(group).text}"
 

@@ -24,7 +24,7 @@ class ToSwitches(Gather):
 
     def holds(self, dpid: Dpid, rule: object) -> bool:
         assert isinstance(rule, Rule)
-        return self.switches.datapaths[dpid].desired_rules.get(rule.key) == rule
+        return self.switches.datapaths[dpid].desired.rules.get(rule.key) == rule
 
     def change(self, changes: Mapping[Dpid, Change], now: float, origin: object | None = None) -> None:
         for dpid, change in changes.items():

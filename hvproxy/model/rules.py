@@ -107,6 +107,23 @@ class Content:
     def add_meter(self, meter: Meter) -> None:
         self.meters[meter.meter_id] = meter
 
+    def apply(self, change: Change) -> None:
+        """Carry out a change. A drop concerns the rule it names: one that took over its key since then stays."""
+        for group_id in change.drop_groups:
+            self.groups.pop(group_id, None)
+        for meter_id in change.drop_meters:
+            self.meters.pop(meter_id, None)
+        for rule in change.drop_rules:
+            there = self.rules.get(rule.key)
+            if there is not None and there.cookie == rule.cookie:
+                del self.rules[rule.key]
+        for group in change.put_groups:
+            self.groups[group.group_id] = group
+        for meter in change.put_meters:
+            self.meters[meter.meter_id] = meter
+        for rule in change.put_rules:
+            self.rules[rule.key] = rule
+
 
 def rule_difference(old: Iterable[Rule], new: Iterable[Rule]) -> Change:
     """What turns `old` into `new`. A key whose cookie changes is both dropped and put: its counters start anew."""

@@ -73,8 +73,8 @@ def test_what_exists_is_counted() -> None:
         ("hvproxy_logical_ports", (red, ("state", "down"))): 0,
         ("hvproxy_labels", ()): 50,
         ("hvproxy_labels_used", ()): 4,
-        ("hvproxy_rules", (("dpid", "0000000000000001"),)): len(dp.desired_rules),
-        ("hvproxy_rule_groups", (("dpid", "0000000000000001"),)): len(dp.desired_groups),
+        ("hvproxy_rules", (("dpid", "0000000000000001"),)): len(dp.desired.rules),
+        ("hvproxy_rule_groups", (("dpid", "0000000000000001"),)): len(dp.desired.groups),
         ("hvproxy_unattributed_packets_total", ()): 0,
         ("hvproxy_refused_discovery_frames_total", ()): 0,
     }

@@ -51,6 +51,6 @@ def test_a_removal_of_no_known_owner_changes_nothing() -> None:
 def test_a_refusal_of_what_no_tenant_wanted_is_an_alarm() -> None:
     world, _ = red()
     dp = world.hv.switches.datapaths[1]
-    rule = next(iter(dp.desired_rules.values()))
+    rule = next(iter(dp.desired.rules.values()))
     world.hv.arrivals.refusal(dp, None, rule, ErrorMsg(1, of13.OFPET_FLOW_MOD_FAILED, 1, b""), world.now)
     assert world.hv.switches.alarms["a switch refused a rule of the fabric"] == 1

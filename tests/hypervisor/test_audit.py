@@ -43,8 +43,8 @@ def audited(scene: Scene, remove_foreign: bool = False) -> Drift:
 
 
 def is_right(scene: Scene) -> bool:
-    return (scene.switch.rules() == scene.dp.desired_rules and scene.switch.group_values() == scene.dp.desired_groups
-            and scene.switch.meter_values() == scene.dp.desired_meters)
+    return (scene.switch.rules() == scene.dp.desired.rules and scene.switch.group_values() == scene.dp.desired.groups
+            and scene.switch.meter_values() == scene.dp.desired.meters)
 
 
 def test_a_switch_that_is_as_it_should_be_gets_questions_only() -> None:

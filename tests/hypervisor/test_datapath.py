@@ -52,8 +52,8 @@ def test_desired_content_arrives_groups_ascending_rules_barrier_classify() -> No
     scene.connect()
     scene.pump()
     assert brief(scene.switch.take_log()) == READS + ["group 3", "group 9", "add 2", "barrier", "add 1", "barrier"]
-    assert scene.switch.rules() == scene.dp.desired_rules
-    assert scene.switch.group_values() == scene.dp.desired_groups
+    assert scene.switch.rules() == scene.dp.desired.rules
+    assert scene.switch.group_values() == scene.dp.desired.groups
 
 
 def test_equal_switch_that_returns_gets_nothing_but_a_barrier() -> None:
@@ -79,8 +79,8 @@ def test_returned_switch_gets_the_difference_only() -> None:
     scene.connect()
     scene.pump()
     assert brief(scene.switch.take_log()) == READS + ["group 1", "modify 2", "add 1", "add 2", "delete", "barrier"]
-    assert scene.switch.rules() == scene.dp.desired_rules
-    assert scene.switch.group_values() == scene.dp.desired_groups
+    assert scene.switch.rules() == scene.dp.desired.rules
+    assert scene.switch.group_values() == scene.dp.desired.groups
 
 
 def test_change_while_reading_only_alters_what_is_desired() -> None:
@@ -276,7 +276,7 @@ def test_rule_of_another_cookie_is_replaced_even_when_the_old_one_is_dropped_too
     scene.switch.take_log()
     scene.dp.change(Change(put_rules=[rule(2, place=1)], drop_rules=[rule(1)]), scene.now)
     assert brief(scene.switch.log) == ["delete", "add 2"]
-    assert scene.dp.desired_rules == scene.switch.rules() == {rule(1).key: rule(2, place=1)}
+    assert scene.dp.desired.rules == scene.switch.rules() == {rule(1).key: rule(2, place=1)}
 
 
 def test_drop_does_not_touch_a_rule_that_took_over_the_key() -> None:
@@ -285,7 +285,7 @@ def test_drop_does_not_touch_a_rule_that_took_over_the_key() -> None:
     scene.dp.change(put(rule(2, place=1)), scene.now)
     scene.switch.take_log()
     scene.dp.change(Change(drop_rules=[rule(1)]), scene.now)
-    assert scene.switch.log == [] and scene.dp.desired_rules == {rule(1).key: rule(2, place=1)}
+    assert scene.switch.log == [] and scene.dp.desired.rules == {rule(1).key: rule(2, place=1)}
 
 
 def test_only_rules_of_logical_switches_report_their_removal() -> None:
@@ -323,7 +323,7 @@ def test_refused_replacement_leaves_the_old_rule_so_restoring_it_sends_nothing()
     scene.dp.change(put(rule(1, port=2)), scene.now)
     scene.pump()
     scene.switch.take_log()
-    assert scene.dp.desired_rules == scene.switch.rules() == {rule(1).key: rule(1)}
+    assert scene.dp.desired.rules == scene.switch.rules() == {rule(1).key: rule(1)}
     scene.dp.change(put(rule(1)), scene.now)
     assert scene.switch.log == []
 
@@ -589,7 +589,7 @@ def test_whatever_happens_the_switch_ends_up_with_what_is_desired(steps: list[tu
         """What its owner does about a refused rule: it is no longer wanted."""
         told = scene.owner.told[-1]
         assert isinstance(told[2], Rule)
-        if dp.desired_rules.get(told[2].key) == told[2]:
+        if dp.desired.rules.get(told[2].key) == told[2]:
             dp.change(Change(drop_rules=[told[2]]), now)
 
     scene.owner.on_refused = give_up
@@ -626,10 +626,10 @@ def test_whatever_happens_the_switch_ends_up_with_what_is_desired(steps: list[tu
     scene.pump()
     assert scene.dp.ready and not scene.dp.unconfirmed
     assert scene.told == ["confirmed"] * (confirmations + 1)
-    assert scene.switch.rules() == scene.dp.desired_rules
-    assert scene.switch.group_values() == scene.dp.desired_groups == wanted_groups
+    assert scene.switch.rules() == scene.dp.desired.rules
+    assert scene.switch.group_values() == scene.dp.desired.groups == wanted_groups
     if not any(name == "full" for name, _ in steps):
-        assert scene.dp.desired_rules == wanted_rules
+        assert scene.dp.desired.rules == wanted_rules
 
 
 def test_meters_are_read_adopted_and_mended_in_place() -> None:

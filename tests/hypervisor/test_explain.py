@@ -46,12 +46,12 @@ def a_world() -> World:
 
 def rules(world: World, dpid: int) -> set[str]:
     why = Explanations(world.hv)
-    return {why.rule(rule).text for rule in world.hv.switches.datapaths[dpid].desired_rules.values()}
+    return {why.rule(rule).text for rule in world.hv.switches.datapaths[dpid].desired.rules.values()}
 
 
 def groups(world: World, dpid: int) -> set[str]:
     why = Explanations(world.hv)
-    return {why.group(group).text for group in world.hv.switches.datapaths[dpid].desired_groups.values()}
+    return {why.group(group).text for group in world.hv.switches.datapaths[dpid].desired.groups.values()}
 
 
 def label(world: World, kind: str, number: int) -> int:
@@ -173,7 +173,7 @@ def test_an_entry_brings_its_number_and_the_tenants_cookie() -> None:
 def test_what_is_on_its_way_out_is_said_to_be() -> None:
     world = a_world()
     rule = next(iter(next(iter(world.hv.logical_switches["red"].tables.entries())).rules[1]))
-    group = next(g for g in world.hv.switches.datapaths[1].desired_groups.values()
+    group = next(g for g in world.hv.switches.datapaths[1].desired.groups.values()
                  if g.group_id >> 28 == GroupKind.LPORT)
     gone = Rule(rule.table, 1, b"", b"", cookie(world.hv.logical_switches["red"].ls_id, 4000))
     assert Explanations(world.hv).rule(gone).text == "entry 4000 of red, which is removed"

@@ -143,10 +143,10 @@ def test_nothing_changes_for_a_logical_switch_that_does_not_track() -> None:
 
     def of_others() -> dict[int, Any]:
         red_id = world.hv.logical_switches["red"].ls_id
-        return {dpid: ({key: rule for key, rule in dp.desired_rules.items()
+        return {dpid: ({key: rule for key, rule in dp.desired.rules.items()
                         if (rule.cookie >> 32 & 0xFFFF) != red_id and key[0] not in (Table.LABEL, Table.TRANSIT)},
-                       {number: group for number, group in dp.desired_groups.items()
-                        if dp.desired_groups[number].group_id >> 16 & 0xFFF != red_id})
+                       {number: group for number, group in dp.desired.groups.items()
+                        if dp.desired.groups[number].group_id >> 16 & 0xFFF != red_id})
                 for dpid, dp in world.hv.switches.datapaths.items()}
 
     before = of_others()

@@ -28,7 +28,7 @@ def state(world: World) -> Any:
     return (
         {name: {n: (p.spec, p.index, p.vif) for n, p in ls.ports.items()} for name, ls in hv.logical_switches.items()},
         dict(hv.by_id), dict(hv.fabric.labels.used), set(hv.serving.waiting), set(hv.switches.datapaths),
-        {dpid: (dict(dp.desired_rules), dict(dp.desired_groups)) for dpid, dp in hv.switches.datapaths.items()},
+        {dpid: (dict(dp.desired.rules), dict(dp.desired.groups)) for dpid, dp in hv.switches.datapaths.items()},
     )
 
 

@@ -273,7 +273,7 @@ def test_an_entry_that_comes_back_without_its_meter_is_gone() -> None:
         world.switches[dpid].release()
     world.pass_time(1.0)
     assert not list(world.hv.logical_switches["red"].tables.entries())
-    assert {dpid: dp.desired_rules for dpid, dp in world.hv.switches.datapaths.items()} == {
+    assert {dpid: dp.desired.rules for dpid, dp in world.hv.switches.datapaths.items()} == {
         dpid: content.rules for dpid, content in recompute(world.hv).items()}
 
 

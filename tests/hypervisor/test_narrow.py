@@ -89,7 +89,7 @@ def assert_held(world: World) -> None:
     for dpid, dp in world.hv.switches.datapaths.items():
         held = world.switches[dpid].rules
         assert {key: rule[:2] for key, rule in held.items()} == {
-            key: (rule.cookie, rule.instructions) for key, rule in narrow.rules(dp.desired_rules.values()).items()}
+            key: (rule.cookie, rule.instructions) for key, rule in narrow.rules(dp.desired.rules.values()).items()}
         for (_, _, match), rule in held.items():
             asked, written = Match.from_tlvs(match).metadata, decode(rule[1]).metadata
             assert asked is None or asked[1] <= narrow.BITS

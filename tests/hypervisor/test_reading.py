@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from hvproxy.hypervisor.reading import REQUIRED, Reading, is_physical
 from hvproxy.hypervisor.reconcile import rule_flags
+from hvproxy.model.rules import Content
 from hvproxy.openflow import oxm
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.multipart import FlowStats, GroupDesc, Kind, decode_flow_stats_request
@@ -17,7 +18,7 @@ def test_all_rules_of_all_tables_are_asked_for() -> None:
 
 
 def test_parts_add_up() -> None:
-    reading = Reading({}, {}, {})
+    reading = Reading(Content())
     for number in (1, 2):
         one = rule(number)
         reading.take(Kind.PORT_DESC, PortDesc(number, bytes(6), "p").encode())
@@ -30,14 +31,14 @@ def test_parts_add_up() -> None:
 
 
 def test_complete_only_when_every_answer_is() -> None:
-    reading = Reading({}, {}, {})
+    reading = Reading(Content())
     assert [reading.complete(kind) for kind, _ in REQUIRED] == [False] * (len(REQUIRED) - 1) + [True]
-    again = Reading({}, {}, {})
+    again = Reading(Content())
     assert not any(again.complete(Kind.FLOW) for _ in REQUIRED)
 
 
 def test_reserved_ports_are_not_physical() -> None:
-    reading = Reading({}, {}, {})
+    reading = Reading(Content())
     for number in (of13.OFPP_LOCAL, 0xff01, of13.OFPP_MAX):
         reading.take(Kind.PORT_DESC, PortDesc(number, bytes(6), "p").encode())
     assert sorted(reading.ports) == [0xff01, of13.OFPP_MAX]

@@ -40,8 +40,8 @@ def test_it_does_not_look_at_what_was_computed_before() -> None:
     for entry in ls.tables.entries():
         entry.rules = {}
     for dp in world.hv.switches.datapaths.values():
-        dp.desired_rules.clear()
-        dp.desired_groups.clear()
+        dp.desired.rules.clear()
+        dp.desired.groups.clear()
     world.hv.rollout.target.clear()
     assert contents(world) == before
 
@@ -58,11 +58,11 @@ def test_it_changes_nothing() -> None:
 def test_it_notices_a_rule_too_many_and_one_too_few() -> None:
     world = busy()
     dp = world.hv.switches.datapaths[1]
-    key = next(key for key in dp.desired_rules if key[0] == 10)
-    rule = dp.desired_rules.pop(key)
-    assert recompute(world.hv)[1].rules != dp.desired_rules
-    dp.desired_rules[key] = rule
-    assert recompute(world.hv)[1].rules == dp.desired_rules
+    key = next(key for key in dp.desired.rules if key[0] == 10)
+    rule = dp.desired.rules.pop(key)
+    assert recompute(world.hv)[1].rules != dp.desired.rules
+    dp.desired.rules[key] = rule
+    assert recompute(world.hv)[1].rules == dp.desired.rules
 
 
 def test_every_known_datapath_has_its_base_content() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hvproxy.hypervisor.reconcile import Found, difference, is_our_group, is_ours, rule_flags
 from hvproxy.model.layout import LAST_METER, GroupKind, cookie
-from hvproxy.model.rules import Change, Group, Rule
+from hvproxy.model.rules import Change, Content, Group, Rule
 from hvproxy.openflow import actions, oxm
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions, build
@@ -46,8 +46,9 @@ def found(*records: FlowStats | GroupDesc, wanted: Change | None = None) -> Foun
 
 
 def compare(wanted: Change, *records: FlowStats | GroupDesc) -> Change:
-    return difference({r.key: r for r in wanted.put_rules}, {g.group_id: g for g in wanted.put_groups},
-                      found(*records, wanted=wanted), {}).change
+    desired = Content()
+    desired.apply(wanted)
+    return difference(desired, found(*records, wanted=wanted)).change
 
 
 def described(of: Group) -> GroupDesc:
@@ -117,10 +118,10 @@ def test_foreign_rules_are_counted_and_left_alone(value: int) -> None:
 
 def test_foreign_rule_where_ours_must_be_gives_way() -> None:
     foreign = replace(rule(1), cookie=5)
-    wanted = {rule(1).key: rule(1)}
+    wanted = Content({rule(1).key: rule(1)})
     read = found(stats(foreign), wanted=put(rule(1)))
-    assert difference(wanted, {}, read, {}).change == put(rule(1))
-    assert difference(wanted, {}, read, {}).held == {rule(1).key: foreign}, "so that it is deleted before"
+    assert difference(wanted, read).change == put(rule(1))
+    assert difference(wanted, read).held == {rule(1).key: foreign}, "so that it is deleted before"
 
 
 @pytest.mark.parametrize("group_id, ours", [
@@ -135,9 +136,9 @@ def test_groups_are_ours_by_their_kind(group_id: int, ours: bool) -> None:
 @pytest.mark.parametrize("record", [stats(rule(1), idle=5), stats(rule(1), hard=5), stats(rule(1), flags=0)])
 def test_rule_with_timeouts_or_without_its_flag_is_put_again(record: FlowStats) -> None:
     read = found(record)
-    result = difference({rule(1).key: rule(1)}, {}, read, {})
+    result = difference(Content({rule(1).key: rule(1)}), read)
     assert result.change == put(rule(1)) and result.held == {}
-    assert difference({}, {}, read, {}).change == Change(drop_rules=[rule(1)])
+    assert difference(Content(), read).change == Change(drop_rules=[rule(1)])
 
 
 def test_flags_a_switch_adds_of_its_own_are_no_difference() -> None:
@@ -147,7 +148,7 @@ def test_flags_a_switch_adds_of_its_own_are_no_difference() -> None:
 def test_summary_counts_what_is_right_already_and_what_is_not() -> None:
     wanted = put(rule(1), rule(2), group(1))
     read = found(stats(rule(1)), described(group(1)), stats(rule(9)), wanted=wanted)
-    assert difference({r.key: r for r in wanted.put_rules}, {group(1).group_id: group(1)}, read, {}).summary == {
+    assert difference(Content({r.key: r for r in wanted.put_rules}, {group(1).group_id: group(1)}), read).summary == {
         "kept": 2, "rules_put": 1, "groups_put": 0, "meters_put": 0, "rules_dropped": 1, "groups_dropped": 0,
         "meters_dropped": 0}
 
@@ -170,7 +171,7 @@ def test_found_plus_difference_is_desired_and_nothing_equal_is_touched(
         read.add_rule(stats(one), wanted)
     for other in there_by_id.values():
         read.add_group(described(other), wanted_by_id)
-    change = difference(wanted, wanted_by_id, read, {}).change
+    change = difference(Content(wanted, wanted_by_id), read).change
     assert not set(change.put_rules) & set(there.values()) and not set(change.put_groups) & set(there_by_id.values())
     for dropped in change.drop_rules:
         del there[dropped.key]
@@ -185,7 +186,7 @@ def test_meters_are_ours_by_id_and_equal_by_content() -> None:
     wanted = {number: meter(number, revision=5) for number in (1, 2, 3)}
     for there in (meter(1), meter(2, 77), meter(8), meter(LAST_METER + 1)):
         read.add_meter(MeterConfig(there.flags, there.meter_id, there.bands), wanted)
-    result = difference({}, {}, read, wanted)
+    result = difference(Content(meters=wanted), read)
     assert result.change == Change(put_meters=[wanted[2], wanted[3]], drop_meters=[8])
     assert result.held == {(1,): wanted[1], (2,): meter(2, 77), (8,): meter(8)}
     assert (result.kept, read.foreign_total) == (1, 1)

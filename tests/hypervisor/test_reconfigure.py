@@ -75,12 +75,12 @@ def test_a_description_sends_nothing_to_any_switch() -> None:
     changed = replace(RED, description="the same in other words")
     found = difference(world.hv, wanted(RED), wanted(changed))
     assert rows(world.hv, found)[0]["changes"] == ["description:  -> the same in other words"]
-    before = {dpid: len(dp.desired_rules) for dpid, dp in world.hv.switches.datapaths.items()}
+    before = {dpid: len(dp.desired.rules) for dpid, dp in world.hv.switches.datapaths.items()}
     world.hv.commands()
     reconfigure.begin(world.hv, found, world.now)
     replacing.adjust(world.hv, found.switches.adjust, world.now)
     assert world.hv.commands() == [] and world.hv.logical_switches["red"].spec == changed
-    assert before == {dpid: len(dp.desired_rules) for dpid, dp in world.hv.switches.datapaths.items()}
+    assert before == {dpid: len(dp.desired.rules) for dpid, dp in world.hv.switches.datapaths.items()}
 
 
 def test_links_come_and_go() -> None:

@@ -42,7 +42,7 @@ def adjust(world: World, *specs: LogicalSwitchSpec) -> None:
         assert report.spec_of(world.hv.logical_switches[each.name]) == each
     wanted = recompute(world.hv)
     for dpid, dp in world.hv.switches.datapaths.items():
-        assert dp.desired_rules == wanted[dpid].rules and dp.desired_groups == wanted[dpid].groups
+        assert dp.desired.rules == wanted[dpid].rules and dp.desired.groups == wanted[dpid].groups
 
 
 def up(world: World, name: str) -> set[int]:

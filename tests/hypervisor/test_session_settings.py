@@ -126,7 +126,7 @@ def flags(*controllers: Controller) -> list[int]:
 def fragment_rules(world: World) -> dict[int, int]:
     """Datapath -> how many rules that drop fragments it is to hold."""
     fragment = tlv(NW_FRAG, 1, 1)
-    return {dpid: sum(fragment in key[2] for key in dp.desired_rules)
+    return {dpid: sum(fragment in key[2] for key in dp.desired.rules)
             for dpid, dp in world.hv.switches.datapaths.items()}
 
 

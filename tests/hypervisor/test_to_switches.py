@@ -18,7 +18,7 @@ def test_all_must_confirm_but_who_is_away_only_where_it_counts() -> None:
     world, _ = red()
     world.switches[1].disconnect()
     for dpid in (1, 2):
-        change = next(iter(world.hv.switches.datapaths[dpid].desired_rules.values()))
+        change = next(iter(world.hv.switches.datapaths[dpid].desired.rules.values()))
         world.hv.change({dpid: _again(change)}, world.now)
     told: list[str] = []
     world.hv.confirm([1, 2], lambda now: told.append("all"), world.now)
@@ -32,7 +32,7 @@ def test_all_must_confirm_but_who_is_away_only_where_it_counts() -> None:
 
 def test_what_a_datapath_should_hold_is_known() -> None:
     world, _ = red()
-    rule = next(iter(world.hv.switches.datapaths[1].desired_rules.values()))
+    rule = next(iter(world.hv.switches.datapaths[1].desired.rules.values()))
     assert world.hv.holds(1, rule) and not world.hv.holds(1, replace(rule, cookie=5))
     assert world.hv.ready(1) and not world.hv.ready(99)
     assert len(world.hv.switch_tables([1, 2])) == 1 and world.hv.meter_features([1]).max_meter

@@ -114,7 +114,7 @@ def reload(plane: Plane, world: World) -> None:
                                          + bytes(4) + b"\0\x01\0\x04" + bytes(4)))
         plane.request(dpid, wire.message(wire.GROUP_MOD, 1, b"\0\x02\0\0\xff\xff\xff\xfc"))
         datapath = world.hv.switches.datapaths[dpid]
-        plane.load(dpid, datapath.desired_rules.values(), datapath.desired_groups.values())
+        plane.load(dpid, datapath.desired.rules.values(), datapath.desired.groups.values())
 
 
 def test_a_port_goes_by_its_number_or_its_name() -> None:
@@ -137,7 +137,7 @@ def test_a_rule_that_another_hand_changed_is_found_out() -> None:
     world, controller = red()
     add(controller, flow_mod(match=in_port(1), apply=actions.output(4) + actions.output(of13.OFPP_CONTROLLER)))
     datapath = world.hv.switches.datapaths[1]
-    rule = next(rule for rule in datapath.desired_rules.values() if rule.table == Table.LOGICAL)
+    rule = next(rule for rule in datapath.desired.rules.values() if rule.table == Table.LOGICAL)
     datapath.change(Change(put_rules=[Rule(rule.table, rule.priority, rule.match, b"", rule.cookie)]), world.now)
     found = traced(world)
     assert found.agree is False
@@ -150,7 +150,7 @@ def test_a_frame_that_goes_astray_is_told() -> None:
     world, controller = red()
     add(controller, flow_mod(match=in_port(1), apply=actions.output(4)))
     datapath = world.hv.switches.datapaths[1]
-    rule = next(rule for rule in datapath.desired_rules.values() if rule.table == Table.LOGICAL)
+    rule = next(rule for rule in datapath.desired.rules.values() if rule.table == Table.LOGICAL)
     astray = flow_mod(apply=actions.output(6) + actions.output(2) + actions.output(2))[-56:]
     datapath.change(Change(put_rules=[Rule(rule.table, rule.priority, rule.match, astray, rule.cookie)]), world.now)
     said = traced(world).differences

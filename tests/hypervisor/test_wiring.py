@@ -260,7 +260,7 @@ def test_every_rule_of_a_wire_says_why_it_is_there() -> None:
     world, controllers = ring()
     configure(world, controllers, "a", NEXT, NO_RECV)
     why = Explanations(world.hv)
-    said = {why.rule(rule).text for rule in world.hv.switches.datapaths[1].desired_rules.values()
+    said = {why.rule(rule).text for rule in world.hv.switches.datapaths[1].desired.rules.values()
             if rule.table == Table.HOP}
     assert said == {
         "lets packets cross to other logical switches",
@@ -299,9 +299,9 @@ def test_where_a_logical_switch_has_no_peer_port_nothing_is_other_than_without_a
             flow_mod(match=in_port(3), apply=learn(BACK, TO_PORT) + actions.output(2)))
         assert_equal_to_recompute(world)
         number = world.hv.logical_switches["red"].ls_id
-        return {dpid: ({key: rule for key, rule in dp.desired_rules.items()
+        return {dpid: ({key: rule for key, rule in dp.desired.rules.items()
                         if (read_cookie(rule.cookie) or (0,))[0] == number},
-                       {key: group for key, group in dp.desired_groups.items() if key >> 16 & 0xFFF == number})
+                       {key: group for key, group in dp.desired.groups.items() if key >> 16 & 0xFFF == number})
                 for dpid, dp in world.hv.switches.datapaths.items()}
 
     without, beside = alone(), alone(*map(ring_spec, RING))

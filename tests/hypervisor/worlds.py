@@ -74,15 +74,15 @@ def assert_equal_to_recompute(world: World) -> None:
     world.run()
     wanted = recompute(world.hv)
     for dpid, dp in world.hv.switches.datapaths.items():
-        assert dp.desired_rules == wanted[dpid].rules
-        assert dp.desired_groups == wanted[dpid].groups
-        assert dp.desired_meters == wanted[dpid].meters
+        assert dp.desired.rules == wanted[dpid].rules
+        assert dp.desired.groups == wanted[dpid].groups
+        assert dp.desired.meters == wanted[dpid].meters
         switch = world.switches.get(dpid)
         if switch is not None and dp.ready:
-            held = {key: (rule.cookie, rule.instructions) for key, rule in dp.desired_rules.items()}
+            held = {key: (rule.cookie, rule.instructions) for key, rule in dp.desired.rules.items()}
             assert {key: rule[:2] for key, rule in switch.rules.items()} == held
-            assert set(switch.groups) == set(dp.desired_groups)
-            assert switch.meters == {number: (m.flags, m.bands) for number, m in dp.desired_meters.items()}
+            assert set(switch.groups) == set(dp.desired.groups)
+            assert switch.meters == {number: (m.flags, m.bands) for number, m in dp.desired.meters.items()}
 
 
 def count_everywhere(world: World, packets: int) -> None:

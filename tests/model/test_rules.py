@@ -44,6 +44,23 @@ def test_a_difference_carried_out_turns_one_into_the_other(old: Content, new: Co
 
 
 @given(contents(), contents())
+def test_so_does_a_content_that_applies_it(old: Content, new: Content) -> None:
+    held = Content(dict(old.rules), dict(old.groups))
+    held.apply(difference(old, new))
+    assert held == new
+
+
+def test_a_drop_leaves_a_rule_that_has_taken_over_the_key_and_what_is_not_there() -> None:
+    before, after = Rule(10, 5, b"", b"x", 1), Rule(10, 5, b"", b"x", 2)
+    held = Content()
+    held.apply(Change(put_rules=[after], put_meters=[Meter(3, 0, b"")]))
+    held.apply(Change(drop_rules=[before], drop_groups=[7]))
+    assert held == Content({after.key: after}, meters={3: Meter(3, 0, b"")})
+    held.apply(Change(drop_rules=[after], drop_meters=[3]))
+    assert held == Content()
+
+
+@given(contents(), contents())
 def test_a_difference_touches_nothing_that_stays(old: Content, new: Content) -> None:
     change = difference(old, new)
     stays = [key for key, rule in old.rules.items() if new.rules.get(key) == rule]
