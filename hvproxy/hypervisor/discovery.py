@@ -113,7 +113,6 @@ class Discovery:
         self._links: frozenset[Link] = frozenset()
         self._ambiguous: frozenset[End] = frozenset()
         self._stale = False
-        self._told: frozenset[Link] = self._links
 
     def frame(self, dpid: Dpid, port_no: PortNo, round_: int) -> bytes:
         """The frame that `port_no` of `dpid` sends in a round."""
@@ -208,13 +207,6 @@ class Discovery:
         """Ports that hear several senders at once (a hub or a relay): they have no link until one remains."""
         self._refresh()
         return self._ambiguous
-
-    def tick(self) -> bool:
-        """True when the links differ from what they were at the last call."""
-        self._refresh()
-        changed = self._links != self._told
-        self._told = self._links
-        return changed
 
     def _refresh(self) -> None:
         if not self._stale:

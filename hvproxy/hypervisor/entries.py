@@ -146,8 +146,3 @@ class Edit:
         """The tenant's meters whose use it changes."""
         each = [None if s is None else s.instructions.meter for s in (self.before, self.after)]
         return {meter for meter in (*each, self.entry.instructions.meter) if meter is not None}
-
-    @property
-    def owes_flow_removed(self) -> bool:
-        """The tenant is owed a flow-removed once the removal is final (OF 1.3.5 section 7.4.2)."""
-        return self.reason is not None and bool(self.entry.flags & of13.OFPFF_SEND_FLOW_REM)

@@ -14,10 +14,9 @@ from hvproxy.openflow.taught import learns
 
 
 class EntryIndex:
-    """By output port, group, meter, and by the ports that bundles choose among; and who learns for others to forget."""
+    """By group, meter, and by the ports that bundles choose among; and who learns for others to forget."""
 
     def __init__(self) -> None:
-        self._by_output: dict[int, dict[Entry, None]] = {}
         self._by_group: dict[int, dict[Entry, None]] = {}
         self._by_member: dict[int, dict[Entry, None]] = {}
         self._by_meter: dict[int, dict[int | None, dict[Entry, None]]] = {}
@@ -26,9 +25,6 @@ class EntryIndex:
         """(table, cookie) -> how many actions learn have it and want what they taught deleted when the last is gone."""
         self._unlearnt: set[tuple[int, int]] = set()
         """Those whose last one went."""
-
-    def output(self, port: int) -> Iterable[Entry]:
-        return self._by_output.get(port, ())
 
     def group(self, group_id: int) -> Iterable[Entry]:
         return self._by_group.get(group_id, ())
@@ -80,7 +76,6 @@ class EntryIndex:
                 self._unlearnt.add(place)
 
     def _places(self, entry: Entry) -> Iterator[tuple[dict[int, dict[Entry, None]], frozenset[int]]]:
-        yield self._by_output, entry.output_ports
         yield self._by_group, entry.groups
         choices = actions.choices(entry.instructions.apply)
         if choices:

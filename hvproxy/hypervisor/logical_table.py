@@ -95,11 +95,6 @@ class LogicalTables:
         """The in_ports of what such entries match; None: some match any."""
         return self._index.ingresses_of_meter(meter_id)
 
-    def entries_with_output(self, port: int) -> list[Entry]:
-        """Those whose actions output to the port, reserved numbers included, by table, priority downwards,
-        match."""
-        return sorted(self._index.output(port), key=_order)
-
     def entries_choosing(self, ports: Iterable[int]) -> Iterable[Entry]:
         """Those that choose among some of the ports by which of them are alive."""
         return self._index.choosing(ports)

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Final
 
 from hvproxy.openflow.constants import ONF_ID
-from hvproxy.openflow.experimenters import Onf, decode_word, onf
+from hvproxy.openflow.experimenters import Onf, onf
 from hvproxy.openflow.multipart import Kind, multipart_replies
 
 _REQUEST: Final = Struct("!IH2xIB3sHH")
@@ -21,9 +21,6 @@ _UPDATE: Final = Struct("!HHHHHHHBxQ")
 _ABBREVIATED: Final = Struct("!HHI")
 _HEADER: Final = Struct("!II")
 _PREFIX: Final = _HEADER.pack(ONF_ID, Onf.FLOW_MONITOR)
-
-decode_cancel = decode_word
-"""The id in a FLOW_MONITOR_CANCEL."""
 
 
 class Flag(IntFlag):

@@ -35,7 +35,6 @@ _PORT_MOD = Struct("!4xII4x6s2xIII")
 _TABLE_MOD = Struct("!4xIB3xI")
 _ASYNC = Struct("!4xIIIIIII")
 _QUEUE_GET_CONFIG = Struct("!4xII")
-_EXPERIMENTER = Struct("!4xIII")
 
 _OXM_HEADER = Struct("!HBB")
 _METADATA_VALUE = Struct("!Q")
@@ -206,16 +205,6 @@ class AsyncConfig:
     flow_removed: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Experimenter:
-    """struct ofp_experimenter_header and what follows it (OF 1.3.5 section 7.5.4)."""
-
-    xid: int
-    experimenter: int
-    exp_type: int
-    data: bytes
-
-
 def type_of(message: bytes) -> int:
     """OFPT_*."""
     return message[1]
@@ -320,8 +309,3 @@ def decode_queue_get_config_request(message: bytes) -> int:
     """The port asked about, or OFPP_ANY."""
     port: int = _QUEUE_GET_CONFIG.unpack_from(message)[1]
     return port
-
-
-def decode_experimenter(message: bytes) -> Experimenter:
-    xid, experimenter, exp_type = _EXPERIMENTER.unpack_from(message)
-    return Experimenter(xid, experimenter, exp_type, message[_EXPERIMENTER.size:])

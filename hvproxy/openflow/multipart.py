@@ -209,10 +209,6 @@ class AggregateStats:
         return _AGGREGATE_STATS.pack(self.packets, self.bytes, self.flows)
 
 
-def decode_aggregate_stats(body: bytes) -> AggregateStats:
-    return AggregateStats(*_AGGREGATE_STATS.unpack_from(body))
-
-
 @dataclass(frozen=True, slots=True)
 class TableStats:
     """struct ofp_table_stats (OF 1.3.5 section 7.3.5.4)."""
@@ -224,10 +220,6 @@ class TableStats:
 
     def encode(self) -> bytes:
         return _TABLE_STATS.pack(self.table_id, self.active, self.looked_up, self.matched)
-
-
-def decode_table_stats(body: bytes) -> list[TableStats]:
-    return [TableStats(*record) for record in _TABLE_STATS.iter_unpack(body)]
 
 
 @dataclass(frozen=True, slots=True)

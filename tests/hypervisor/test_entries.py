@@ -59,14 +59,6 @@ def test_entries_are_told_apart_by_identity() -> None:
     assert entry() != entry()
 
 
-def test_flow_removed_is_owed_for_a_flagged_removal_that_has_a_reason() -> None:
-    flagged, plain = entry(flags=of13.OFPFF_SEND_FLOW_REM), entry()
-    assert Edit(EditKind.REMOVED, flagged, reason=of13.OFPRR_IDLE_TIMEOUT).owes_flow_removed
-    assert not Edit(EditKind.REMOVED, plain, reason=of13.OFPRR_DELETE).owes_flow_removed
-    assert not Edit(EditKind.REMOVED, flagged).owes_flow_removed
-    assert not Edit(EditKind.REPLACED, flagged, flagged.snapshot(), flagged.snapshot()).owes_flow_removed
-
-
 def test_an_edit_tells_the_number_under_which_reset_counters_were_kept() -> None:
     one = entry()
     before = one.snapshot()

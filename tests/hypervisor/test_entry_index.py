@@ -20,12 +20,12 @@ def test_entries_are_found_by_what_they_name_until_they_are_taken_out() -> None:
     second = entry(actions.output(3), meter=4)
     for each in (first, second):
         index.put(each)
-    assert list(index.output(3)) == [first, second] and list(index.group(7)) == [first]
+    assert list(index.group(7)) == [first]
     assert list(index.choosing([1, 0xfffffffe, 5])) == [first] and list(index.choosing([2])) == []
     assert list(index.meter(4)) == [first, second] and set(index.ingresses_of_meter(4)) == {2, None}
     for each in (first, second):
         index.take(each)
-    assert not any((list(index.output(3)), list(index.group(7)), list(index.choosing([1])), list(index.meter(4))))
+    assert not any((list(index.group(7)), list(index.choosing([1])), list(index.meter(4))))
     assert not index.unlearnt()
 
 

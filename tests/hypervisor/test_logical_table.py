@@ -77,7 +77,7 @@ def test_identical_add_replaces_in_place_and_keeps_the_number() -> None:
     assert (entry.number, entry.used, entry.cookie, edit.reset_number) == (1, 6.0, 8, None)
     assert (entry.idle_timeout, entry.hard_timeout, entry.flags) == (60, 0, 0)
     assert (entry.created, entry.modified) == (10.0, 10.0)
-    assert not edit.owes_flow_removed
+    assert edit.reason is None
 
 
 def test_identical_add_does_not_restart_the_idle_timer() -> None:
@@ -295,16 +295,16 @@ def test_select_refuses_what_cannot_be() -> None:
 def test_entries_are_found_by_what_they_name() -> None:
     logical = tables()
     entry = add(logical, in_port(1), apply_actions(group(3), output(5)))
-    assert logical.entries_with_group(3) == logical.entries_with_output(5) == [entry]
+    assert logical.entries_with_group(3) == [entry]
     logical.flow_mod(message(MODIFY), 0.0)
-    assert logical.entries_with_group(3) == logical.entries_with_output(5) == []
+    assert logical.entries_with_group(3) == []
 
 
 def test_remove_tells_the_reason_and_passes_over_the_gone() -> None:
     logical = tables()
     entry = add(logical, flags=SEND_FLOW_REM)
     edit = only(logical.remove([entry, entry], of13.OFPRR_GROUP_DELETE))
-    assert (edit.kind, edit.reason, edit.owes_flow_removed) == (EditKind.REMOVED, of13.OFPRR_GROUP_DELETE, True)
+    assert (edit.kind, edit.reason) == (EditKind.REMOVED, of13.OFPRR_GROUP_DELETE)
     assert logical.remove([entry], of13.OFPRR_DELETE) == []
 
 
@@ -340,8 +340,7 @@ def test_undo_of_a_replacement_restores_it() -> None:
     assert dump(logical) == before
     assert (opposite.kind, opposite.entry) == (EditKind.REPLACED, entry)
     assert opposite.before is not None and opposite.before.instructions.apply == output(3)
-    assert logical.entries_with_output(2) == logical.entries_with_group(1) == [entry]
-    assert logical.entries_with_output(3) == []
+    assert logical.entries_with_group(1) == [entry]
     assert logical.next_expiry() == 9.0
 
 
@@ -361,10 +360,10 @@ def test_undo_of_a_reset_gives_a_number_of_its_own() -> None:
     assert list(logical.entries()) == [entry] == [logical.by_number(entry.number)]
 
 
-def test_undo_of_a_removal_owes_no_flow_removed() -> None:
+def test_undo_of_an_addition_has_no_reason_to_tell_of() -> None:
     logical = tables()
     edits = logical.flow_mod(message(ADD, flags=SEND_FLOW_REM), 0.0)
-    assert not only(logical.undo(edits)).owes_flow_removed
+    assert only(logical.undo(edits)).reason is None
     assert len(logical) == 0
 
 
@@ -439,6 +438,5 @@ def test_what_is_rolled_back_is_as_it_was_to_the_last_attribute() -> None:
     logical.roll_back(edits)
     assert dump(logical) == before
     assert [entry.cookie for entry in logical.entries_with_group(1)] == [2]
-    assert [entry.cookie for entry in logical.entries_with_output(2)] == [1]
     assert [logical.expired(8.9), logical.next_expiry() == expiry] == [[], True]
     assert [entry.cookie for entry, _ in logical.expired(9.0)] == [1]

@@ -13,7 +13,7 @@ from hvproxy.hypervisor.flow_mods import (
 )
 from hvproxy.hypervisor.logical_table import LogicalTables
 from hvproxy.openflow.constants import of13
-from tests.hypervisor.flow_mod_messages import ALL_TABLES, apply_actions, in_port, message, metadata, output
+from tests.hypervisor.flow_mod_messages import ALL_TABLES, apply_actions, group, in_port, message, metadata, output
 from tests.hypervisor.test_logical_table import dump
 
 PACKETS = [(port, meta) for port in (1, 2, 3) for meta in range(4)]
@@ -105,7 +105,7 @@ def wire(pattern: Pattern) -> bytes:
 
 def to_message(mod: dict[str, Any]) -> Any:
     fields = {name: value for name, value in mod.items() if name not in ("pattern", "out", "command")}
-    return message(mod["command"], wire(mod["pattern"]), apply_actions(output(mod["out"])), **fields)
+    return message(mod["command"], wire(mod["pattern"]), apply_actions(output(mod["out"]), group(mod["out"])), **fields)
 
 
 @settings(max_examples=150, deadline=None)
@@ -116,7 +116,7 @@ def test_behaves_as_the_naive_model(script: list[dict[str, Any]]) -> None:
     for now, mod in enumerate(script):
         error = None
         try:
-            logical.flow_mod(to_message(mod), float(now))
+            logical.flow_mod(to_message(mod), float(now), groups=(1, 2))
         except Refused as refused:
             error = (refused.error_type, refused.code)
         assert error == naive.flow_mod(mod, float(now))
@@ -147,13 +147,13 @@ def test_undo_restores_what_was_before(setup: list[dict[str, Any]], script: list
         edits = []
         for now, mod in enumerate(steps):
             try:
-                edits += logical.flow_mod(to_message(mod), start + now)
+                edits += logical.flow_mod(to_message(mod), start + now, groups=(1, 2))
             except Refused:
                 continue
         return edits
 
     def indexes() -> Any:
-        return ([{id(e) for e in logical.entries_with_output(port)} for port in (1, 2)], logical.next_expiry(),
+        return ([{id(e) for e in logical.entries_with_group(number)} for number in (1, 2)], logical.next_expiry(),
                 {id(e) for e in logical.idle_entries()}, {id(e) for e, _ in logical.expired(1e9)})
 
     run(setup, 0.0)

@@ -194,12 +194,6 @@ def test_queue_get_config_request_of_ryu_is_read(xid: int, port: int) -> None:
     assert messages.decode_queue_get_config_request(wire) == port
 
 
-@given(U32, U32, U32, st.binary(max_size=40))
-def test_experimenter_of_ryu_is_read(xid: int, experimenter: int, kind: int, data: bytes) -> None:
-    wire = sent_by_ryu(ryu13.OFPExperimenter(DATAPATH, experimenter, kind, data), xid)
-    assert messages.decode_experimenter(wire) == messages.Experimenter(xid, experimenter, kind, data)
-
-
 @given(U8, U32)
 def test_type_and_xid_stand_in_every_header(kind: int, xid: int) -> None:
     wire = struct.pack("!BBHI", 4, kind, 8, xid)

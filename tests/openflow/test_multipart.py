@@ -179,19 +179,17 @@ def test_flow_stats_are_read_by_ryu_and_by_us(records: list[mp.FlowStats]) -> No
 
 
 @given(U64, U64, U32)
-def test_aggregate_stats_are_read_by_ryu_and_by_us(packets: int, octets: int, flows: int) -> None:
+def test_aggregate_stats_are_read_by_ryu(packets: int, octets: int, flows: int) -> None:
     record = mp.AggregateStats(packets, octets, flows)
-    theirs, body = replied(Kind.AGGREGATE, [record])
+    theirs, _ = replied(Kind.AGGREGATE, [record])
     assert (theirs.packet_count, theirs.byte_count, theirs.flow_count) == (packets, octets, flows)
-    assert mp.decode_aggregate_stats(body) == record
 
 
 @given(st.lists(st.builds(mp.TableStats, U8, U32, U64, U64), max_size=4))
-def test_table_stats_are_read_by_ryu_and_by_us(records: list[mp.TableStats]) -> None:
-    theirs, body = replied(Kind.TABLE, records)
+def test_table_stats_are_read_by_ryu(records: list[mp.TableStats]) -> None:
+    theirs, _ = replied(Kind.TABLE, records)
     assert [(each.table_id, each.active_count, each.lookup_count, each.matched_count) for each in theirs] == [
         astuple(record) for record in records]
-    assert mp.decode_table_stats(body) == records
 
 
 @given(st.lists(st.builds(mp.PortStats, U32, *[U64] * 12, U32, U32), max_size=4))

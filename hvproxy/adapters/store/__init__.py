@@ -54,9 +54,6 @@ class Watch:
 class Store(Protocol):
     """Records, which are bytes under keys, for those who share a store."""
 
-    durable: bool
-    """What is committed is there after a restart."""
-
     def lease(self) -> Deferred[None]:
         """Become the one who may commit. It lasts until `close`, or until this process dies or cannot say any more
         that it lives; commits fail from then on. Fails with StoreHeld while another has it."""

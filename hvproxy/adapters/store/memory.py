@@ -24,8 +24,6 @@ class Space:
 class MemoryStore:
     """One user of a space."""
 
-    durable = False
-
     def __init__(self, space: Space | None = None) -> None:
         self._space = space or Space()
         self._watches: list[Watch] = []

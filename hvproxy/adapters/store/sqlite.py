@@ -37,7 +37,6 @@ class Asked:
 class SqliteStore:
     """A database, used through a worker."""
 
-    durable = True
     log = Logger()
 
     def __init__(self, database: Database, worker: Runs) -> None:

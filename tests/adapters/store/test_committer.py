@@ -17,8 +17,6 @@ from hvproxy.hypervisor.commands import Commit
 class Slow:
     """A store that answers when the test says what."""
 
-    durable = True
-
     def __init__(self) -> None:
         self.asked: list[tuple[Mapping[str, bytes], tuple[str, ...], Deferred[int]]] = []
         self.checks: list[Deferred[None]] = []

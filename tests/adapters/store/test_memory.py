@@ -22,7 +22,6 @@ class TestMemoryStore(StoreContract):
 
 def test_every_store_has_a_memory_of_its_own_and_promises_nothing() -> None:
     one, other = MemoryStore(), MemoryStore()
-    assert not one.durable
     for store in (one, other):
         assert store.lease().called
     one.commit({"a": b"1"}, ())
