@@ -54,7 +54,11 @@ class Turns:
             return None
         self._passed, self._passing = 0, next(self._pass)
         self._failed += 1
-        self._file.write_text(str(self._failed))
+        try:
+            with self._file.open("r+b", buffering=0) as told:  # in one piece, and no number is shorter than the last
+                told.write(str(self._failed).encode())
+        except FileNotFoundError:
+            return None  # taken away since: if it were made anew here, nobody would end this
         return next(self._reasons)
 
 

@@ -64,11 +64,11 @@ class Line:
 
     def settle(self, seconds: float) -> bool:
         """Wait until a barrier behind all that was sent is answered; whether all is promised."""
-        before = self.answered
-        open_barriers = len(self._barriers)
+        with self._news:  # an answer that comes between these two would be counted on neither side
+            others = self.answered + len(self._barriers)
         self._write(self._barrier())
         with self._news:
-            self._news.wait_for(lambda: self._over or self.answered > before + open_barriers, seconds)
+            self._news.wait_for(lambda: self._over or self.answered > others, seconds)
         return self.confirmed == len(self.sent)
 
     def end(self) -> None:

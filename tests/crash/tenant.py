@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.crash.line import Line
-from tests.crash.operations import Operation, Operations, lane_messages
-from tests.crash.state import Held, addresses, counters
+from tests.crash.operations import EXPIRING_TABLE, Operation, Operations, lane_messages
+from tests.crash.state import FLOW, Held, addresses, counters
 from tests.oracle.readable import described
 from tests.system.private_ovs import Session
+from tests.tools.controller import flow_request
 
 PACE = 0.003
 """Seconds between operations."""
@@ -71,6 +72,11 @@ class Tenant:
         """What the logical switch tells that it has counted."""
         with closing(self.session()) as session:
             return counters(session)
+
+    def expires(self) -> bool:
+        """Whether an entry is there that soon is not."""
+        with closing(self.session()) as session:
+            return bool(session.multipart(FLOW, flow_request(table=EXPIRING_TABLE)))
 
     def connect(self) -> None:
         """Begin a session for operations."""

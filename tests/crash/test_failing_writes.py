@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.crash.failing_writes import LONGEST, Turns
 
 WRITER = """
@@ -37,6 +39,14 @@ def test_each_of_a_row_fails_once(tmp_path: Path) -> None:
     failed = [number for number in range(sum(range(LONGEST + 1)) + 1) if turns.fails() is not None]
     assert failed[:4] == [0, 2, 5, 9] and failed[-1] - failed[-2] == 1, "it begins anew in the end"
     assert int(file.read_text()) == len(failed) == LONGEST + 1
+
+
+def test_whoever_takes_the_file_away_ends_it_even_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = Turns(tmp_path / "failing")
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert turns.fails() is None and not list(tmp_path.iterdir())
 
 
 def test_sqlite_is_told_that_the_disk_is_full_or_broken_and_keeps_the_rest(tmp_path: Path) -> None:

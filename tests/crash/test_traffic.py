@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,28 @@ def test_a_frame_that_comes_late_is_not_lost(ends: tuple[Traffic, Ends]) -> None
     theirs["red", 2].send(frame)
     tally = traffic.pause()
     assert ("red", 1, 1) not in [which for _, which, _ in tally.lost] and not tally.doubled
+
+
+def test_what_was_sent_before_a_kill_has_come_or_is_not_excused(ends: tuple[Traffic, Ends]) -> None:
+    traffic, theirs = ends
+    frame, last = _frame(traffic, theirs), LANES[-1]
+    while theirs["red", last.port].recv(2048)[15] != last.number:
+        pass
+    returned: list[float] = []
+    waiting = threading.Thread(target=lambda: returned.append(traffic.caught_up()))
+    waiting.start()
+    theirs["red", 2].send(frame)
+    waiting.join()
+    tally = traffic.pause()
+    assert ("red", 1, 1) not in [which for _, which, _ in tally.lost]
+    assert ("red", last.number, 1) in [which for at, which, _ in tally.lost if at < returned[0]]
+
+
+def test_what_comes_while_the_switches_come_to_rest_is_not_lost(ends: tuple[Traffic, Ends]) -> None:
+    traffic, theirs = ends
+    frame = _frame(traffic, theirs)
+    tally = traffic.pause(lambda: theirs["red", 2].send(frame))
+    assert tally.lost and ("red", 1, 1) not in [which for _, which, _ in tally.lost]
 
 
 def test_it_passes_when_every_lane_has_carried_a_frame(ends: tuple[Traffic, Ends]) -> None:

@@ -16,6 +16,9 @@ MOST_UNDERWAY = 200
 """Frames that are sent before the others have come: a starved machine must not overflow sockets and call it loss."""
 PATIENCE = 3.0
 """Seconds after which a frame is not waited for any more: more than a starved machine stands still."""
+NAP = 0.01
+NAPS = round(PATIENCE / NAP)
+"""So many that the other threads get a turn in, however long this process has none."""
 PASSING = 0.25
 """Seconds in which a frame comes where it should, if nothing is wrong."""
 LENGTH = 64
@@ -84,13 +87,26 @@ class Traffic:
             time.sleep(0.01)
         return False
 
-    def pause(self) -> Tally:
-        """Send no more, wait for what is underway, and tell what has become of all."""
+    def caught_up(self) -> float:
+        """Wait until every frame that was sent before now has come, or is lost; when that was."""
+        now = time.monotonic()
+        for _ in range(NAPS):
+            with self._lock:
+                if all(at > now for waiting in (self._late, self._underway) for at, _ in waiting.values()):
+                    break
+            time.sleep(NAP)
+        return now
+
+    def pause(self, through: Callable[[], object] = lambda: None) -> Tally:
+        """Send no more, wait for what is underway, which is in our sockets or lost once `through` returns, and tell
+        what has become of all."""
         self._going.clear()
         seconds = time.monotonic() - self._began
-        deadline = time.monotonic() + PATIENCE
-        while (self._underway or self._late) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        through()
+        for _ in range(NAPS):
+            if not self._underway and not self._late:
+                break
+            time.sleep(NAP)
         with self._lock:
             tally, self._tally = self._tally, Tally()
             tally.seconds = seconds
@@ -121,12 +137,12 @@ class Traffic:
             due += len(self._tenants) * len(LANES) / RATE
             for tenant in self._tenants:
                 for lane in LANES:
-                    self._send_one(tenant, lane, now)
+                    self._send_one(tenant, lane)
 
-    def _send_one(self, tenant: str, lane: Lane, now: float) -> None:
+    def _send_one(self, tenant: str, lane: Lane) -> None:
         with self._lock:
             number = self.sent[tenant, lane.number] = self.sent[tenant, lane.number] + 1
-            self._underway[tenant, lane.number, number] = now, set(lane.out)
+            self._underway[tenant, lane.number, number] = time.monotonic(), set(lane.out)
             self._tally.sent += 1
         head = lane.address.to_bytes(6, "big") + b"\2\0\0\0\0\xaa" + LANE_TYPE.to_bytes(2, "big")
         body = bytes((self._tenants.index(tenant), lane.number)) + number.to_bytes(8, "big")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -124,6 +126,13 @@ class World:
                 row["state"] == "up" for name in TENANTS for row in self.ask(f"/v1/logical-switches/{name}/ports"))
         except OSError:
             return False
+
+    def goes_on(self) -> bool:
+        """Whether something is there that goes by itself later: an entry that expires, or a rule of one that has left
+        its edge, which is in the store as long."""
+        with closing(sqlite3.connect(f"file:{self.store / 'net.db'}?mode=ro", uri=True, timeout=ANSWERING)) as store:
+            (retired,) = store.execute("SELECT count(*) FROM record WHERE key LIKE 'ls/%/retired/%'").fetchone()
+        return bool(retired) or any(tenant.expires() for tenant in self.tenants)
 
     def changes_sent(self) -> int:
         """Messages sent to switches since its start that change something."""
