@@ -22,10 +22,10 @@ SERIAL = itertools.count(1)
 
 
 def answered(ovs: PrivateOvs, host: str, address: str, count: int, interval: float, wait: float,
-             pattern: str = "00") -> int:
+             pattern: str = "00", length: int = LENGTH) -> int:
     """How many pings of so many are answered, within `wait` seconds from the last one."""
     identity = next(SERIAL) & 0xffff
-    payload = bytes.fromhex(pattern) * (LENGTH * 2 // len(pattern))
+    payload = bytes.fromhex(pattern) * (length * 2 // len(pattern))
     found: set[int] = set()
     with ovs.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), host) as raw:
         raw.setblocking(False)

@@ -223,7 +223,8 @@ class PrivateOvs:
 
     def vsctl(self, *arguments: str) -> str:
         """Run ovs-vsctl."""
-        return self.run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", f"--timeout={PATIENCE}", *arguments).stdout
+        place = f"--db=unix:{self.directory}/db.sock"  # which is there before anybody listens
+        return self.run("ovs-vsctl", place, "--retry", f"--timeout={PATIENCE}", *arguments).stdout
 
     def ofctl(self, command: str, bridge: str, *arguments: str, check: bool = True) -> str:
         """Run ovs-ofctl over OpenFlow 1.3."""
@@ -329,6 +330,10 @@ class PrivateOvs:
     def set_interface(self, interface: str, up: bool) -> None:
         """Set an interface beside the switches down or up; its peer loses or gains the carrier."""
         self.run("ip", "link", "set", interface, "up" if up else "down")
+
+    def note_port(self, interface: str) -> None:
+        """An interface is a port of a bridge: frames that have come there count for frames_waiting()."""
+        self._attached.add(self.inside(lambda: socket.if_nametoindex(interface)))
 
     def frames_waiting(self) -> bool:
         """Whether a frame has come to a port and ovs-vswitchd has not taken it yet, or is still on a wire to one.
@@ -452,7 +457,7 @@ class PrivateOvs:
 
     def _attach(self, bridge: str, number: int, interface: str) -> None:
         self.vsctl("add-port", bridge, interface, "--", "set", "interface", interface, f"ofport_request={number}")
-        self._attached.add(self.inside(lambda: socket.if_nametoindex(interface)))
+        self.note_port(interface)
 
     def _placed(self, host: str | None, command: tuple[str, ...]) -> list[str]:
         return ["ip", "netns", "exec", self._hosts[host] if host else self.namespace, *command]

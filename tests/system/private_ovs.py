@@ -95,7 +95,8 @@ class PrivateOvs:
                        stdout=subprocess.DEVNULL, timeout=PATIENCE)
 
     def _vsctl(self, *arguments: str) -> None:
-        self._run("ovs-vsctl", f"--db=unix:{self._rundir}/db.sock", f"--timeout={PATIENCE}", *arguments)
+        place = f"--db=unix:{self._rundir}/db.sock"  # which is there before anybody listens
+        self._run("ovs-vsctl", place, "--retry", f"--timeout={PATIENCE}", *arguments)
 
     @staticmethod
     def _wait(path: Path) -> None:

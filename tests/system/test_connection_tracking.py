@@ -132,6 +132,7 @@ class Switches:
         for name in names:
             for flow in flows:
                 self.ofctl(name, "add-flow", flow)
+        self.ovs.forget_flows()
 
     def send(self, name: str, port: int, frame: bytes) -> None:
         self._raw[name, port].send(frame)
@@ -147,7 +148,7 @@ class Switches:
     def arrive(self, name: str, *wanted: tuple[int, bytes]) -> None:
         """Wait until all of these and nothing else has come out."""
         found: Counter[tuple[int, bytes]] = Counter()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + system.PATIENCE
         while found != Counter(wanted) and time.monotonic() < deadline:
             found += self.out(name)
             time.sleep(0.01)

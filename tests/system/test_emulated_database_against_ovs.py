@@ -33,7 +33,7 @@ class Client:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._socket.settimeout(10)
+        self._socket.settimeout(ovs.PATIENCE)
         self._session = Session(DATABASE, TABLES, 0.0)
         self.until(lambda bridge: True)
 
@@ -58,7 +58,7 @@ class Client:
         return self.bridge
 
     def _go_on(self, over: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + ovs.PATIENCE
         while not over():
             assert time.monotonic() < deadline and self._session.closed is None, self._session.closed
             for data in self._session.send:
@@ -91,7 +91,7 @@ class Emulated:
         return await self._fabric.add_database(1)
 
     def _run(self, what: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(ovs.PATIENCE)
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def test_a_group_takes_its_entries_along(compare: Compare) -> None:
 def test_entries_expire_with_the_same_reason(compare: Compare) -> None:
     seen = compare([
         flow(flags=1, hard=1, IN_PORT=1), flow(flags=1, idle=1, IN_PORT=2), flow(flags=1, hard=1, idle=3, IN_PORT=3),
-        flow(apply(output(3)), flags=1, idle=1, IN_PORT=4), sent(4, PLAIN), Step("expire", EXPIRE), *EVERYTHING_ASKED])
+        flow(apply(output(3)), flags=1, idle=3, IN_PORT=4), sent(4, PLAIN), Step("expire", EXPIRE), *EVERYTHING_ASKED])
     assert seen["messages"] == BOTH * 4
 
 
