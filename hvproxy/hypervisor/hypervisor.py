@@ -22,7 +22,6 @@ from hvproxy.hypervisor.drains import Drains
 from hvproxy.hypervisor.fabric import Fabric
 from hvproxy.hypervisor.fabric_ledger import FabricLedger
 from hvproxy.hypervisor.journal import Journal
-from hvproxy.hypervisor.lacking import missing
 from hvproxy.hypervisor.links import Links
 from hvproxy.hypervisor.logical_port import LogicalPort
 from hvproxy.hypervisor.logical_switch import LogicalSwitch
@@ -34,6 +33,7 @@ from hvproxy.hypervisor.rollout import Rollout
 from hvproxy.hypervisor.serving import Serving
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.sharing import Sharing
+from hvproxy.hypervisor.shortcomings import Shortcomings
 from hvproxy.hypervisor.soon import Soon
 from hvproxy.hypervisor.switches import Switches
 from hvproxy.hypervisor.to_switches import ToSwitches
@@ -80,6 +80,7 @@ class Hypervisor(ToSwitches):
         self.rollout = Rollout(self.send_change, self.confirm_connected, self.holds)
         self.moves = Moves(self)
         self.sharing = Sharing(self)
+        self.shortcomings = Shortcomings(self)
         self.meter_ids = MeterIds()
         self.soon = Soon()
         self.zones = Zones()
@@ -100,10 +101,6 @@ class Hypervisor(ToSwitches):
         """Seconds that tenants' barriers took, for the metrics, which take them out."""
         self.without_identifiers: set[str] = set()
         """Logical switches that have not found room for all their ports."""
-        self._missing: dict[Dpid, list[str]] = {}
-        """What each switch lacked of what hvproxy needs when that was looked at last."""
-        self._tables_seen: dict[Dpid, int] = {}
-        """How many logical tables it was to have then."""
         self._next_poll = now + IDLE_POLL
 
     def commands(self) -> list[Command]:
@@ -246,37 +243,13 @@ class Hypervisor(ToSwitches):
 
     def datapath_ready(self, dp: Datapath, now: float) -> None:
         self.serving.heard(dp.dpid)
-        self.see_missing(dp)
+        self.shortcomings.look(dp)
         self.note_datapath(dp.dpid)
         for ls in self.attached.on(dp.dpid):
             self.bind(ls, now)
         self.databases.check(now)
         self.serving.look(now)
         self.links.datapath_ready(dp, now)
-
-    def missing(self, dp: Datapath) -> list[str]:
-        """What a switch lacks of what hvproxy needs for the logical switches there; nothing before it has told."""
-        if dp.offer.features is None:
-            return []
-        return missing(dp.offer.features.n_tables, dp.offer.tables, dp.offer.group_features, self._tables_on(dp.dpid))
-
-    def _tables_on(self, dpid: Dpid) -> int:
-        """How many logical tables a switch is to have for the logical switches there."""
-        decided = {*self.attached.on(dpid), *(ls for ls in self.logical_switches.values() if dpid in ls.edges)}
-        return max((ls.tables_held for ls in decided), default=0)
-
-    def see_bound(self, dpid: Dpid, ls: LogicalSwitch) -> None:
-        """Ports of a logical switch are bound on a switch that is ready: it may lack what it was not needed for."""
-        if ls.tables_held > self._tables_seen.get(dpid, 0):
-            self.see_missing(self.switches.datapaths[dpid])
-
-    def see_missing(self, dp: Datapath) -> None:
-        """Raise an alarm where a switch lacks what it did not lack, or was not needed, when that was looked at last."""
-        lacks = self.missing(dp)
-        if lacks and lacks != self._missing.get(dp.dpid):
-            self.switches.alarm("a switch lacks what hvproxy needs", dpid=f"{dp.dpid:016x}", missing=lacks)
-        self._missing[dp.dpid] = lacks
-        self._tables_seen[dp.dpid] = self._tables_on(dp.dpid)
 
     def datapath_lost(self, dp: Datapath, now: float) -> None:
         self.links.datapath_lost(now)

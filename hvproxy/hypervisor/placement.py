@@ -47,7 +47,7 @@ def bind(hv: Hypervisor, ls: LogicalSwitch, now: float, risen: Iterable[int] = (
     _carry_out(hv, found.members, now)
     for dpid in {vif.dpid for number in moved if (vif := ls.ports[number].vif) is not None}:
         if hv.ready(dpid):
-            hv.see_bound(dpid, ls)
+            hv.shortcomings.bound(dpid, ls)
     for name in sorted(hv.sharing.concerned(others) | (hv.sharing.refused if moved else set())):
         if name != ls.spec.name and name in hv.logical_switches:
             # What they send must not pass for these ports' before these are up; or there is room for them now.

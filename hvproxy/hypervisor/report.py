@@ -81,7 +81,7 @@ def _summary(hv: Hypervisor, dp: Datapath) -> Row:
         "rules": len(dp.desired.rules),
         "groups": len(dp.desired.groups),
         "settings": settings(hv, dp.dpid),
-        "missing": hv.missing(dp),
+        "missing": hv.shortcomings.of(dp),
     }
 
 

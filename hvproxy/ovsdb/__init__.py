@@ -7,6 +7,7 @@
     transact    operations that change a database, and what became of them
     session     one connection: the dialogue, the probes, what ends it
     vswitch     what is read of the database Open_vSwitch: bridges, their settings, and the VIFs on them
+    tunnels     the ports of hvproxy's own that are to be there
 
 Nothing that a database sends raises anything but errors.DatabaseError, and that ends its session. Knows no logical
 switch, no OpenFlow and no socket.

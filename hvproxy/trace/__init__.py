@@ -6,8 +6,10 @@
     action_set  the order of actions that were written
     switch      flow entries, groups and ports, and how they are looked up
     walk        tables, groups and outputs
+    steps       what a walk tells
     compose     frames from a line of text
     compare     what two frames differ in
+    lines       a trace of the HTTP API as text
 
 Pure; knows neither logical switches nor the fabric, and nothing of hvproxy's is decided by it.
 """

@@ -100,7 +100,7 @@ def test_such_switches_are_used_and_hold_no_more_than_they_can() -> None:
     world, controller = a_narrow_world()
     add(controller, flow_mod(match=in_port(5) + metadata_tlv(3, 7), apply=actions.output(2), goto=1),
         flow_mod(write=actions.output(6), metadata=(1, 0x1F), priority=4), flow_mod(table=1, apply=actions.output(4)))
-    assert all(dp.ready and dp.offer.narrow and not world.hv.missing(dp)
+    assert all(dp.ready and dp.offer.narrow and not world.hv.shortcomings.of(dp)
                for dp in world.hv.switches.datapaths.values())
     assert all(port.up for port in world.hv.logical_switches["red"].ports.values())
     assert_held(world)
@@ -152,4 +152,4 @@ def test_a_switch_with_half_of_it_or_with_extensions_is_none_of_these() -> None:
         world.switches[dpid].tables = described_tables(20, metadata=metadata)
         world.switches[dpid].reboot()
         dp = world.hv.switches.datapaths[dpid]
-        assert not dp.offer.narrow and world.hv.missing(dp)
+        assert not dp.offer.narrow and world.hv.shortcomings.of(dp)

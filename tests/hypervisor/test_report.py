@@ -20,7 +20,7 @@ from hvproxy.openflow.instructions import Instructions
 from hvproxy.openflow.instructions import build as build_instructions
 from hvproxy.openflow.messages import decode_packet_out
 from hvproxy.openflow.oxm import tlv
-from tests.harness import Controller, EndSwitch, World, described_tables, spec
+from tests.harness import Controller, World, spec
 from tests.hypervisor.worlds import add, flow_mod, meter_mod
 
 LINKS = (NamedLink((2, 8), (1, 8)), NamedLink((1, "s1-7"), (3, 7)))
@@ -44,28 +44,6 @@ def test_datapaths_tell_state_role_and_contents() -> None:
     assert (rows[0]["address"], rows[0]["description"]) == ("tcp:127.0.0.1:1", "emulated Open vSwitch 1")
     assert (rows[2]["address"], rows[2]["description"]) == (None, None)
     assert rows[0]["rules"] == len(world.switches[1].rules) and rows[0]["groups"] == len(world.switches[1].groups)
-
-
-def test_what_a_switch_lacks_is_told_and_raises_one_alarm() -> None:
-    world = World(spec("red", {1: (1, 1)}))
-    world.switches[1] = EndSwitch(world, 1, 8)
-    world.switches[1].tables = described_tables(without_actions=(of13.OFPAT_POP_VLAN,))
-    world.switches[1].connect()
-    world.pass_time(2.0)
-    assert [row["missing"] for row in report.datapaths(world.hv)] == [["action pop_vlan in tables 0 to 1"]]
-    alarm = "a switch lacks what hvproxy needs"
-    assert world.hv.switches.alarms == {alarm: 1}
-    world.switches[1].disconnect()
-    world.switches[1].tables = described_tables(17)
-    world.switches[1].connect()
-    world.pass_time(2.0)
-    assert world.hv.switches.alarms == {alarm: 2}
-    world.switches[1].disconnect()
-    world.switches[1].tables = described_tables()
-    world.switches[1].connect()
-    world.pass_time(2.0)
-    assert [row["missing"] for row in report.datapaths(world.hv)] == [[]]
-    assert world.hv.switches.alarms == {alarm: 2}
 
 
 def test_a_datapath_that_only_carries_is_transit() -> None:

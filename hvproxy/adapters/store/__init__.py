@@ -4,7 +4,7 @@ Every engine passes tests/adapters/store/contract.py. Nothing blocks: everything
 done fails with StoreError, and may be tried again.
 
     engine      what it keeps
-    sqlite      records in one file, of one process at a time
+    sqlite      records in one file, of one process at a time; database is that file
     memory      records for as long as the process lives: it promises nothing
     committer   brings what the core leaves to be stored into a store, however often that takes
     worker      a thread for what would block
