@@ -60,7 +60,7 @@ HOSTS = tuple(HostSpec(*row) for row in (
 ))
 
 
-def wait_until(true: Callable[[], object], what: str, seconds: float = 40.0) -> None:
+def wait_until(true: Callable[[], object], what: str, seconds: float = 120.0) -> None:
     """Wait for a condition; the time is only a safety net."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -13,7 +13,7 @@ import yaml
 
 from tests.system.network import wait_until
 from tests.system.on_ovs import API_PORT, OnOvs
-from tests.system.ovs import received
+from tests.system.ovs import PATIENCE, received
 from tests.system.private_ovs import Session
 
 PORTS = (1, 2, 3)
@@ -24,7 +24,6 @@ MARK = b"\2\0\0\0\0\xaa"
 """The source address of every frame that counts."""
 AT = {1: (1, 1), 2: (1, 2), 3: (2, 1)}
 """Logical port -> (edge, port)."""
-SAFETY_NET = 40.0
 
 
 class SideBySide(OnOvs):
@@ -67,7 +66,7 @@ class SideBySide(OnOvs):
     def same(self, ask: Callable[[str], object], what: str = "") -> object:
         """What `ask` says of the logical switch, which must be, or soon become, what it says of the plain one."""
         plain, found = ask(PLAIN), ask(LOGICAL)
-        deadline = time.monotonic() + SAFETY_NET
+        deadline = time.monotonic() + PATIENCE
         while plain != found and time.monotonic() < deadline:
             time.sleep(0.1)
             plain, found = ask(PLAIN), ask(LOGICAL)

@@ -86,6 +86,7 @@ def test_frames_of_both_are_kept_apart_where_they_enter(edges: Edges) -> None:
 def test_a_packet_out_as_from_the_whole_port_does_not_get_into_the_sub_ports_logical_switch(edges: Edges) -> None:
     session = Session(edges.ovs.connection(FIRST_LISTEN_PORT))
     frames = [tagged(FLOOD, 7), tagged(FLOOD, 8)]
+    edges.count()
     edges.hear()
     for frame in frames:
         session.request(wire.PACKET_OUT, wire.PACKET_OUT_BODY.pack(0xFFFFFFFF, 1, 16) + output(TABLE) + frame)
@@ -116,6 +117,7 @@ def test_statistics_of_the_whole_port_are_its_own(edges: Edges) -> None:
 
 def _settle(edges: Edges) -> None:
     """Until the rules and groups of both tell what the physical port has received and sent."""
+    edges.count()
     wait_until(lambda: tuple(map(sum, zip(edges.port_packets("red", 1), edges.port_packets("blue", 1), strict=True)))
                == _physical(edges), "the counters of both do not come to those of the port")
 
