@@ -164,6 +164,7 @@ def test_what_arrives_while_a_port_is_down_goes_nowhere_and_the_other_tenant_hea
     configure(both, 1, DOWN)
     both.out(LOGICAL)
     both.send(LOGICAL, 1, FRAME)
+    both.ovs.carry_on()
     packet_out(both, LOGICAL, CONTROLLER, output(3), frame=LAST)
     came: list[tuple[int, bytes]] = []
     wait_until(lambda: came.extend(both.out(LOGICAL)) or (3, LAST) in came, "the last frame has not come")
