@@ -22,8 +22,6 @@ from tools.ports import free_port
 from tools.programs import HVPROXY, Failed, Programs, cpu_seconds, measured
 
 PATIENCE = 60.0
-QUIET = 0.2
-"""Seconds without a further packet-in after which none is on its way any more."""
 PACKET_IN, FLOW_MOD, ROUND_TRIP = "CPU per packet-in", "CPU per flow-mod", "packet-in to flow-mod, p50"
 console = Console(highlight=False)
 
@@ -78,13 +76,13 @@ class Middle:
         messages = [switch.packet_in()] * count
         before, cpu, echoed = controller.packet_ins, cpu_seconds(self.pid), switch.echoed
         await switch.flood(messages)
-        # What answers an echo has taken everything that was sent before it.
+        # What answers an echo has taken everything that was sent before it, and has all of it before the answer to a
+        # barrier on its way to the controller.
         switch.transport.write(wire.message(wire.ECHO_REQUEST, 7))
         await self.programs.wait_until(lambda: switch.echoed > echoed, f"an echo through {self.name}", PATIENCE)
-        seen = -1
-        while controller.packet_ins - before < count and controller.packet_ins != seen:
-            seen = controller.packet_ins
-            await asyncio.sleep(QUIET)
+        barriers = controller.barriers
+        controller.transport.write(wire.message(wire.BARRIER_REQUEST, 6))
+        await self._answered(barriers)
         self.figures[PACKET_IN].append((cpu_seconds(self.pid) - cpu) / count * 1e6)
         self.lost += count - (controller.packet_ins - before)
 

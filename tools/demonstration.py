@@ -33,6 +33,10 @@ PORT_ON_LEAF = {"red": 1, "blue": 2}
 console = Console(highlight=False)
 
 
+PATIENCE = 20.0
+"""Seconds after which an answer counts as lost: a busy machine may need long for the first one."""
+
+
 class Failed(Exception):
     """The demonstration did not show what it should."""
 
@@ -106,7 +110,7 @@ class Demonstration:
     def _get(self, path: str) -> object:
         """GET from the API; None while it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.api}{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.api}{path}", timeout=PATIENCE) as reply:
                 text = reply.read().decode()
                 is_json = reply.headers.get_content_type() == "application/json"
         except (urllib.error.URLError, OSError):
@@ -172,7 +176,7 @@ class Demonstration:
                     for b in hosts:
                         if a is not b:
                             sent += 1
-                            lost += await a.ping(b.ip, timeout=2.0) is None
+                            lost += await a.ping(b.ip, PATIENCE) is None
         return sent, lost
 
     async def strangers(self) -> int:
@@ -206,7 +210,7 @@ class Demonstration:
         told = sum([await self.told(tenant) for tenant in TENANTS])
         before = {port: self.fabric.switches[1].ports[port].tx_packets for port in (1001, 1002)}
         for _ in range(5):
-            await a.ping(b.ip, timeout=2.0)
+            await a.ping(b.ip, PATIENCE)
         used = max(before, key=lambda port: self.fabric.switches[1].ports[port].tx_packets - before[port])
         pings = []
         for number in range(400):

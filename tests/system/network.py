@@ -6,7 +6,6 @@ pair of VLAN sub-ports on one physical port.
 """
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from hvproxy.hypervisor.labels import DRAIN
 from tests.system.echoes import answered
 from tests.system.on_ovs import API_PORT, OnOvs
 
@@ -28,6 +28,11 @@ SWITCH_PORT = 6633
 PATTERN = {"red": "aa", "blue": "bb", "green": "cc"}
 CONTROLLER_PORT = {"red": 7001, "blue": 7002, "green": 7003}
 LISTEN_PORT = {"red": 16653, "blue": 16654, "green": 16655}
+
+LONG = 30.0
+"""Seconds to wait for answers to pings that will come."""
+DRAINED = DRAIN + 0.5
+"""Seconds after which frames that were under way have drained."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,22 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = 120.0) ->
         if time.monotonic() > deadline:
             raise TimeoutError(what)
         time.sleep(0.05)
+
+
+def rest(fabric: OnOvs) -> None:
+    """Wait until hvproxy changes nothing on the switches any more: they have told what they hold behind what they were
+    sent, and what drains from then on has drained."""
+    def still() -> bool:
+        sent = fabric.changes_sent()
+        try:
+            for row in fabric.get("/v1/datapaths"):
+                fabric.get(f"/v1/datapaths/{row['dpid']}/audit", "POST")
+        except urllib.error.HTTPError:  # its session has ended meanwhile
+            return False
+        time.sleep(DRAINED)
+        return fabric.changes_sent() == sent
+
+    wait_until(still, "hvproxy goes on changing the switches", 120)
 
 
 class Network(OnOvs):
@@ -117,9 +138,11 @@ class Network(OnOvs):
         for dpid in (*LEAVES, *SPINES):
             ovs.set_controllers(f"s{dpid:x}", *target)
         wait_until(self.settled, "not all links are discovered, all switches ready and all ports up")
-        wait_until(lambda: all(map(os.path.exists, self.trunks.values())), "the hosts on VLANs do not listen")
         for tenant in sorted({h.tenant for h in self.hosts}):
             wait_until(lambda t=tenant: self.ready(t), f"the controller of {tenant} did not set up its switch")
+        for path in self.trunks.values():
+            wait_until(lambda each=path: self._listens(each), "the hosts on VLANs do not listen")
+        rest(self)
 
     def serve(self) -> None:
         """Start hvproxy."""
@@ -175,8 +198,14 @@ class Network(OnOvs):
         return {(min(pair), max(pair)) for pair in ends}
 
     def ready(self, tenant: str) -> bool:
-        """Its controller has installed its first entries."""
-        return bool(self.get(f"/v1/logical-switches/{tenant}/flows"))
+        """Its controller has installed its first entries: one to learn by, or all of pipeline_app.py."""
+        entries = len(self.of(tenant)) + 3 if tenant == "green" else 1
+        return len(self.get(f"/v1/logical-switches/{tenant}/flows")) >= entries
+
+    @staticmethod
+    def _listens(path: str) -> bool:
+        with socket.socket(socket.AF_UNIX) as control:
+            return control.connect_ex(path) == 0
 
     # What hosts do
 

@@ -312,6 +312,8 @@ class PrivateOvs:
                         ("ip", "link", "set", "eth0", "address", mac, "mtu", str(mtu)),
                         ("ip", "address", "add", address, "dev", "eth0"), ("ip", "link", "set", "eth0", "up")):
             self.run(*command, host=name)
+        for kind in ("mcast", "ucast"):  # once a second, so that nobody is given up while a switch is held
+            self.run("sysctl", "-qw", f"net.ipv4.neigh.eth0.{kind}_solicit=30", host=name)
         self.run("ethtool", "-K", "eth0", *OFFLOADS, host=name, check=False)
         self._attach(bridge, port, inner)
         return inner

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from tests.system.echoes import answered
-from tests.system.network import CONTROLLER_PORT, PATTERN, ROOT, SWITCH_PORT, HostSpec, wait_until
+from tests.system.network import CONTROLLER_PORT, LONG, PATTERN, ROOT, SWITCH_PORT, HostSpec, wait_until
 from tests.system.on_ovs import API_PORT, OnOvs
 from tests.system.ovs import PrivateOvs
 
@@ -88,7 +88,8 @@ class Sites(OnOvs):
         self.serve()
         for site in self.sites:
             self._add_datapaths(site)
-        wait_until(self.settled, "all switches are ready, all links there and all ports up", 60)
+        wait_until(self.settled, "not all links are there and all ports up", 60)
+        wait_until(self.served, "not all switches are ready and all logical switches served", 60)
         self._finish()
 
     def serve(self) -> None:
@@ -147,11 +148,21 @@ class Sites(OnOvs):
 
     def flaps(self) -> int:
         """How often the switches have taken a tunnel for dead, or for well again."""
+        for site in self.sites * 2:
+            site.ovs.control("version")  # behind the second answer what came before the first is on its way to them
         return sum(int(each) for site in self.sites for each in re.findall(
             r'flap_count="(\d+)"', site.ovs.vsctl("--columns=bfd_status", "list", "interface")))
 
+    def served(self) -> bool:
+        """All switches and databases are known, and controllers are served."""
+        try:
+            self.text("/readyz")
+        except OSError:
+            return False
+        return True
+
     def settled(self) -> bool:
-        """All switches are ready, all links there, all ports up."""
+        """All links are there, all ports up."""
         try:
             links = self.get("/v1/links")
             ports = [port for tenant in self.tenants for port in self.get(f"/v1/logical-switches/{tenant}/ports")]
@@ -165,9 +176,20 @@ class Sites(OnOvs):
     def at(self, host: HostSpec) -> PrivateOvs:
         return next(site.ovs for site in self.sites if host.leaf in site.dpids)
 
-    def ping(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2) -> int:
+    def ping(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2, wait: float = 5) -> int:
         """Ping with the tenant's pattern; how many answers came."""
-        return answered(self.at(a), a.name, b.address, count, interval, 5, PATTERN[a.tenant])
+        return answered(self.at(a), a.name, b.address, count, interval, wait, PATTERN[a.tenant])
+
+    def reaches(self, a: HostSpec, b: HostSpec, count: int = 1, interval: float = 0.2) -> bool:
+        """Whether all pings are answered. A switch that gets no processor for 0.3 s is taken for dead by BFD: what is
+        lost then tells nothing, and is tried again."""
+        while True:
+            wait_until(self.settled, "not all links are there and all ports up")
+            before = self.flaps()
+            if self.ping(a, b, count, interval, LONG) == count:
+                return True
+            if self.flaps() == before:
+                return False
 
     def pairs(self, tenant: str) -> list[tuple[HostSpec, HostSpec]]:
         own = [host for host in self.hosts if host.tenant == tenant]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.system.network import LEAVES, LISTEN_PORT, SPINES, HostSpec, Network, wait_until
+from tests.system.network import LEAVES, LISTEN_PORT, LONG, SPINES, HostSpec, Network, rest, wait_until
 
 HOSTS = tuple(HostSpec("red", number, number, 1) for number in LEAVES)
 FLOWS = ("table=0,priority=10,arp,actions=FLOOD", "table=0,priority=5,ip,actions=goto_table:1",
@@ -66,11 +66,12 @@ def test_no_frame_is_lost_no_entry_and_no_count_when_hvproxy_is_killed() -> None
             network.ofctl("add-flow", flow)
         first, last = HOSTS[0], HOSTS[-1]
         wait_until(lambda: network.ping(first, last), "the hosts do not reach each other")
+        rest(network)
         before, rules = network.entries(), network.rules()
         assert len(before) == len(FLOWS)
         with ThreadPoolExecutor(1) as pool:
             for _ in range(KILLS):
-                answers = pool.submit(network.ping, first, last, 1000, 0.01)
+                answers = pool.submit(network.ping, first, last, 1000, 0.01, LONG)
                 network.restart()
                 assert answers.result() == 1000
                 after = network.entries()

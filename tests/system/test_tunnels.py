@@ -56,7 +56,7 @@ def gre(frame: bytes) -> tuple[int, bytes] | None:
 def test_all_pairs_within_a_tenant_answer_and_no_frame_crosses(sites: Sites) -> None:
     captures = {host.name: beside(sites, host) for host in sites.hosts}
     lost = [(a.name, b.name) for tenant in sites.tenants for a, b in sites.pairs(tenant)
-            if sites.ping(a, b, count=3, interval=0.05) != 3]
+            if not sites.reaches(a, b, count=3, interval=0.05)]
     assert not lost
     own = 0
     for name, capture in captures.items():
@@ -72,7 +72,7 @@ def test_between_subnets_labels_are_keys_and_within_one_they_are_tags(sites: Sit
     routed = [Capture(sites, f"r{site.number}", ROUTER) for site in sites.sites]  # type: ignore[arg-type]
     fabric = [Capture(site, interface) for site in sites.sites for interface in site.fabric]  # type: ignore[arg-type]
     for a, b in sites.pairs("red"):
-        assert sites.ping(a, b) == 1
+        assert sites.reaches(a, b)
     pattern = bytes.fromhex(PATTERN["red"]) * 16
 
     def of_hosts(frames: list[bytes]) -> list[bytes]:
@@ -100,7 +100,7 @@ def test_between_subnets_labels_are_keys_and_within_one_they_are_tags(sites: Sit
 
 def test_a_tenants_own_bfd_and_tags_pass_through_a_tunnel(sites: Sites) -> None:
     near, far = sites.hosts[0], sites.hosts[2]
-    assert sites.ping(near, far) == 1
+    assert sites.reaches(near, far)
     capture = beside(sites, far)
     header = bytes.fromhex(far.mac.replace(":", "") + near.mac.replace(":", ""))
     bfd = bytes.fromhex("0800450000342a2a0000ff110000") + bytes((10, 0, 0, near.number, 10, 0, 0, far.number)) \
@@ -108,9 +108,15 @@ def test_a_tenants_own_bfd_and_tags_pass_through_a_tunnel(sites: Sites) -> None:
     wanted = [header + bfd, header + bytes.fromhex("81000003") + bfd, header + bytes.fromhex("88b5") + b"x" * 46]
     code = ("import socket,sys; s=socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0));"
             " [s.send(bytes.fromhex(each)) for each in sys.argv[1:]]")
-    sites.at(near).run("python3", "-c", code, *(frame.hex() for frame in wanted), host=near.name)
-    # Inner frames that are shorter than Ethernet's least may be padded on the way.
-    wait_until(lambda: all(any(f.startswith(w) for f in capture.seen()) for w in wanted), "all of them arrive")
+
+    def arrived() -> bool:
+        """Tried again: a switch that gets no processor may be taken for dead just then."""
+        sites.at(near).run("python3", "-c", code, *(frame.hex() for frame in wanted), host=near.name)
+        # Inner frames that are shorter than Ethernet's least may be padded on the way.
+        seen = capture.seen()
+        return all(any(frame.startswith(each) for frame in seen) for each in wanted)
+
+    wait_until(arrived, "all of them arrive")
     capture.frames()
 
 
@@ -141,4 +147,4 @@ def test_tunnels_that_nobody_needs_go(sites: Sites) -> None:
     wait_until(lambda: not any(name.startswith("hv") for name in site.ovs.vsctl("list-ports", "s3").split()),
                "no tunnel leads to site 3")
     near, far = sites.hosts[:2]
-    assert sites.ping(near, far) == 1
+    wait_until(lambda: sites.ping(near, far) == 1, "the others reach each other")

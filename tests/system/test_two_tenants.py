@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.network import HOSTS, PATTERN, HostSpec, Network, wait_until
-from tests.system.ovs import require
+from tests.system.network import HOSTS, LONG, PATTERN, HostSpec, Network, wait_until
+from tests.system.ovs import PATIENCE, require
 from tests.system.starvation import holds
 
 DISCOVERY = 0x88CC
@@ -36,7 +36,7 @@ class Capture:
     def frames(self) -> list[bytes]:
         """End the capture; what was seen."""
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
         return read_pcap(self.path)
 
     def seen(self) -> list[bytes]:
@@ -81,7 +81,7 @@ def test_all_pairs_within_a_tenant_answer_and_no_frame_crosses(network: Network)
     captures = {h.name: Capture(network, "eth0", h.name) for h in HOSTS if h.vlan is None}
     captures |= {trunk: Capture(network, "eth0", trunk) for trunk in network.trunks}
     lost = [(a.name, b.name) for tenant in PATTERN for a, b in pairs(network, tenant)
-            if network.ping(a, b, count=2, interval=0.01) != 2]
+            if network.ping(a, b, count=2, interval=0.01, wait=LONG) != 2]
     assert not lost
     patterns = {tenant: bytes.fromhex(text) * 16 for tenant, text in PATTERN.items()}
     own = 0
@@ -154,6 +154,7 @@ def test_logical_counters_equal_what_the_hosts_sent_and_received(network: Networ
     assert network.ping(near, far) == 1
 
     def counters() -> list[int]:
+        network.ovs.forget_flows()  # Open vSwitch counts late
         flows = network.get("/v1/logical-switches/green/flows")
         to_far = [f for f in flows if "02:00:00:00:00:03" in f["match"]]  # type: ignore[union-attr,index]
         ports = network.ovs.run("ovs-ofctl", "-O", "OpenFlow13", "dump-ports", "tcp:127.0.0.1:16655").stdout
@@ -166,10 +167,10 @@ def test_logical_counters_equal_what_the_hosts_sent_and_received(network: Networ
     def settled() -> list[int]:
         before = counters()
         time.sleep(1.5)  # Open vSwitch brings its port counters up to date once a second: this is its period
-        return counters() if counters() == before else settled()
+        return before if counters() == before else settled()
 
     before = settled()
-    assert network.ping(near, far, count=200, interval=0.002) == 200
+    assert network.ping(near, far, count=200, interval=0.002, wait=LONG) == 200
     entry, received, transmitted, sent, came = [b - a for a, b in zip(before, settled())]
     assert (entry, received, transmitted) == (200, sent, came) and min(sent, came) >= 200
 
@@ -180,7 +181,15 @@ def test_a_spine_link_failure_loses_at_most_five_pings_and_no_tenant_hears_of_it
     assert network.ping(a, b) == 1
     captures = {spine: Capture(network, network.links[1, spine][0]) for spine in (0x11, 0x12)}
     assert network.ping(a, b, count=20, interval=0.01) == 20
-    used = max(captures, key=lambda spine: sum(bytes.fromhex("aa" * 16) in f for f in captures[spine].frames()))
+
+    def carried() -> dict[int, int]:
+        return {spine: sum(bytes.fromhex("aa" * 16) in frame for frame in capture.seen())
+                for spine, capture in captures.items()}
+
+    wait_until(lambda: sum(carried().values()) >= 40, "the captures do not show pings and answers")
+    used = max(captures, key=carried().__getitem__)
+    for capture in captures.values():
+        capture.frames()
     told = network.metric("hvproxy_messages_total", direction="to_controller", type="port_status")
 
     def survives(interface: str) -> bool:
@@ -189,7 +198,7 @@ def test_a_spine_link_failure_loses_at_most_five_pings_and_no_tenant_hears_of_it
              "-W", "1", b.address], stdout=subprocess.PIPE, text=True)
         time.sleep(1.0)  # the pings run at their own pace: the failure shall come in the middle of them
         network.ovs.set_interface(interface, False)
-        output = pings.communicate(timeout=30)[0]
+        output = pings.communicate(timeout=PATIENCE)[0]
         received = int(output.split(" received")[0].rsplit(",", 1)[1])
         network.ovs.set_interface(interface, True)
         wait_until(network.settled, "the link is back")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from tools.emulator import oxm, wire
 
+SAFETY_NET = 60.0
+"""Seconds after which an answer is given up; nothing is measured with it."""
 ANY = 0xffffffff
 CONTROLLER, FLOOD, IN_PORT, TABLE, ALL = 0xfffffffd, 0xfffffffb, 0xfffffff8, 0xfffffff9, 0xfffffffc
 
@@ -124,7 +126,7 @@ class Channel:
         barrier = self.send(wire.BARRIER_REQUEST)
         answers: list[bytes] = []
         while True:
-            message = await asyncio.wait_for(self.receive(), 10)
+            message = await asyncio.wait_for(self.receive(), SAFETY_NET)
             found = int.from_bytes(message[4:8], "big")
             if message[1] == wire.BARRIER_REPLY and found == barrier:
                 return answers

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tools.controller import Controller
+from tests.tools.controller import SAFETY_NET, Controller
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "tools.emulator")
@@ -20,7 +20,7 @@ def test_it_says_where_things_are_dials_and_ends_on_interrupt() -> None:
         process = await asyncio.create_subprocess_exec(
             *COMMAND, "--leaves", "2", "--spines", "1", "--hosts-per-leaf", "1", "--controller", controller.address,
             cwd=ROOT, stdout=subprocess.PIPE)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SAFETY_NET):
             while len(controller.channels) < 3:
                 await asyncio.sleep(0.02)
         process.send_signal(signal.SIGINT)

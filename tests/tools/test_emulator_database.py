@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hvproxy.ovsdb.transact import delete_from, insert, insert_into, set_key, update
+from tests.tools.controller import SAFETY_NET
 from tools.emulator.database import Changes, Database, Monitor
 from tools.emulator.ovsdb import DatabaseServer
 
@@ -82,7 +83,7 @@ def talk(scenario: Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], A
         _, host, number = (await server.listen()).split(":")
         reader, writer = await asyncio.open_connection(host, int(number))
         try:
-            await asyncio.wait_for(scenario(reader, writer, bridge), 10)
+            await asyncio.wait_for(scenario(reader, writer, bridge), SAFETY_NET)
         finally:
             writer.close()
             await server.close()

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.tools.controller import Controller, LearningController, apply, flow_mod, group, group_mod, match, output
-from tests.tools.controller import bucket, packet_in_parts, packet_out, CONTROLLER, FLOOD
+from tests.tools.controller import bucket, packet_in_parts, packet_out, CONTROLLER, FLOOD, SAFETY_NET
 from tools.emulator import Fabric, leaf_spine, wire
+from tools.ports import free_port
 
 
-async def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait until the condition holds."""
-    deadline = asyncio.get_running_loop().time() + timeout
+    deadline = asyncio.get_running_loop().time() + SAFETY_NET
     while not condition():
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(condition)
@@ -52,13 +53,14 @@ def test_hosts_ping_through_a_learning_controller_and_later_without_it() -> None
 
     async def scenario(fabric: Fabric) -> None:
         first, second = fabric.hosts["a"], fabric.hosts["b"]
-        rtt = await first.ping("10.0.0.2", 2.0)
-        assert rtt is not None and 0 < rtt < 2
+        await until(lambda: all(switch.tables.count for switch in fabric.switches.values()))
+        rtt = await first.ping("10.0.0.2", SAFETY_NET)
+        assert rtt is not None and 0 < rtt < SAFETY_NET
         assert first.arp_table[b"\x0a\x00\x00\x02"] == second.mac
-        assert await first.ping("10.0.0.2") is not None
+        assert await first.ping("10.0.0.2", SAFETY_NET) is not None
         asked = controller.packet_ins
-        assert await first.ping("10.0.0.2") is not None
-        assert await second.ping("10.0.0.1") is not None
+        assert await first.ping("10.0.0.2", SAFETY_NET) is not None
+        assert await second.ping("10.0.0.1", SAFETY_NET) is not None
         assert controller.packet_ins == asked
         assert await first.ping("10.0.0.77", 0.1) is None
     with_fabric(line, controller, scenario)
@@ -151,15 +153,12 @@ def test_a_dropped_connection_is_dialled_again_and_keeps_the_tables_but_a_reboot
 
 def test_a_switch_dials_until_somebody_listens() -> None:
     async def main() -> None:
-        controller = Controller()
-        await controller.start()
-        address = controller.address
-        await controller.stop()
+        controller, port = Controller(), free_port()
         fabric = line()
-        fabric.connect_all(address)
+        fabric.connect_all(f"tcp:127.0.0.1:{port}")
         await asyncio.sleep(0.2)
-        again = await asyncio.start_server(controller._accepted, "127.0.0.1", int(address.split(":")[-1]))
-        await fabric.all_connected(5)
+        again = await asyncio.start_server(controller._accepted, "127.0.0.1", port)
+        await fabric.all_connected(SAFETY_NET)
         again.close()
         await fabric.close()
     asyncio.run(main())
@@ -195,7 +194,7 @@ def test_hosts_with_the_same_addresses_on_different_ports_do_not_disturb_each_ot
         for first, second in ((2, 3), (3, 2)):
             await channel.ask(wire.FLOW_MOD, flow_mod(match(IN_PORT=first), apply(output(second))))
         fabric.hosts["c"].mac = b"\x02\0\0\0\0\x0c"
-        assert await fabric.hosts["c"].ping("10.0.0.4") is not None
+        assert await fabric.hosts["c"].ping("10.0.0.4", SAFETY_NET) is not None
         assert fabric.hosts["a"].received == []
     with_fabric(build, controller, scenario)
 
@@ -213,7 +212,7 @@ def test_hosts_on_sub_ports_hear_only_their_vlan() -> None:
 
     async def scenario(fabric: Fabric) -> None:
         await controller.channels[1].ask(wire.FLOW_MOD, flow_mod(match(), apply(output(FLOOD))))
-        assert await fabric.hosts["a"].ping("10.0.0.2") is not None
+        assert await fabric.hosts["a"].ping("10.0.0.2", SAFETY_NET) is not None
         assert fabric.hosts["a"].arp_table[b"\x0a\x00\x00\x02"] == b"\x02\0\0\0\0\x02"
     with_fabric(build, controller, scenario)
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.oracle.telling import records
 from tests.tools.controller import (
-    ANY, CONTROLLER, Channel, Controller, apply, bucket, flow_mod, flow_request, group, group_mod, match, output,
-    packet_in_parts, packet_out, set_field, simple)
+    ANY, CONTROLLER, SAFETY_NET, Channel, Controller, apply, bucket, flow_mod, flow_request, group, group_mod, match,
+    output, packet_in_parts, packet_out, set_field, simple)
 from tools.emulator import oxm, wire
 from tools.emulator.host import ipv4
 from tools.emulator.switch import Switch, parse_address
@@ -36,7 +36,7 @@ def with_switch(scenario: Callable[[Switch, list[Channel]], Awaitable[None]], co
         for head in heads:
             await head.start()
             switch.connect(head.address)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SAFETY_NET):
             while not all(head.channels for head in heads):
                 await asyncio.sleep(0.005)
         await scenario(switch, [head.channels[7] for head in heads])
@@ -158,7 +158,7 @@ def test_a_controller_without_our_version_is_told_so() -> None:
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         switch = Switch(1)
         switch.connect(f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SAFETY_NET):
             while not heard:
                 await asyncio.sleep(0.005)
         assert heard[0][:2] == b"\x04\x00" and heard[0][17] == wire.ERROR and heard[0][24:28] == bytes(4)
@@ -183,7 +183,7 @@ def test_a_switch_dials_over_tls(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="TLS context"):
             switch.connect(address)
         switch.connect(address, ssl.create_default_context(cafile=certificate))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SAFETY_NET):
             while not controller.channels:
                 await asyncio.sleep(0.005)
         assert await controller.channels[7].multipart(4, ANY.to_bytes(4, "big") + bytes(4)) != b""
