@@ -11,6 +11,7 @@ import asyncio
 import random
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Collection
 from itertools import combinations
 
@@ -56,6 +57,7 @@ class TunnelScale:
         self.edges = range(1, arguments.edges + 1)
         self.controllers = free_port()
         self.switches = free_port()
+        self.api = free_port()
         self.table = Table("what", "value", title=f"{arguments.edges} edges in IP subnets, "
                            f"{arguments.logical_switches} logical switches, {arguments.ports} ports, "
                            f"{arguments.encapsulation}")
@@ -99,7 +101,7 @@ class TunnelScale:
         return {
             "switches": {"listen": [f"ptcp:{self.switches}:127.0.0.1"], "ovsdb": databases},
             "fabric": {"discovery": False, "encapsulation": self.arguments.encapsulation},
-            "api": {"listen": f"ptcp:{free_port()}:127.0.0.1"},
+            "api": {"listen": f"ptcp:{self.api}:127.0.0.1"},
             "store": "memory:",
             "tenants": [{
                 "name": f"ls{number}",
@@ -126,7 +128,7 @@ class TunnelScale:
             ready = Ready(controller.stdout)
             hvproxy = programs.spawn("hvproxy", self.arguments.hvproxy, "serve", str(path))
             await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", self.arguments.timeout)
-            run = Run(programs, fabric, ready, hvproxy.pid, self.arguments.timeout)
+            run = Run(programs, fabric, ready, hvproxy.pid, self.api, self.arguments.timeout)
             telling = asyncio.create_task(self.tell(run))
             try:
                 await self.start(run)
@@ -256,11 +258,12 @@ class TunnelScale:
 class Run:
     """What is running."""
 
-    def __init__(self, programs: Programs, fabric: Fabric, ready: Ready, pid: int, timeout: float) -> None:
+    def __init__(self, programs: Programs, fabric: Fabric, ready: Ready, pid: int, api: int, timeout: float) -> None:
         self.programs = programs
         self.fabric = fabric
         self.ready = ready
         self.pid = pid
+        self.api = api
         self.timeout = timeout
 
     @property
@@ -273,18 +276,26 @@ class Run:
         await self.programs.wait_until(true, what, self.timeout)
 
     async def quiet(self) -> float:
-        """Wait until nothing has changed for a while and hvproxy is idle; when something did last."""
-        changes, last, since, spent = -1, 0.0, 0.0, 0.0
+        """Wait until nothing has changed for a while and hvproxy is idle; when something did last. One that gets no
+        processor looks idle: so it must answer, be quiet for a while from then on, and answer again."""
+        changes, last, since, spent, answers = -1, 0.0, 0.0, 0.0, 0
         while True:
             self.programs.check()
             now, cpu = time.monotonic(), cpu_seconds(self.pid)
             if self.changes != changes:
-                changes, last, since, spent = self.changes, now, now, cpu
+                changes, last, since, spent, answers = self.changes, now, now, cpu, 0
+            elif answers == 2:
+                return last
             elif now > since + QUIET:
-                if cpu - spent < QUIET / 2:
-                    return last
-                since, spent = now, cpu
+                idle = cpu - spent < QUIET / 2
+                await asyncio.to_thread(self._answers)
+                since, spent, answers = time.monotonic(), cpu_seconds(self.pid), answers + 1 if idle else 0
             await asyncio.sleep(0.02)
+
+    def _answers(self) -> None:
+        """Return when hvproxy has answered."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.api}/healthz", timeout=self.timeout) as reply:
+            reply.read()
 
 
 def endpoint(dpid: int) -> str:
