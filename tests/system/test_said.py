@@ -73,7 +73,7 @@ def test_a_report_of_a_failure_has_the_last_lines(tmp_path: Path) -> None:
     module.write_text(A_MODULE)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.system.conftest", "-p", "no:cacheprovider", "-c", "/dev/null",
-         f"--rootdir={tmp_path}", str(module)], cwd=ROOT, capture_output=True, text=True, timeout=120,
+         f"--rootdir={tmp_path}", str(module)], cwd=ROOT, capture_output=True, text=True, timeout=280,
         check=False)
     assert "3 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     parts = done.stdout.split("End of ")[1:]

@@ -146,7 +146,7 @@ def start(folder: Path, store: str) -> tuple[int, str]:
         "switches": {"listen": [f"ptcp:{switches}:127.0.0.1"]}, "api": {"listen": f"ptcp:{api}:127.0.0.1"},
         "store": store}))
     done = subprocess.run([sys.executable, "-c", "from hvproxy.cli import main; main()", "serve", str(file)],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=280)
     return done.returncode, done.stdout + done.stderr
 
 

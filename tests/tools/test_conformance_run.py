@@ -51,7 +51,7 @@ def inside(command: list[str], directory: Path) -> tuple[list[str], dict[str, st
 
 def conformance(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
     line, environment = inside(list(command), directory)
-    return subprocess.run(line, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=120)
+    return subprocess.run(line, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=280)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, empty: Path, number: 
         wait_until((results / "ofctl-listen" / "begun").exists, "the runner has begun")
         sleeping = pids_in(namespace)
         process.send_signal(number)
-        assert process.wait(60) == status
+        assert process.wait(280) == status
         assert sleeping and not any(Path("/proc", str(pid), "exe").exists() for pid in sleeping)
         assert not Path("/run/netns", namespace).exists() and not list(empty.iterdir())
     finally:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def scale(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "tools.scaling", *options], cwd=ROOT, text=True, capture_output=True,
-                          timeout=120, env={**os.environ, "TMPDIR": str(directory)})
+                          timeout=280, env={**os.environ, "TMPDIR": str(directory)})
 
 
 def cells(output: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from tests.tools.test_scale import ROOT, cells
 def test_six_edges_are_joined_by_tunnels_and_lose_and_find_one(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tools.scaling_tunnels", "--edges", "6", "--logical-switches", "10", "--ports", "40",
-         "--pings", "20"], cwd=ROOT, text=True, capture_output=True, timeout=200,
+         "--pings", "20"], cwd=ROOT, text=True, capture_output=True, timeout=280,
         env={**os.environ, "TMPDIR": str(tmp_path)})
     assert result.returncode == 0, result.stdout + result.stderr
     assert not list(tmp_path.iterdir()), "nothing is left behind"
