@@ -124,7 +124,7 @@ class Restart:
         console.print("starting hvproxy …")
         first = programs.spawn("hvproxy", self.arguments.hvproxy, "serve", str(path))
         try:
-            await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", 60)
+            await programs.wait_until(lambda: accepts(self.switches), "hvproxy listens", self.arguments.timeout)
             fabric.connect_all(f"tcp:127.0.0.1:{self.switches}")
             tenant = await self.connect(programs)
             await self.fill(programs, tenant)

@@ -87,7 +87,7 @@ def rest(fabric: OnOvs) -> None:
         time.sleep(DRAINED)
         return fabric.changes_sent() == sent
 
-    wait_until(still, "hvproxy goes on changing the switches", 120)
+    wait_until(still, "hvproxy goes on changing the switches")
 
 
 class Network(OnOvs):

@@ -88,8 +88,8 @@ class Sites(OnOvs):
         self.serve()
         for site in self.sites:
             self._add_datapaths(site)
-        wait_until(self.settled, "not all links are there and all ports up", 60)
-        wait_until(self.served, "not all switches are ready and all logical switches served", 60)
+        wait_until(self.settled, "not all links are there and all ports up")
+        wait_until(self.served, "not all switches are ready and all logical switches served")
         self._finish()
 
     def serve(self) -> None:
