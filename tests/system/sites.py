@@ -121,6 +121,7 @@ class Sites(OnOvs):
         self.on_router("ip", "address", "add", f"{site.gateway}/24", "dev", far)
         ovs.vsctl("add-br", "br-phys", "--", "set", "bridge", "br-phys", "datapath_type=netdev",
                   "--", "add-port", "br-phys", "under")
+        ovs.note_port("under")
         ovs.run("ip", "address", "add", f"{site.address}/24", "dev", "br-phys")
         ovs.run("ip", "link", "set", "br-phys", "mtu", mtu, "up")
         ovs.run("ip", "route", "add", "default", "via", site.gateway)
