@@ -44,15 +44,17 @@ class Witness:
         self.longest = float(said)
 
 
-def holds(good: Callable[[], bool], or_busy: bool = False) -> bool:
-    """Whether a measure is good; one that is not while a witness was starved tells nothing and is made again. One that
-    needs more of a machine than others do may find no time when it can be made (`or_busy`)."""
+def holds(good: Callable[[], bool | None], or_busy: bool = False) -> bool:
+    """Whether a measure is good; one that is not while a witness was starved tells nothing and is made again, as is one
+    that has a witness of its own and says nothing (None). One that needs more of a machine than others do may find no
+    time when it can be made (`or_busy`)."""
     for _ in range(TRIES):
         with Witness() as witness:
-            if good():
-                return True
+            found = good()
+        if found:
+            return True
         print(f"not good; a witness was without a turn for {witness.longest:.3f} s")
-        if witness.longest < STARVED:
+        if found is not None and witness.longest < STARVED:
             return False
     if or_busy:
         return True

@@ -27,8 +27,11 @@ from tests.system import ovs
 SEEDS, LENGTH = (range(1, 5), range(5, 9)), 500
 """Only the last of each tracks connections, of which a logical switch stays another one."""
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 300
+"""Seconds in which a busy machine has got somewhere."""
 
 
+@pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize("seeds", SEEDS)
 def test_three_switches_do_the_same(tmp_path: Path, seeds: range) -> None:
     ovs.require()
@@ -76,6 +79,7 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("early", [True, False])
 def test_the_command_leaves_nothing_behind_when_it_is_ended(
@@ -86,12 +90,12 @@ def test_the_command_leaves_nothing_behind_when_it_is_ended(
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.oracle.command", "--operations", "1000000", "--keep", str(tmp_path / "kept")],
             cwd=ROOT, env={**os.environ, "TMPDIR": str(place)}, stdout=output, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not (any(place.glob("*/db.sock")) if early else b"seed 1:" in said.read_bytes()):
         assert process.poll() is None and time.monotonic() < deadline, said.read_text()
         time.sleep(0.01)
     assert left_behind(process.pid, place)
     process.send_signal(number)
-    assert process.wait(60) == 1
+    assert process.wait(PATIENCE) == 1
     assert f"ended by {number.name}" in said.read_text()
     assert left_behind(process.pid, place) == []
