@@ -46,6 +46,8 @@ class Sites(OnOvs):
     host = ROUTER
     mtu = 1500
     """Of the hosts."""
+    bfd_interval = 0.1
+    """Seconds. With 1 no switch is taken for dead that a busy machine leaves without a processor for a moment."""
 
     def __init__(self, sites: list[Site], hosts: tuple[HostSpec, ...], encapsulation: str = "auto",
                  links: int | None = None) -> None:
@@ -62,7 +64,7 @@ class Sites(OnOvs):
         return {
             "switches": {"listen": [f"ptcp:{SWITCH_PORT}:0.0.0.0"], "grace": 3,
                          "ovsdb": [f"unix:{site.ovs.directory}/db.sock" for site in self.sites]},
-            "fabric": {"discovery": True, "encapsulation": self.encapsulation},
+            "fabric": {"discovery": True, "encapsulation": self.encapsulation, "bfd_interval": self.bfd_interval},
             "api": {"listen": f"ptcp:{API_PORT}:127.0.0.1"},
             "store": "memory:",
             "tenants": [{"name": tenant, "logical_switches": [{

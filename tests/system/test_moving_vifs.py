@@ -27,13 +27,13 @@ NAMES = {2: "here", 3: "there"}
 class Moving(Sites):
     """Red with a host that has a way in at site 2 and one at site 3."""
 
+    bfd_interval = 1
+
     def __init__(self) -> None:
         super().__init__([Site(1, (1,), 1), Site(2, (2,), 2), Site(3, (3,), 3)], (ASKING, MOVING))
 
     def config(self) -> dict[str, Any]:
         config = super().config()
-        # A switch that a busy machine leaves without a processor for a moment must not be taken for dead.
-        config["fabric"]["bfd_interval"] = 1.0
         del config["switches"]["grace"]
         config["tenants"][0]["logical_switches"][0]["ports"][1]["attach"] = {"iface_id": VIF}
         return config

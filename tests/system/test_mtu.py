@@ -20,10 +20,16 @@ HEADERS = 28
 """Of IPv4 and ICMP."""
 
 
+class Lasting(Sites):
+    """A tunnel that seems dead carries nothing, and has no MTU for as long."""
+
+    bfd_interval = 1
+
+
 @pytest.fixture(scope="module")
 def sites() -> Iterator[Sites]:
     require()
-    with Sites([Site(1, (1,), 1), Site(2, (2,), 2)], HOSTS, links=1) as sites:
+    with Lasting([Site(1, (1,), 1), Site(2, (2,), 2)], HOSTS, links=1) as sites:
         yield sites
 
 
