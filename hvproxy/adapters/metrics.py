@@ -163,6 +163,8 @@ class CoreCollector(Collector):
                      [([name, str(number)], port.mtu) for (name, number), port in sorted(hv.mtus.ports.items())
                       if port.mtu is not None])
         yield _gauge("controllers", "Controllers of logical switches.", ["logical_switch", "state"], controllers)
+        yield _counter("dropped_packets", "Packets not sent to a controller that does not take what is sent to it.",
+                       ["logical_switch"], [([name], ls.dropped_packets) for name, ls in switches])
 
 
 _Samples = Iterable[tuple[Sequence[str], float]]

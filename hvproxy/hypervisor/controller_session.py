@@ -61,7 +61,6 @@ class ControllerSession:
         """Only packets that are sent to the controllers of that id go to it (Nicira's extension)."""
         self.congested = False
         """It does not take what is sent: packet-ins are dropped until it does."""
-        self.dropped_packets = 0
         self.touched: set[int] = set()
         """Datapaths that messages since the last barrier have changed."""
         self.parts = RequestParts()

@@ -68,6 +68,8 @@ class LogicalSwitch(CompiledSwitch):
         self.received = [0] * 256
         """Messages from the controllers by type, for the metrics."""
         self.sent = [0] * 256
+        self.dropped_packets = 0
+        """Packets that were not sent to a controller because it did not take what was sent before."""
         self.table_names: dict[int, str] = {}
         """As tenants have named the tables, with TABLE_FEATURES."""
         self.asking_idle = False

@@ -90,7 +90,7 @@ class Attribution:
             if not session.wants_packet(reason) or session.controller_id != self.controller_id:
                 continue
             if session.congested:
-                session.dropped_packets += 1
+                self.ls.dropped_packets += 1
                 continue
             length = session.miss_send_len if asked is None else asked
             form = session.packet_in_format

@@ -9,6 +9,7 @@ from hvproxy.hypervisor.links import NamedLink
 from hvproxy.hypervisor.settings import Settings
 from hvproxy.hypervisor.journal import Durability
 from hvproxy.model.address import Address
+from hvproxy.model.layout import ContextLayout
 from hvproxy.openflow import actions, build
 from hvproxy.openflow.constants import of13
 from hvproxy.openflow.instructions import Instructions
@@ -96,6 +97,21 @@ def test_messages_are_counted_by_direction_type_and_logical_switch() -> None:
     assert grown("from_controller", "barrier_request", "red") == grown("to_controller", "barrier_reply", "red") == 2
     assert grown("to_switch", "flow_mod", "") == 0 < after[
         "hvproxy_messages_total", (("direction", "to_switch"), ("logical_switch", ""), ("type", "flow_mod"))]
+
+
+def test_packets_that_a_controller_does_not_take_are_counted_also_when_it_is_gone() -> None:
+    world = a_world()
+    controller = Controller(world, "red")
+    world.hv.congested(controller.conn, True, world.now)
+    world.switches[1].packet_in(b"lost", metadata=ContextLayout().context(1, 1))
+    world.run()
+
+    def dropped() -> float:
+        return samples(Metrics(Loop(world)))["hvproxy_dropped_packets_total", (("logical_switch", "red"),)]
+
+    assert dropped() == 1
+    world.hv.connection_lost(controller.conn, world.now)
+    assert dropped() == 1
 
 
 def test_controllers_are_counted_by_state() -> None:
