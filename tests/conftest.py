@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.system.connection import answer_echoes
+
+WAIT = 0.05
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 settings.register_profile("fast", max_examples=60, deadline=None, suppress_health_check=SLOW)
@@ -32,10 +36,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     folder = Path(item.config.cache.mkdir("turns"))
     with open(folder / "gate", "w") as gate, open(folder / "room", "w") as room:
         # Who waits for the room stands in the gate: so nobody slips in again and again before one that wants it alone.
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(room, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        _lock(gate, fcntl.LOCK_EX)
+        _lock(room, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
         return (yield)
+
+
+def _lock(file: IO[str], how: int) -> None:
+    """Wait for a lock, and answer meanwhile the switches that fixtures are connected to."""
+    while True:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            answer_echoes()
+            time.sleep(WAIT)
 
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)

@@ -10,16 +10,16 @@ import re
 import socket
 import time
 from collections.abc import Callable, Sequence
-from struct import Struct, pack
+from struct import pack
 from types import TracebackType
 
 import yaml
 
+from tests.system.connection import ECHO_REQUEST, HEADER, Connection
 from tests.system.on_ovs import OnOvs
 from tests.system.ovs import PATIENCE, PrivateOvs
 
-HEADER = Struct("!BBHI")
-ECHO_REQUEST, PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 2, 12, 18, 19, 20, 21
+PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
 SWITCHES, CONTROLLER, LISTEN, PLAIN_CONTROLLER = 6633, 7001, 7002, 7003
 XID = 0x1000
 """Of every request; the barrier behind it has the next."""
@@ -42,22 +42,20 @@ class Client:
     """One OpenFlow 1.3 connection to a switch."""
 
     def __init__(self, made: socket.socket) -> None:
-        self._socket = made
-        self._socket.settimeout(SAFETY_NET)
-        self._buffer = b""
+        self._connection = Connection(made, SAFETY_NET)
         self._next_xid = XID + 3
         self.news: list[bytes] = []
         """What came without having been asked for: messages of other xids than the requests'."""
-        self._socket.sendall(HEADER.pack(4, 0, 8, 0))
+        self._connection.send(HEADER.pack(4, 0, 8, 0))
         assert self._message()[1] == 0
 
     def close(self) -> None:
-        self._socket.close()
+        self._connection.close()
 
     def ask(self, kind: int, body: bytes = b"") -> list[bytes]:
         """Send one message and return its answers; what else came before a barrier goes to `news`."""
-        self._socket.sendall(HEADER.pack(4, kind, 8 + len(body), XID) + body
-                             + HEADER.pack(4, BARRIER_REQUEST, 8, XID + 1))
+        self._connection.send(HEADER.pack(4, kind, 8 + len(body), XID) + body
+                              + HEADER.pack(4, BARRIER_REQUEST, 8, XID + 1))
         answers = []
         while True:
             message = self._message()
@@ -71,7 +69,8 @@ class Client:
 
     def statistics(self, kind: int, body: bytes = b"") -> bytes:
         """The joined bodies of the replies to a multipart request."""
-        self._socket.sendall(HEADER.pack(4, MULTIPART_REQUEST, 16 + len(body), XID + 2) + pack("!HH4x", kind, 0) + body)
+        self._connection.send(
+            HEADER.pack(4, MULTIPART_REQUEST, 16 + len(body), XID + 2) + pack("!HH4x", kind, 0) + body)
         found = b""
         while True:
             message = self._message()
@@ -88,7 +87,7 @@ class Client:
         first = self._next_xid
         self._next_xid = last = first + len(messages)
         self._next_xid += 1
-        self._socket.sendall(b"".join(
+        self._connection.send(b"".join(
             message[:4] + number.to_bytes(4, "big") + message[8:] for number, message in enumerate(messages, first))
             + HEADER.pack(4, BARRIER_REQUEST, 8, last))
         answers: list[list[bytes]] = [[] for _ in messages]
@@ -115,17 +114,7 @@ class Client:
         return [message for message in self.news if message[1] != PORT_STATUS]
 
     def _message(self) -> bytes:
-        while len(self._buffer) < 8 or len(self._buffer) < int.from_bytes(self._buffer[2:4], "big"):
-            chunk = self._socket.recv(65536)
-            if not chunk:
-                raise ConnectionError("the switch closed the connection")
-            self._buffer += chunk
-        length = int.from_bytes(self._buffer[2:4], "big")
-        message, self._buffer = self._buffer[:length], self._buffer[length:]
-        if message[1] == ECHO_REQUEST:
-            self._socket.sendall(message[:1] + b"\3" + message[2:])
-            return self._message()
-        return message
+        return self._connection.message()
 
 
 class Side:

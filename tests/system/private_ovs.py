@@ -13,15 +13,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from struct import Struct
 from types import TracebackType
 
 import pytest
 
+from tests.system.connection import HEADER, Connection
+
 BRIDGE = "b"
 PATIENCE = 120
 """Seconds that a busy machine may take over what a switch is asked."""
-_HEADER = Struct("!BBHI")
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ip")
 
@@ -113,36 +113,33 @@ class Session:
     def __init__(self, place: Path | socket.socket) -> None:
         """`place` is the path of a socket to connect to, or a connection."""
         if isinstance(place, Path):
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.connect(str(place))
+            made = socket.socket(socket.AF_UNIX)
+            made.connect(str(place))
         else:
-            self._socket = place
-        self._socket.settimeout(PATIENCE)
+            made = place
+        self._connection = Connection(made, PATIENCE)
         self._told: list[bytes] = []
         self._xid = 0
-        self._buffer = b""
-        self._socket.sendall(_HEADER.pack(4, 0, 8, 0))
-        kind = self._receive()[1]
+        self._connection.send(HEADER.pack(4, 0, 8, 0))
+        kind = self._connection.message()[1]
         if kind != 0:
             raise ConnectionError(f"HELLO expected, not message type {kind}")
 
     def close(self) -> None:
-        self._socket.close()
+        self._connection.close()
 
     def request(self, kind: int, body: bytes) -> list[bytes]:
         """Send one message and return all that is answered until a barrier, echoes and asynchronous news left out."""
         self._xid += 2
-        self._socket.sendall(_HEADER.pack(4, kind, 8 + len(body), self._xid) + body
-                             + _HEADER.pack(4, 20, 8, self._xid + 1))
+        self._connection.send(HEADER.pack(4, kind, 8 + len(body), self._xid) + body
+                              + HEADER.pack(4, 20, 8, self._xid + 1))
         answers: list[bytes] = []
         while True:
-            message = self._receive()
-            _, answer, _, xid = _HEADER.unpack_from(message)
+            message = self._connection.message()
+            _, answer, _, xid = HEADER.unpack_from(message)
             if answer == 21 and xid == self._xid + 1:
                 return answers
-            if answer == 2:
-                self._socket.sendall(_HEADER.pack(4, 3, len(message), xid) + message[8:])
-            elif xid == self._xid:
+            if xid == self._xid:
                 answers.append(message)
             elif xid == 0:
                 self._told.append(message)
@@ -156,10 +153,10 @@ class Session:
     def ask(self, kind: int, body: bytes) -> bytes:
         """Send one message and return the first that is answered, however late."""
         self._xid += 2
-        self._socket.sendall(_HEADER.pack(4, kind, 8 + len(body), self._xid) + body)
+        self._connection.send(HEADER.pack(4, kind, 8 + len(body), self._xid) + body)
         while True:
-            message = self._receive()
-            if message[1] not in (2, 12) and int.from_bytes(message[4:8], "big") == self._xid:
+            message = self._connection.message()
+            if message[1] != 12 and int.from_bytes(message[4:8], "big") == self._xid:
                 return message
 
     def ask_in_parts(self, parts: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
@@ -167,14 +164,14 @@ class Session:
         self._xid += 2
         for index, (kind, body) in enumerate(parts):
             more = int(index < len(parts) - 1)
-            self._socket.sendall(_HEADER.pack(4, 18, 16 + len(body), self._xid) + kind.to_bytes(2, "big")
-                                 + more.to_bytes(2, "big") + bytes(4) + body)
+            self._connection.send(HEADER.pack(4, 18, 16 + len(body), self._xid) + kind.to_bytes(2, "big")
+                                  + more.to_bytes(2, "big") + bytes(4) + body)
         found = []
         while not found or found[-1][0] != 3:
-            message = self._receive()
-            if message[1] not in (2, 12) and int.from_bytes(message[4:8], "big") == self._xid:
+            message = self._connection.message()
+            if message[1] != 12 and int.from_bytes(message[4:8], "big") == self._xid:
                 found.append((message[1], message[8:12]))
-                self._socket.sendall(_HEADER.pack(4, 2, 8, self._xid))
+                self._connection.send(HEADER.pack(4, 2, 8, self._xid))
         return found[:-1]
 
     def refusal(self, kind: int, body: bytes) -> tuple[int, int] | None:
@@ -190,13 +187,3 @@ class Session:
         if any(message[1] != 19 for message in answers):
             raise ValueError(f"multipart {kind} refused: {[message.hex() for message in answers]}")
         return b"".join(message[16:] for message in answers)
-
-    def _receive(self) -> bytes:
-        while len(self._buffer) < 8 or len(self._buffer) < int.from_bytes(self._buffer[2:4], "big"):
-            chunk = self._socket.recv(65536)
-            if not chunk:
-                raise ConnectionError("the switch closed the connection")
-            self._buffer += chunk
-        length = int.from_bytes(self._buffer[2:4], "big")
-        message, self._buffer = self._buffer[:length], self._buffer[length:]
-        return message
